@@ -1,0 +1,1 @@
+"""Adapters to the systems around the folds: Kafka, Redis, Cassandra, the local stack."""

@@ -1,0 +1,1 @@
+"""Headrace: the command line and the client library."""

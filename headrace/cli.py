@@ -1,0 +1,39 @@
+"""The `headrace` command."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "stack": "headrace.commands.stack:stack",
+    "work": "headrace.commands.work:work",
+    "api": "headrace.commands.api:api",
+    "demo": "headrace.commands.demo:demo",
+    "replay": "headrace.commands.replay:replay",
+    "generate": "headrace.commands.replay:generate",
+    "verify": "headrace.commands.verify:verify",
+    "token": "headrace.commands.api:token",
+    "config": "headrace.commands.config:config",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module only when it is asked for, so that --help is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="headrace")
+def main() -> None:
+    """A news feed as a stream-processing pipeline: Kafka, Faust, Redis and Cassandra."""

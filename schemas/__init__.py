@@ -1,0 +1,1 @@
+"""The events, their Avro schemas and the declared topics and tables."""

@@ -1,0 +1,1 @@
+"""The folds, their stages and the engine that runs them."""

@@ -1,0 +1,1 @@
+"""The apps and their wiring."""
