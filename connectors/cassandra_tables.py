@@ -1,0 +1,62 @@
+"""The tables in Cassandra: each view that must outlive Redis."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+TIMELINE_TTL_SECONDS = 30 * 24 * 60 * 60
+
+TABLES = {
+    "posts": """
+        post_id text PRIMARY KEY, author_id text, at bigint, content text, media text,
+        visibility text, audience list<text>, reply_to text, quote_of text, language text,
+        location text, hashtags list<text>, mentions list<text>, edited_at bigint,
+        is_deleted boolean""",
+    "posts_by_author": """
+        author_id text, at bigint, post_id text, PRIMARY KEY (author_id, at, post_id)
+        ) WITH CLUSTERING ORDER BY (at DESC, post_id DESC""",
+    "timeline": """
+        owner text, bucket int, at bigint, post_id text, reason text,
+        PRIMARY KEY ((owner, bucket), at, post_id, reason)
+        ) WITH CLUSTERING ORDER BY (at DESC, post_id DESC, reason DESC""",
+    "counters": """
+        post_id text PRIMARY KEY, reactions map<text, int>, comments int, shares int, views int,
+        clicks int, hides int, reports int""",
+    "comments": """
+        post_id text, at bigint, comment_id text, user_id text, text text, parent text,
+        PRIMARY KEY (post_id, at, comment_id)
+        ) WITH CLUSTERING ORDER BY (at ASC, comment_id ASC""",
+    "mine": """
+        user_id text, post_id text, reaction text, reacted_at bigint, is_shared boolean,
+        shared_at bigint, PRIMARY KEY (user_id, post_id)""",
+    "users": """
+        user_id text PRIMARY KEY, username text, display_name text, bio text, avatar text,
+        is_verified boolean, following int, status text""",
+    "sources": "source text PRIMARY KEY, followers int",
+    "following": """
+        user_id text, target text, followed_at bigint, PRIMARY KEY (user_id, target)""",
+    "followers": """
+        source text, user_id text, followed_at bigint, PRIMARY KEY (source, user_id)""",
+    "affinity": """
+        user_id text, target_id text, score double, at bigint, PRIMARY KEY (user_id, target_id)""",
+}
+"""Table name to its columns, key and order; `at` and other times are ms since 1970 UTC."""
+
+
+def month_of(at: int) -> int:
+    """The bucket of a timeline row: year times 100 plus month, in UTC, of a time in ms."""
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    return moment.year * 100 + moment.month
+
+
+def statements(keyspace: str, replication: int) -> list[str]:
+    """What creates the keyspace and its tables, each safe to repeat."""
+    made = [
+        f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = "
+        f"{{'class': 'SimpleStrategy', 'replication_factor': {replication}}}"
+    ]
+    made += [
+        f"CREATE TABLE IF NOT EXISTS {keyspace}.{table} ({columns})"
+        for table, columns in TABLES.items()
+    ]
+    return made

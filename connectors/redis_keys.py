@@ -1,0 +1,95 @@
+"""The names of the keys in Redis, and how entries are packed into them.
+
+All keys that one partition writes carry its number as their hash tag, so that they share a
+slot in a cluster.
+"""
+
+from __future__ import annotations
+
+from math import exp, log
+
+from schemas.partitioning import partition_of
+
+DAY_MS = 86_400_000
+DECAY_PER_DAY = 0.9
+_RATE_PER_MS = -log(DECAY_PER_DAY) / DAY_MS
+SEPARATOR = "\0"
+
+
+class Keys:
+    """Key names of a deployment with `partitions` partitions per topic."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def _key(self, kind: str, entity: str) -> str:
+        return f"{kind}:{{p{partition_of(entity, self._partitions)}}}:{entity}"
+
+    def feed(self, user_id: str) -> str:
+        """Sorted set of `member(post, reason)` by time in ms: the newest 1,000 entries."""
+        return self._key("feed", user_id)
+
+    def floor(self, user_id: str) -> str:
+        """String: entries at or below this time (ms) may be missing in `feed`; absent: none are."""
+        return self._key("floor", user_id)
+
+    def post(self, post_id: str) -> str:
+        """String: msgpack of `PostView`."""
+        return self._key("post", post_id)
+
+    def counters(self, post_id: str) -> str:
+        """String: msgpack of `CountersView`."""
+        return self._key("counters", post_id)
+
+    def user(self, user_id: str) -> str:
+        """String: msgpack of `UserView`."""
+        return self._key("user", user_id)
+
+    def source(self, source: str) -> str:
+        """String: msgpack of `SourceView`."""
+        return self._key("source", source)
+
+    def following(self, user_id: str) -> str:
+        """Sorted set of the sources that a user follows, by the time of the follow in ms."""
+        return self._key("following", user_id)
+
+    def blocks(self, user_id: str) -> str:
+        """Set of the sources that a user blocks or is blocked by."""
+        return self._key("blocks", user_id)
+
+    def affinity(self, user_id: str) -> str:
+        """Sorted set of user ids by `affinity_rank`."""
+        return self._key("affinity", user_id)
+
+    def liked(self, user_id: str) -> str:
+        """Sorted set of the posts that a user likes, by time in ms: the newest 10,000."""
+        return self._key("liked", user_id)
+
+    def shared(self, user_id: str) -> str:
+        """Sorted set of the posts that a user shared, by time in ms: the newest 10,000."""
+        return self._key("shared", user_id)
+
+
+def member(post_id: str, reason: str) -> str:
+    """An entry as a member of a feed's sorted set."""
+    return f"{post_id}{SEPARATOR}{reason}"
+
+
+def split_member(entry: str) -> tuple[str, str]:
+    """(post id, reason) of a member of a feed's sorted set."""
+    post_id, _, reason = entry.partition(SEPARATOR)
+    return post_id, reason
+
+
+def affinity_rank(score: float, at: int) -> float:
+    """Where a decaying score stands among others, at whatever time they are compared.
+
+    The logarithm of what the score at `at` (ms) would have been in 1970: all decay at one rate,
+    so their order never changes while nothing is added. `score` must be positive.
+    """
+    return log(score) + at * _RATE_PER_MS
+
+
+def affinity_score(rank: float, now: int) -> float:
+    """The score at the time `now` (ms) of a rank made by `affinity_rank`."""
+    return exp(rank - now * _RATE_PER_MS)

@@ -1,0 +1,115 @@
+"""The external events: what producers publish, as typed values.
+
+All times (`at`) are milliseconds since 1970 UTC by the producer's clock. Ids are opaque
+strings of 1 to 256 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+PostAction = Literal["created", "edited", "deleted"]
+Visibility = Literal["public", "followers", "friends", "custom", "private"]
+FollowAction = Literal["follow", "unfollow", "block", "unblock", "mute", "unmute"]
+EngagementAction = Literal[
+    "like",
+    "unlike",
+    "react",
+    "comment",
+    "comment_deleted",
+    "share",
+    "unshare",
+    "view",
+    "click",
+    "hide",
+    "report",
+    "profile_view",
+    "message",
+]
+UserAction = Literal["profile", "active", "deactivated", "reactivated", "deleted"]
+
+
+class Media(Struct, frozen=True, kw_only=True):
+    """A picture, video or link that a post shows; sizes in pixels."""
+
+    url: str
+    kind: str = "image"
+    width: int | None = None
+    height: int | None = None
+    alt: str | None = None
+
+
+class Post(Struct, frozen=True, kw_only=True):
+    """A post was created, edited or deleted."""
+
+    event_id: str
+    action: PostAction
+    post_id: str
+    at: int
+    author_id: str | None = None
+    content: str = ""
+    media: tuple[Media, ...] = ()
+    visibility: Visibility = "public"
+    audience: tuple[str, ...] = ()
+    reply_to: str | None = None
+    quote_of: str | None = None
+    language: str | None = None
+    location: str | None = None
+
+
+class Follow(Struct, frozen=True, kw_only=True):
+    """A user's relation to a source changed; `target` is `u:<user id>` or `t:<topic>`."""
+
+    event_id: str
+    action: FollowAction
+    user_id: str
+    target: str
+    at: int
+
+
+class Surface(Struct, frozen=True, kw_only=True):
+    """Where an engagement happened: which feed, which position, which experiment."""
+
+    feed: str
+    position: int | None = None
+    experiment: str | None = None
+
+
+class Engagement(Struct, frozen=True, kw_only=True):
+    """A user did something with a post, or with another user (`target`)."""
+
+    event_id: str
+    action: EngagementAction
+    user_id: str
+    at: int
+    post_id: str | None = None
+    target: str | None = None
+    kind: str | None = None
+    comment_id: str | None = None
+    text: str | None = None
+    parent: str | None = None
+    share_id: str | None = None
+    dwell_ms: int | None = None
+    surface: Surface | None = None
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A user's profile or standing changed; a profile event carries the whole profile."""
+
+    event_id: str
+    action: UserAction
+    user_id: str
+    at: int
+    username: str | None = None
+    display_name: str | None = None
+    bio: str | None = None
+    avatar: str | None = None
+    verified: bool = False
+    preferences: dict[str, str] = {}
+    device_tokens: tuple[str, ...] = ()
+
+
+Event = Post | Follow | Engagement | User
+EVENT_TYPES: tuple[type[Event], ...] = (Post, Follow, Engagement, User)

@@ -1,0 +1,89 @@
+"""Every topic, declared once: all are created up front, none by use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class Topic(StrEnum):
+    """The names of the topics that producers, stages and sinks use."""
+
+    POSTS = "posts"
+    ENGAGEMENTS = "engagements"
+    FOLLOWS = "follows"
+    USERS = "users"
+
+    BY_POST = "by-post"
+    BY_USER = "by-user"
+    BY_SOURCE = "by-source"
+
+    TIMELINE_WRITES = "timeline-writes"
+    VIEW_POSTS = "view.posts"
+    VIEW_COUNTERS = "view.counters"
+    VIEW_COMMENTS = "view.comments"
+    VIEW_MINE = "view.mine"
+    VIEW_USERS = "view.users"
+    VIEW_RELATIONS = "view.relations"
+    VIEW_AFFINITY = "view.affinity"
+    VIEW_SOURCES = "view.sources"
+
+    DEAD_LETTERS = "dead-letters"
+
+
+EXTERNAL = (Topic.POSTS, Topic.ENGAGEMENTS, Topic.FOLLOWS, Topic.USERS)
+INTERNAL = (Topic.BY_POST, Topic.BY_USER, Topic.BY_SOURCE)
+VIEWS = (
+    Topic.VIEW_POSTS,
+    Topic.VIEW_COUNTERS,
+    Topic.VIEW_COMMENTS,
+    Topic.VIEW_MINE,
+    Topic.VIEW_USERS,
+    Topic.VIEW_RELATIONS,
+    Topic.VIEW_AFFINITY,
+    Topic.VIEW_SOURCES,
+)
+
+
+class TopicSpec(Struct, frozen=True):
+    """How a topic is created; every topic has the deployment's number of partitions."""
+
+    name: str
+    config: dict[str, str]
+
+
+def changelog_of(topic: str) -> str:
+    """The changelog of the stage that reads `topic`: its rows and its position."""
+    return f"changelog.{topic}"
+
+
+def _deleted_after(days: int, **more: str) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS), **more}
+
+
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "delete.retention.ms": str(7 * DAY_MS),
+    "min.cleanable.dirty.ratio": "0.3",
+}
+_BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
+_EVERYWHERE = {"compression.type": "lz4"}
+
+
+def declared() -> list[TopicSpec]:
+    """Every topic with its configuration."""
+    configs: dict[str, dict[str, str]] = {}
+    for topic in EXTERNAL:
+        configs[topic] = _deleted_after(7, **_BROKER_TIME, **{"compression.type": "producer"})
+    for topic in INTERNAL:
+        configs[topic] = _deleted_after(7)
+    for topic in (*EXTERNAL, *INTERNAL):
+        configs[changelog_of(topic)] = dict(_COMPACTED)
+    for topic in VIEWS:
+        configs[topic] = dict(_COMPACTED)
+    configs[Topic.TIMELINE_WRITES] = _deleted_after(37)
+    configs[Topic.DEAD_LETTERS] = _deleted_after(30)
+    return [TopicSpec(name, {**_EVERYWHERE, **config}) for name, config in configs.items()]

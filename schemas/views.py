@@ -1,0 +1,170 @@
+"""What the stages tell the sinks: absolute values per key, and operations on timelines.
+
+A record of a view topic holds the whole value as it is now, never a difference. Records are
+msgpack arrays; a field is only ever added at the end, with a default. Times are milliseconds
+since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from schemas.events import Media, Visibility
+
+
+class PostView(Struct, frozen=True, array_like=True):
+    """A post (`view.posts`, key: post id). A deleted post says so and carries no content."""
+
+    post_id: str
+    author_id: str
+    at: int
+    content: str = ""
+    media: tuple[Media, ...] = ()
+    visibility: Visibility = "public"
+    audience: tuple[str, ...] = ()
+    reply_to: str | None = None
+    quote_of: str | None = None
+    language: str | None = None
+    location: str | None = None
+    hashtags: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    edited_at: int | None = None
+    is_deleted: bool = False
+
+
+class CountersView(Struct, frozen=True, array_like=True):
+    """A post's counts (`view.counters`, key: post id); `reactions` by kind, a like is `like`.
+
+    Views, clicks, hides and reports count distinct users.
+    """
+
+    post_id: str
+    reactions: dict[str, int] = {}
+    comments: int = 0
+    shares: int = 0
+    views: int = 0
+    clicks: int = 0
+    hides: int = 0
+    reports: int = 0
+
+
+class CommentView(Struct, frozen=True, array_like=True):
+    """A comment (`view.comments`, key: post id NUL comment id; partition of the post)."""
+
+    post_id: str
+    comment_id: str
+    user_id: str
+    at: int
+    text: str = ""
+    parent: str | None = None
+    is_deleted: bool = False
+
+
+class MineView(Struct, frozen=True, array_like=True):
+    """What a user did with a post (`view.mine`, key: user id NUL post id; partition of the user).
+
+    `reaction` is its kind or None, `reacted_at` and `shared_at` when, 0 for never.
+    """
+
+    user_id: str
+    post_id: str
+    reaction: str | None = None
+    reacted_at: int = 0
+    is_shared: bool = False
+    shared_at: int = 0
+
+
+class UserView(Struct, frozen=True, array_like=True):
+    """A profile with the number of sources followed (`view.users`, key: user id)."""
+
+    user_id: str
+    username: str | None = None
+    display_name: str | None = None
+    bio: str | None = None
+    avatar: str | None = None
+    is_verified: bool = False
+    following: int = 0
+    status: str = "active"
+
+
+class RelationView(Struct, frozen=True, array_like=True):
+    """A user's relation to a source (`view.relations`, key: user id NUL target; partition of
+    the user); `followed_at` is the time of the follow in force."""
+
+    user_id: str
+    target: str
+    is_following: bool
+    followed_at: int = 0
+    is_blocking: bool = False
+    is_blocked: bool = False
+
+
+class AffinityView(Struct, frozen=True, array_like=True):
+    """How close a user is to another (`view.affinity`, key: user id NUL target id; partition of
+    the user): `score` as it was at the time `at`; it decays by 0.9 a day from there."""
+
+    user_id: str
+    target_id: str
+    score: float
+    at: int
+
+
+class SourceView(Struct, frozen=True, array_like=True):
+    """A source's audience (`view.sources`, key: source)."""
+
+    source: str
+    followers: int
+
+
+class PushEntry(Struct, frozen=True, array_like=True, tag="push"):
+    """One entry onto the timelines of `owners`."""
+
+    post_id: str
+    reason: str
+    at: int
+    owners: list[str]
+
+
+class RemoveEntry(Struct, frozen=True, array_like=True, tag="remove"):
+    """One entry off the timelines of `owners`."""
+
+    post_id: str
+    reason: str
+    at: int
+    owners: list[str]
+
+
+class FillTimeline(Struct, frozen=True, array_like=True, tag="fill"):
+    """Entries (post id, reason, at) of a newly followed source onto one timeline."""
+
+    owner: str
+    entries: list[tuple[str, str, int]]
+
+
+class RemoveSource(Struct, frozen=True, array_like=True, tag="remove_source"):
+    """Every entry with one of `reasons` off one timeline."""
+
+    owner: str
+    reasons: list[str]
+
+
+TimelineOp = PushEntry | RemoveEntry | FillTimeline | RemoveSource
+"""A record of `timeline-writes` is a list of these, in order."""
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A record that could not be processed (`dead-letters`), with the reason.
+
+    `code` is a short stable word, `stage` the name of the topic's reader, `at` the time of the
+    verdict; the raw key and value are as they were read.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    raw: bytes | None
+    code: str
+    message: str
+    stage: str
+    at: int
