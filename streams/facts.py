@@ -1,0 +1,74 @@
+"""What the folds tell each other: the records of the internal logs besides external events.
+
+An internal log holds external events as they came (Avro, first byte 0) and these facts
+(msgpack arrays, first byte not 0). Times are milliseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from schemas.events import Visibility
+
+RelationKind = Literal["follow", "unfollow", "block", "unblock", "blocked", "unblocked"]
+
+
+class Tick(Struct, frozen=True, array_like=True, tag="tick"):
+    """The clock: what time it is, written into each internal partition every 10 s."""
+
+    at: int
+
+
+class Activity(Struct, frozen=True, array_like=True, tag="activity"):
+    """By-source: the source now spreads a post, as its author or as a sharer (`reason`)."""
+
+    source: str
+    reason: str
+    post_id: str
+    at: int
+    visibility: Visibility
+    audience: tuple[str, ...]
+    author_id: str
+
+
+class Removal(Struct, frozen=True, array_like=True, tag="removal"):
+    """By-source: the activity with this reason, post and time holds no more."""
+
+    source: str
+    reason: str
+    post_id: str
+    at: int
+
+
+class RelationFact(Struct, frozen=True, array_like=True, tag="relation"):
+    """By-source and by-user: a new greatest stamp of one kind of the relation (source, user).
+
+    `block` and `unblock` are by the user against the source, `blocked` and `unblocked` by the
+    source against the user.
+    """
+
+    source: str
+    user_id: str
+    kind: RelationKind
+    at: int
+    event_id: str
+
+
+class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity"):
+    """By-user: the user was (`weight` > 0), or is no longer (< 0), close to another at `at`."""
+
+    user_id: str
+    target_id: str
+    weight: float
+    at: int
+
+
+Fact = Tick | Activity | Removal | RelationFact | AffinityFact
+
+_decoder: msgspec.msgpack.Decoder[Fact] = msgspec.msgpack.Decoder(Fact)
+_encoder = msgspec.msgpack.Encoder()
+encode_fact = _encoder.encode
+decode_fact = _decoder.decode
