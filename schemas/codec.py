@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema, schemaless_reader
 
+from schemas.avro import Writer, compiled
 from schemas.events import Engagement, Event, Follow, Post, User
 
 HERE = Path(__file__).parent
@@ -94,17 +95,26 @@ def _newest() -> dict[type[Event], _Version]:
 
 
 @cache
-def _header(event: type[Event]) -> bytes:
-    return bytes([MAGIC]) + _newest()[event].id.to_bytes(4, "big")
+def _writers() -> dict[type[Event], tuple[bytes, Writer]]:
+    return {
+        event: (bytes([MAGIC]) + version.id.to_bytes(4, "big"), compiled(version.schema))
+        for event, version in _newest().items()
+    }
 
 
 def encode(event: Event) -> bytes:
-    """The wire bytes of an event, by the newest version of its schema."""
-    kind = type(event)
-    out = io.BytesIO()
-    out.write(_header(kind))
-    schemaless_writer(out, _newest()[kind].schema, msgspec.to_builtins(event))
-    return out.getvalue()
+    """The wire bytes of an event, by the newest version of its schema.
+
+    Raises:
+        ValueError: a field has a value that the schema does not know.
+    """
+    header, write = _writers()[type(event)]
+    try:
+        return header + write(event)
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        raise ValueError(
+            f"event {event.event_id}: a field does not fit the schema: {error!r}"
+        ) from error
 
 
 def decode(raw: bytes | None, expected: type[Event] | None = None) -> Event:
@@ -131,7 +141,7 @@ def decode(raw: bytes | None, expected: type[Event] | None = None) -> Event:
         fields = schemaless_reader(
             stream, version.schema, newest if newest is not version.schema else None
         )
-    except Exception as error:  # noqa: BLE001  (fastavro raises whatever the bytes provoke)
+    except Exception as error:
         raise UndecodableError(
             "not_decodable", f"the bytes do not fit schema {number}: {type(error).__name__}"
         ) from error
