@@ -1,0 +1,140 @@
+"""The acknowledged events, as the external topics hold them, less what the rules turn away.
+
+The oracle reads with its own consumer and validates by the last table of docs/rules.md; it
+shares with the product only the schemas.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from schemas import codec
+from schemas.codec import UndecodableError
+from schemas.events import Engagement, Event, Follow, Post, User
+
+YEAR_2000_MS = 946_684_800_000
+AHEAD_MS = 5 * 60 * 1000
+ID_BYTES = 256
+CONTENT_BYTES = 64 * 1024
+MEDIA = 64
+AUDIENCE = 10_000
+
+TOPICS: dict[str, type[Event]] = {
+    "users": User,
+    "follows": Follow,
+    "posts": Post,
+    "engagements": Engagement,
+}
+
+Stamp = tuple[int, str]
+Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
+
+_NOT_OF_A_POST = {"profile_view", "message"}
+_NEEDS = {
+    "created": ("author_id",),
+    "react": ("kind",),
+    "comment": ("comment_id",),
+    "comment_deleted": ("comment_id",),
+}
+_RELATING = {"follow", "unfollow", "block", "unblock"}
+
+
+@dataclass
+class Acknowledged:
+    """What the external topics hold: valid events by topic, and the places of the others."""
+
+    posts: list[Post] = field(default_factory=list)
+    follows: list[Follow] = field(default_factory=list)
+    engagements: list[Engagement] = field(default_factory=list)
+    users: list[User] = field(default_factory=list)
+    rejected: dict[Place, str] = field(default_factory=dict)
+    first_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """The number of valid events."""
+        return len(self.posts) + len(self.follows) + len(self.engagements) + len(self.users)
+
+
+def collect(records: Iterable[tuple[str, int, int, int, bytes | None]]) -> Acknowledged:
+    """The events in records (topic, partition, offset, the broker's time, value)."""
+    found = Acknowledged()
+    lists: dict[str, list[object]] = {
+        "posts": found.posts,  # type: ignore[dict-item]
+        "follows": found.follows,  # type: ignore[dict-item]
+        "engagements": found.engagements,  # type: ignore[dict-item]
+        "users": found.users,  # type: ignore[dict-item]
+    }
+    for topic, partition, offset, broker_ms, raw in records:
+        found.first_offsets.setdefault((topic, partition), offset)
+        try:
+            event = codec.decode(raw, TOPICS[topic])
+        except UndecodableError as error:
+            found.rejected[(topic, partition, offset)] = error.code
+            continue
+        reason = why_rejected(event, broker_ms)
+        if reason is None:
+            lists[topic].append(event)
+        else:
+            found.rejected[(topic, partition, offset)] = reason
+    return found
+
+
+def why_rejected(event: Event, broker_ms: int) -> str | None:
+    """The code under which an event goes to the dead letters, or None."""
+    if any(not getattr(event, name) for name in _needed(event)):
+        return "missing_field"
+    for text in _ids(event):
+        if len(text) > 64 and len(text.encode()) > ID_BYTES:
+            return "id_too_long"
+        if not text.isprintable() and any(unicodedata.category(c) == "Cc" for c in text):
+            return "id_invalid"
+    if isinstance(event, Follow) and not (event.target[:2] in ("u:", "t:") and event.target[2:]):
+        return "id_invalid"
+    if event.at < YEAR_2000_MS:
+        return "at_too_old"
+    if event.at > broker_ms + AHEAD_MS:
+        return "at_in_future"
+    if isinstance(event, Post) and (
+        len(event.content.encode()) > CONTENT_BYTES
+        or len(event.media) > MEDIA
+        or len(event.audience) > AUDIENCE
+    ):
+        return "too_large"
+    if isinstance(event, Follow) and event.target == f"u:{event.user_id}":
+        return "self_relation" if event.action in _RELATING else None
+    return None
+
+
+def _needed(event: Event) -> Iterator[str]:
+    yield "event_id"
+    if isinstance(event, Post):
+        yield "post_id"
+    else:
+        yield "user_id"
+    if isinstance(event, Follow):
+        yield "target"
+    elif isinstance(event, Engagement):
+        yield "target" if event.action in _NOT_OF_A_POST else "post_id"
+    yield from _NEEDS.get(event.action, ())
+
+
+def _ids(event: Event) -> Iterator[str]:
+    yield event.event_id
+    if isinstance(event, Post):
+        yield event.post_id
+        for other in (event.author_id, event.reply_to, event.quote_of):
+            if other:
+                yield other
+        yield from event.audience
+        return
+    yield event.user_id
+    if isinstance(event, Follow):
+        yield event.target
+    elif isinstance(event, Engagement):
+        for other in (event.post_id, event.target, event.comment_id, event.parent, event.share_id):
+            if other:
+                yield other

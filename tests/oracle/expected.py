@@ -1,0 +1,95 @@
+"""Everything that the oracle expects, computed once from the events and the log's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tests.oracle import affinity, posts, relations, timelines, users
+from tests.oracle.compare import Tally
+from tests.oracle.events import Acknowledged, Place
+from tests.oracle.read_log import Placed
+from tests.oracle.relations import Relations
+from tests.oracle.timelines import Timelines
+
+MINE_HELD = 10_000
+
+Row = dict[str, object]
+
+
+@dataclass
+class Expected:
+    """What each view must hold, in the normal form in which it is compared."""
+
+    posts: dict[str, Row]
+    counters: dict[str, Row]
+    comments: dict[tuple[str, str], Row]
+    mine: dict[tuple[str, str], Row]
+    users: dict[str, Row]
+    relations: Relations
+    timelines: Timelines
+    facts: list[affinity.Fact]
+    rejected: dict[Place, str]
+    by_source_log: Tally
+    live_posts: dict[tuple[str, int, str], bool] = field(default_factory=dict)
+    """(author, time, post id) of the posts that are not deleted."""
+
+    def affinity(self, now_ms: int) -> dict[tuple[str, str], float]:
+        """(user, the other) to the score at a time."""
+        return affinity.scores(self.facts, now_ms)
+
+    def following(self) -> Iterator[tuple[tuple[str, str], int]]:
+        """(user, source) with the time of the follow."""
+        for user_id, sources in self.relations.following.items():
+            for source, at in sources.items():
+                yield (user_id, source), at
+
+    def held_by_user(self) -> dict[tuple[str, str, str], int]:
+        """(`liked` or `shared`, user, post) to the time: the newest 10,000 of each user."""
+        held: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for (user_id, post_id), row in self.mine.items():
+            if row["reaction"] is not None:
+                held.setdefault(("liked", user_id), []).append((_int(row["reacted_at"]), post_id))
+            if row["is_shared"]:
+                held.setdefault(("shared", user_id), []).append((_int(row["shared_at"]), post_id))
+        return {
+            (kind, user_id, post_id): at
+            for (kind, user_id), rows in held.items()
+            for at, post_id in sorted(rows, reverse=True)[:MINE_HELD]
+        }
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def expect(events: Acknowledged, log: Iterable[Placed]) -> Expected:
+    """Compute every view from the events; only positions are taken from the log."""
+    by_post = posts.fold_posts(events.posts)
+    reactions = posts.fold_engagements(events.engagements)
+    related = relations.fold_follows(events.follows)
+    implied = timelines.activities(by_post, reactions.shared)
+    sources = timelines.fold_log(log)
+    tally = Tally("by_source_log", "kafka")
+    tally.compared, differences = timelines.log_differences(implied, sources, related)
+    for what, want, got in differences:
+        tally.differ(what, want, got)
+    shown = posts.post_views(by_post)
+    return Expected(
+        posts=shown,
+        counters=posts.counters(reactions),
+        comments=posts.comment_views(reactions),
+        mine=posts.mine(reactions),
+        users=users.fold_users(events.users, related.following),
+        relations=related,
+        timelines=Timelines(implied, sources, related),
+        facts=list(affinity.facts(by_post, reactions, events.engagements)),
+        rejected=events.rejected,
+        by_source_log=tally,
+        live_posts={
+            (str(row["author_id"]), _int(row["at"]), post_id): True
+            for post_id, row in shown.items()
+            if not row["is_deleted"]
+        },
+    )

@@ -1,0 +1,82 @@
+"""Reads whole topics, and the order between entities from the by-source log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams.facts import Activity, RelationFact, Removal, decode_fact
+from tests.oracle.events import TOPICS, Acknowledged, collect
+
+LOG = "by-source"
+FETCHED = 10_000
+
+Record = tuple[str, int, int, int, bytes | None]
+"""Topic, partition, offset, the broker's or producer's time, value."""
+Placed = tuple[int, Activity | Removal | RelationFact]
+"""A partition and what stands there."""
+
+
+def read_topics(brokers: str, topics: Iterable[str], silence_s: float = 30.0) -> Iterator[Record]:
+    """Every committed record of topics, each partition in order, up to its end.
+
+    Raises:
+        KafkaException: the broker says so, or says nothing for `silence_s`.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "headrace-oracle",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": 65_536,
+        }
+    )
+    try:
+        known = consumer.list_topics(timeout=silence_s).topics
+        missing = [topic for topic in topics if topic not in known]
+        if missing:
+            raise KafkaException(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {missing}")
+        open_ones = {(topic, number) for topic in topics for number in known[topic].partitions}
+        consumer.assign([TopicPartition(t, p, 0) for t, p in open_ones])
+        while open_ones:
+            messages = consumer.consume(FETCHED, timeout=0.5)
+            yield from _records(messages, open_ones)
+    finally:
+        consumer.close()
+
+
+def _records(messages: list[object], open_ones: set[tuple[str, int]]) -> Iterator[Record]:
+    for message in messages:
+        error = message.error()  # type: ignore[attr-defined]
+        topic, partition = message.topic(), message.partition()  # type: ignore[attr-defined]
+        if error is None:
+            yield (
+                topic,
+                partition,
+                message.offset(),  # type: ignore[attr-defined]
+                message.timestamp()[1],  # type: ignore[attr-defined]
+                message.value(),  # type: ignore[attr-defined]
+            )
+        elif error.code() == KafkaError._PARTITION_EOF:
+            open_ones.discard((topic, partition))
+        else:
+            raise KafkaException(error)
+
+
+def read_events(brokers: str) -> Acknowledged:
+    """The acknowledged events of the external topics."""
+    return collect(read_topics(brokers, tuple(TOPICS)))
+
+
+def read_log(brokers: str) -> Iterator[Placed]:
+    """The facts of the by-source log, each source's in order; the clock's are left out."""
+    for _, partition, _, _, raw in read_topics(brokers, (LOG,)):
+        if raw is None:
+            continue
+        fact = decode_fact(raw)
+        if isinstance(fact, Activity | Removal | RelationFact):
+            yield partition, fact

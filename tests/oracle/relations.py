@@ -1,0 +1,82 @@
+"""Who follows and blocks whom: six greatest stamps for each source and user (docs/rules.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from schemas.events import Follow
+from tests.oracle.events import Stamp
+
+KINDS = ("follow", "unfollow", "block", "unblock", "blocked", "unblocked")
+FOLLOW, UNFOLLOW, BLOCK, UNBLOCK, BLOCKED, UNBLOCKED = range(6)
+NEVER: Stamp = (-1, "")
+
+Row = list[Stamp]
+
+
+def empty_row() -> Row:
+    """A relation of which nothing is known."""
+    return [NEVER] * 6
+
+
+def follows(row: Row) -> bool:
+    """Whether the user follows the source."""
+    return (
+        row[FOLLOW] > max(row[UNFOLLOW:])
+        and row[BLOCK] <= row[UNBLOCK]
+        and row[BLOCKED] <= row[UNBLOCKED]
+    )
+
+
+def is_blocking(row: Row) -> bool:
+    """Whether the user blocks the source."""
+    return row[BLOCK] > row[UNBLOCK]
+
+
+def is_blocked(row: Row) -> bool:
+    """Whether the source blocks the user."""
+    return row[BLOCKED] > row[UNBLOCKED]
+
+
+def facts_of(event: Follow) -> Iterator[tuple[str, str, int]]:
+    """The (source, user, kind) whose stamp an event may raise."""
+    if event.action not in KINDS:
+        return
+    kind = KINDS.index(event.action)
+    yield event.target, event.user_id, kind
+    if kind in (BLOCK, UNBLOCK) and event.target.startswith("u:"):
+        yield f"u:{event.user_id}", event.target[2:], kind + 2
+
+
+@dataclass
+class Relations:
+    """Every relation, and what the views show of them."""
+
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    following: dict[str, dict[str, int]] = field(default_factory=dict)
+    """User to the sources followed, with the time of the follow."""
+    followers: dict[str, int] = field(default_factory=dict)
+    """Source to the number of its followers, where there is one."""
+    blocks: dict[str, set[str]] = field(default_factory=dict)
+    """User to the sources that the user blocks or is blocked by."""
+
+
+def fold_follows(events: Iterable[Follow]) -> Relations:
+    """The relations that follow events come to, in whatever order they are."""
+    found = Relations()
+    for event in events:
+        stamp = (event.at, event.event_id)
+        for source, user_id, kind in facts_of(event):
+            row = found.rows.get((source, user_id))
+            if row is None:
+                row = found.rows[(source, user_id)] = empty_row()
+            if stamp > row[kind]:
+                row[kind] = stamp
+    for (source, user_id), row in found.rows.items():
+        if follows(row):
+            found.following.setdefault(user_id, {})[source] = row[FOLLOW][0]
+            found.followers[source] = found.followers.get(source, 0) + 1
+        if is_blocking(row) or is_blocked(row):
+            found.blocks.setdefault(user_id, set()).add(source)
+    return found

@@ -1,0 +1,214 @@
+"""The oracle's relations and timelines, as small cases."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from schemas.events import Engagement, Follow, Post
+from streams.facts import Activity, RelationFact, Removal
+from tests.oracle.posts import PostState, fold_engagements, fold_posts
+from tests.oracle.relations import Relations, fold_follows
+from tests.oracle.timelines import Timelines, activities, fold_log, log_differences
+
+
+def _follow(action: str, at: int, user: str = "f", target: str = "u:a") -> Follow:
+    return Follow(event_id=f"{action}{at}", action=action, user_id=user, target=target, at=at)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("events", "is_following"),
+    [
+        ([_follow("follow", 1)], True),
+        ([_follow("follow", 1), _follow("unfollow", 2)], False),
+        ([_follow("follow", 3), _follow("unfollow", 2)], True),
+        ([_follow("follow", 1), _follow("block", 2)], False),
+        ([_follow("follow", 1), _follow("block", 2), _follow("unblock", 3)], False),
+        ([_follow("block", 2), _follow("unblock", 3), _follow("follow", 4)], True),
+        ([_follow("block", 2), _follow("follow", 3)], False),
+        ([_follow("block", 2), _follow("follow", 3), _follow("unblock", 4)], False),
+        ([_follow("follow", 1), _follow("block", 2, "a", "u:f")], False),
+        ([_follow("follow", 1), _follow("mute", 2)], True),
+        ([_follow("follow", 1, target="t:x"), _follow("block", 2, target="t:x")], False),
+    ],
+)
+def test_six_stamps_decide_in_any_order(events: list[Follow], is_following: bool) -> None:
+    for order in itertools.permutations([*events, events[0]]):
+        found = fold_follows(order)
+        assert bool(found.following.get("f")) == is_following
+        assert bool(found.followers) == is_following
+
+
+def test_both_see_a_block() -> None:
+    assert fold_follows([_follow("block", 1)]).blocks == {"f": {"u:a"}, "a": {"u:f"}}
+    assert fold_follows([_follow("block", 1), _follow("unblock", 2)]).blocks == {}
+    assert fold_follows([_follow("block", 1, target="t:x")]).blocks == {"f": {"t:x"}}
+
+
+def _post(number: int, visibility: str = "public", audience: tuple[str, ...] = ()) -> Post:
+    return Post(
+        event_id=f"p{number}",
+        action="created",
+        post_id=f"p{number:03}",
+        author_id="a",
+        at=number,
+        visibility=visibility,  # type: ignore[arg-type]
+        audience=audience,
+    )
+
+
+def _activity(post: Post) -> Activity:
+    return Activity("u:a", "u:a", post.post_id, post.at, post.visibility, post.audience, "a")
+
+
+def _fact(event: Follow) -> RelationFact:
+    return RelationFact(event.target, event.user_id, event.action, event.at, event.event_id)  # type: ignore[arg-type]
+
+
+Log = list[Activity | Removal | RelationFact]
+
+
+def _timelines(posts: list[Post], follows: list[Follow], log: Log) -> Timelines:
+    implied = activities(fold_posts(posts), {})
+    related = fold_follows(follows)
+    folded = fold_log((0, record) for record in log)
+    _, differences = log_differences(implied, folded, related)
+    assert list(differences) == []
+    return Timelines(implied, folded, related)
+
+
+def _numbers(timelines: Timelines, user: str) -> list[int]:
+    return [at for at, _, _ in timelines.entries(user)]
+
+
+FOLLOW = _follow("follow", 1)
+PLAIN = [_post(n) for n in range(1, 131)]
+
+
+def test_a_follow_gives_the_20_newest_and_what_comes_later() -> None:
+    early = [_activity(post) for post in PLAIN[:30]]
+    late = [_activity(PLAIN[30])]
+    found = _timelines(PLAIN[:31], [FOLLOW], [*early, _fact(FOLLOW), *late])
+    assert _numbers(found, "f") == [31, *range(30, 10, -1)]
+    assert _numbers(found, "a") == list(range(31, 0, -1))
+    assert found.served("f")[0] == ("p031", frozenset({"u:a"}))
+
+
+def test_an_old_post_that_comes_later_is_pushed() -> None:
+    log: Log = [_activity(PLAIN[5]), _fact(FOLLOW), _activity(PLAIN[0])]
+    assert _numbers(_timelines([PLAIN[0], PLAIN[5]], [FOLLOW], log), "f") == [6, 1]
+
+
+def test_a_source_holds_100_and_what_fell_out_is_gone_for_good() -> None:
+    deleted = [
+        Post(event_id="d", action="deleted", post_id=post.post_id, at=999) for post in PLAIN[5:105]
+    ]
+    log: Log = [_activity(post) for post in PLAIN[:105]]
+    log += [Removal("u:a", "u:a", post.post_id, post.at) for post in PLAIN[5:105]]
+    log += [_fact(FOLLOW)]
+    found = _timelines([*PLAIN[:105], *deleted], [FOLLOW], log)
+    assert _numbers(found, "f") == []
+    assert _numbers(found, "a") == [5, 4, 3, 2, 1]
+    assert "a" in found.shrunk
+
+
+def test_following_again_begins_anew() -> None:
+    again, ended = _follow("follow", 3), _follow("unfollow", 2)
+    log: Log = [_fact(FOLLOW), *map(_activity, PLAIN[:30]), _fact(ended), _fact(again)]
+    found = _timelines(PLAIN[:30], [FOLLOW, ended, again], log)
+    assert _numbers(found, "f") == list(range(30, 10, -1))
+    assert "f" in found.shrunk
+
+
+def test_a_late_unfollow_of_an_older_follow_changes_nothing() -> None:
+    again, ended = _follow("follow", 3), _follow("unfollow", 2)
+    log: Log = [_fact(again), *map(_activity, PLAIN[:30]), _fact(ended)]
+    assert len(_numbers(_timelines(PLAIN[:30], [again, ended], log), "f")) == 30
+
+
+@pytest.mark.parametrize("is_following_first", [True, False])
+@pytest.mark.parametrize(
+    ("visibility", "audience", "is_seen"),
+    [
+        ("public", (), True),
+        ("followers", (), True),
+        ("custom", ("f",), True),
+        ("custom", ("g",), False),
+        ("friends", (), False),
+        ("private", (), False),
+    ],
+)
+def test_who_may_see(
+    visibility: str, audience: tuple[str, ...], is_seen: bool, is_following_first: bool
+) -> None:
+    post = _post(7, visibility, audience)
+    log: Log = [_fact(FOLLOW), _activity(post)]
+    found = _timelines([post], [FOLLOW], log if is_following_first else log[::-1])
+    assert _numbers(found, "f") == ([7] if is_seen else [])
+    assert _numbers(found, "a") == [7]
+
+
+def test_an_activity_that_moved_stands_at_its_last_place() -> None:
+    first, second = _post(9), _post(9)
+    earlier = Post(event_id="0", action="created", post_id="p009", author_id="a", at=4)
+    log: Log = [_activity(first), _fact(FOLLOW), Removal("u:a", "u:a", "p009", 9)]
+    log += [Activity("u:a", "u:a", "p009", 4, "public", (), "a")]
+    found = _timelines([second, earlier], [FOLLOW], log)
+    assert _numbers(found, "f") == [4]
+
+
+def test_shares_reach_the_sharers_followers_and_group_by_post() -> None:
+    share = Engagement(event_id="s", action="share", user_id="b", at=50, post_id="p001")
+    implied = activities(fold_posts(PLAIN[:2]), fold_engagements([share]).shared)
+    follows = [FOLLOW, _follow("follow", 1, target="u:b")]
+    log: Log = [_fact(follow) for follow in follows]
+    log += [_activity(PLAIN[0]), _activity(PLAIN[1])]
+    log += [Activity("u:b", "s:b", "p001", 50, "public", (), "a")]
+    found = Timelines(implied, fold_log((0, r) for r in log), fold_follows(follows))
+    assert list(found.entries("f")) == [(50, "p001", "s:b"), (2, "p002", "u:a"), (1, "p001", "u:a")]
+    assert found.served("f") == [("p001", frozenset({"s:b", "u:a"})), ("p002", frozenset({"u:a"}))]
+    assert _numbers(found, "b") == [50]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Post(event_id="x", action="edited", post_id="p001", at=60, visibility="followers"),
+        Post(event_id="x", action="deleted", post_id="p001", at=60),
+    ],
+)
+def test_shares_of_what_is_not_public_hold_no_more(change: Post) -> None:
+    share = Engagement(event_id="s", action="share", user_id="b", at=50, post_id="p001")
+    found = activities(fold_posts([PLAIN[0], change]), fold_engagements([share]).shared)
+    assert "u:b" not in found
+
+
+DAMAGED: list[tuple[str, Log]] = [
+    ("an activity is missing", [_fact(FOLLOW)]),
+    ("a relation is missing", [_activity(PLAIN[0])]),
+    ("an activity too many", [_fact(FOLLOW), _activity(PLAIN[0]), _activity(PLAIN[1])]),
+    ("a removal too many", [_fact(FOLLOW), _activity(PLAIN[0]), Removal("u:a", "u:a", "p001", 1)]),
+    ("another time", [_fact(FOLLOW), Activity("u:a", "u:a", "p001", 2, "public", (), "a")]),
+    ("another stamp", [_fact(_follow("follow", 2)), _activity(PLAIN[0])]),
+    ("a relation too many", [_fact(FOLLOW), _activity(PLAIN[0]), _fact(_follow("block", 1))]),
+]
+
+
+@pytest.mark.parametrize("log", [log for _, log in DAMAGED], ids=[name for name, _ in DAMAGED])
+def test_each_fault_in_the_log_is_one_difference(log: Log) -> None:
+    posts: dict[str, PostState] = fold_posts([PLAIN[0]])
+    related: Relations = fold_follows([FOLLOW])
+    compared, differences = log_differences(
+        activities(posts, {}), fold_log((0, record) for record in log), related
+    )
+    assert compared == 2
+    assert len(list(differences)) == 1
+
+
+def test_a_source_in_two_partitions_differs() -> None:
+    log = fold_log([(0, _fact(FOLLOW)), (1, _activity(PLAIN[0]))])
+    _, differences = log_differences(
+        activities(fold_posts([PLAIN[0]]), {}), log, fold_follows([FOLLOW])
+    )
+    assert [what for what, _, _ in differences] == ["partition of u:a"]
