@@ -23,9 +23,8 @@ TABLES = {
         post_id text PRIMARY KEY, reactions map<text, int>, comments int, shares int, views int,
         clicks int, hides int, reports int""",
     "comments": """
-        post_id text, at bigint, comment_id text, user_id text, text text, parent text,
-        PRIMARY KEY (post_id, at, comment_id)
-        ) WITH CLUSTERING ORDER BY (at ASC, comment_id ASC""",
+        post_id text, comment_id text, user_id text, at bigint, text text, parent text,
+        PRIMARY KEY (post_id, comment_id)""",
     "mine": """
         user_id text, post_id text, reaction text, reacted_at bigint, is_shared boolean,
         shared_at bigint, PRIMARY KEY (user_id, post_id)""",

@@ -1,0 +1,311 @@
+"""A Faust transport whose consumer hands over what it fetched of a partition as one event.
+
+Faust's own consumer makes a task and a wait for each message, which bounds it to some 18,000
+messages a second. Here the event of a stream is a `Batch`: all records of one partition that
+one fetch brought. The consumer keeps its own positions: at most one batch of a partition is in
+flight, an agent acknowledges by `Consumer.done`, and a partition is read from where its owner
+says that its state stands, never from the group's offsets. Those only follow, for lag tools.
+
+Register it by the broker URL `batch://host:port` (entry point `faust.transports`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import aiokafka
+import structlog
+from aiokafka.errors import ConsumerStoppedError
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+log = structlog.get_logger(__name__)
+
+PENDING_BYTES = 4 * 1024 * 1024
+BATCH_RECORDS = 10_000
+FETCH_WAIT_MS = 50
+POLL_SECONDS = 0.1
+
+
+class Batch(NamedTuple):
+    """Records of one partition in offset order; `next_offset` is the position behind them."""
+
+    tp: TP
+    records: list[aiokafka.ConsumerRecord]
+    next_offset: int
+
+
+class PartitionOwner(Protocol):
+    """Who processes a topic: told which partitions it gains and loses."""
+
+    async def open(self, partition: int) -> int | None:
+        """Take the partition over; the offset to read from, None for the oldest."""
+
+    async def close(self, partition: int) -> None:
+        """Let the partition go; nothing of it is in flight."""
+
+
+class _Slot:
+    """What the consumer holds of one owned partition: fetched records that wait their turn."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.in_flight = False
+        self._fetches: deque[tuple[int, list[aiokafka.ConsumerRecord]]] = deque()
+        self._bytes = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.in_flight and not self._fetches
+
+    @property
+    def is_full(self) -> bool:
+        return self._bytes >= PENDING_BYTES
+
+    def add(self, records: list[aiokafka.ConsumerRecord]) -> None:
+        size = sum(r.serialized_value_size + r.serialized_key_size for r in records)
+        self._fetches.append((size, records))
+        self._bytes += size
+
+    def take(self) -> list[aiokafka.ConsumerRecord]:
+        """The next batch: whole fetches, up to `BATCH_RECORDS` unless the first has more."""
+        taken: list[aiokafka.ConsumerRecord] = []
+        while self._fetches and (
+            not taken or len(taken) + len(self._fetches[0][1]) <= BATCH_RECORDS
+        ):
+            size, records = self._fetches.popleft()
+            self._bytes -= size
+            taken.extend(records)
+        return taken
+
+    def clear(self) -> None:
+        self._fetches.clear()
+        self._bytes = 0
+
+
+class _Thread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The stock consumer thread, reading committed records with a short fetch wait."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            bootstrap_servers=stock.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[stock.RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_interval_ms=int((conf.broker_max_poll_interval or 0) * 1000),
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            isolation_level="read_committed",
+        )
+
+    def fetch_position(self, tp: TP) -> int | None:
+        """Where the fetcher stands: behind commit markers too, which no record shows."""
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        state = assignment.state_value(stock.ensure_aiokafka_TP(tp))
+        return state.position if state is not None and state.has_valid_position else None
+
+
+class Consumer(stock.Consumer):  # type: ignore[misc]
+    """Delivers a `Batch` per event and moves on when told that it is done."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._slots: dict[TP, _Slot] = {}
+        self._opening: dict[TP, asyncio.Task[None]] = {}
+        self._owned: set[TP] = set()
+        self._group_offsets: dict[TP, int] = {}
+        self._wake = asyncio.Event()
+        self._generation = 0
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def owners(self) -> Mapping[str, PartitionOwner]:
+        owners: Mapping[str, PartitionOwner] = self.app.owners
+        return owners
+
+    async def done(self, batch: Batch) -> None:
+        """The batch's outputs, state and position are durable: the next one may come."""
+        slot = self._slots.get(batch.tp)
+        if slot is None:
+            return
+        slot.position = batch.next_offset
+        slot.in_flight = False
+        await self._deliver(batch.tp, slot)
+        self._wake.set()
+
+    def ack(self, message: Any) -> bool:
+        """A stream acknowledges when its body returns; here that says nothing (see `done`)."""
+        self._unacked_messages.discard(message)
+        message.acked = True
+        return True
+
+    async def perform_seek(self) -> None:
+        """Take over what is assigned; each partition is read once its owner has opened it."""
+        self._generation += 1
+        assigned = {tp for tp in self.assignment() if tp.topic in self.owners}
+        for tp in self._owned - assigned:
+            await self.owners[tp.topic].close(tp.partition)
+        self._owned &= assigned
+        for tp in assigned:
+            self._opening[tp] = asyncio.create_task(self._open(tp, self._generation))
+
+    async def _open(self, tp: TP, generation: int) -> None:
+        try:
+            position = await self.owners[tp.topic].open(tp.partition)
+            self._owned.add(tp)
+            oldest = (await self._thread.earliest_offsets(tp))[tp]
+            position = oldest if position is None else max(position, oldest)
+            if generation != self._generation:
+                return
+            await self._thread.seek_wait({tp: position})
+            self._slots[tp] = _Slot(position)
+            self._wake.set()
+        except Exception as error:
+            await self.app.fault(error)
+            raise
+        finally:
+            self._opening.pop(tp, None)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let what is in flight finish, then forget the slots; owners keep what comes back."""
+        await self._quiesce()
+        self._slots.clear()
+        self._group_offsets.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def _quiesce(self) -> None:
+        self._generation += 1
+        for task in list(self._opening.values()):
+            await asyncio.wait([task])
+        for slot in self._slots.values():
+            slot.clear()
+        while any(slot.in_flight for slot in self._slots.values()):
+            await asyncio.sleep(0.005)
+        await self.commit()
+
+    async def wait_empty(self) -> None:
+        """Wait for the batches in flight, and say to the group where they ended."""
+        await self._quiesce()
+
+    async def on_stop(self) -> None:
+        """Finish what is in flight, then let all partitions go."""
+        await self._quiesce()
+        for tp in self._owned:
+            await self.owners[tp.topic].close(tp.partition)
+        self._owned.clear()
+        self.transport._topic_waiters.clear()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Tell the group where the positions stand: for lag tools, never read back."""
+        offsets: dict[TP, int] = {}
+        for tp, slot in self._slots.items():
+            fetched = self._thread.fetch_position(tp) if slot.is_idle else None
+            reached = max(slot.position, fetched or 0)
+            if reached != self._group_offsets.get(tp):
+                offsets[tp] = reached
+        if not offsets or not await self._thread.commit(offsets):
+            return False
+        self._group_offsets.update(offsets)
+        self.app.monitor.on_tp_commit(offsets)
+        return True
+
+    def positions(self) -> dict[TP, int]:
+        """The position of every partition that is open."""
+        return {tp: slot.position for tp, slot in self._slots.items()}
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether partitions are still being restored."""
+        return bool(self._opening)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Stock liveness checks look at acks, which are not used here."""
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                await self._drain_once()
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        wanted = {tp for tp, slot in self._slots.items() if not slot.is_full}
+        if not wanted or not self.flow_active:
+            self._wake.clear()
+            await self._wait_for_wake()
+            return
+        generation = self._generation
+        fetched = await self._thread.getmany(wanted, timeout=POLL_SECONDS)
+        if generation != self._generation:
+            return
+        for topic_partition, records in (fetched or {}).items():
+            tp = TP(topic_partition.topic, topic_partition.partition)
+            slot = self._slots.get(tp)
+            if slot is None or not records:
+                continue
+            slot.add(records)
+            await self._deliver(tp, slot)
+
+    async def _wait_for_wake(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+        except TimeoutError:
+            return
+
+    async def _deliver(self, tp: TP, slot: _Slot) -> None:
+        if slot.in_flight or slot.is_idle:
+            return
+        records = slot.take()
+        slot.in_flight = True
+        batch = Batch(tp, records, records[-1].offset + 1)
+        last = records[-1]
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp) or batch.next_offset)
+        message = ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            last.timestamp_type,
+            (),
+            None,
+            batch,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+        await self.callback(message)
+
+
+class Transport(stock.Transport):  # type: ignore[misc]
+    """The `batch://` transport."""
+
+    Consumer = Consumer
+    default_port = 9092
+
+
+def broker_url(brokers: str) -> str:
+    """The setting `broker` of a Faust app for brokers as `host:port,host:port`."""
+    return ";".join(f"batch://{broker.strip()}" for broker in _split(brokers))
+
+
+def _split(brokers: str) -> Iterable[str]:
+    return brokers.split(",")

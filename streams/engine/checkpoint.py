@@ -1,0 +1,83 @@
+"""The checkpoint: the one place where outputs, changed rows and the position become durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaException, Producer
+
+from schemas.topics import changelog_of
+from streams.engine.outbox import Output
+from streams.engine.state import State
+
+TRANSACTION_TIMEOUT_MS = 10_000
+COMMIT_TIMEOUT_S = 30.0
+
+
+def transactional_producer(brokers: str, app: str, topic: str, partition: int) -> Producer:
+    """The producer of one owned partition; it fences whoever owned the partition before."""
+    producer = Producer(
+        {
+            "bootstrap.servers": brokers,
+            "transactional.id": f"{app}-{topic}-{partition}",
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "batch.size": 1_000_000,
+            "message.max.bytes": 4_000_000,
+            "queue.buffering.max.messages": 2_000_000,
+            "queue.buffering.max.kbytes": 1_048_576,
+        }
+    )
+    producer.init_transactions(COMMIT_TIMEOUT_S)
+    return producer
+
+
+def checkpoint(
+    producer: Producer,
+    topic: str,
+    partition: int,
+    state: State,
+    outputs: Iterable[Output],
+    position: int,
+) -> None:
+    """Make one batch of `topic`/`partition` durable, whole or not at all.
+
+    In one Kafka transaction of the partition's own producer:
+
+    1. the outputs,
+    2. the changelog records of every row that the batch changed,
+    3. the source position behind the batch, as a row of the same changelog.
+
+    Then, and only then, the changes become the state in memory. Readers read committed, so
+    nobody sees a part of it. A worker that no longer owns the partition is fenced: its commit
+    raises. Whatever raises here ends the process: what it had begun is aborted by the next
+    owner, which restores the state and the position of the last checkpoint that was committed.
+    """
+    changelog = changelog_of(topic)
+    producer.begin_transaction()
+    for output in outputs:
+        producer.produce(
+            output.topic,
+            output.value,
+            output.key,
+            output.partition,
+            headers=list(output.headers),
+        )
+    for key, value in state.changes():
+        producer.produce(changelog, value, key, partition)
+    producer.produce(changelog, position.to_bytes(8, "big"), State.POSITION_KEY, partition)
+    _commit(producer)
+    state.commit(position)
+
+
+def _commit(producer: Producer) -> None:
+    """Commit; an answer that did not come in time is asked for again, as the library says."""
+    for attempt in range(3):
+        try:
+            producer.commit_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as error:
+            if attempt == 2 or not error.args[0].retriable():
+                raise
+        else:
+            return

@@ -1,0 +1,148 @@
+"""What one batch sends: collected while folding, sent by the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.partitioning import partition_of
+from schemas.topics import Topic
+from schemas.views import (
+    FillTimeline,
+    PushEntry,
+    RemoveEntry,
+    RemoveSource,
+    TimelineOp,
+)
+from streams.facts import Fact, encode_fact
+
+MAX_OPERATIONS_PER_RECORD = 10_000
+MAX_RECORD_BYTES = 512 * 1024
+_BYTES_PER_OPERATION = 48
+_encode = msgspec.msgpack.Encoder().encode
+
+Header = tuple[str, bytes]
+
+
+class Output(NamedTuple):
+    """One record to be written; `partition` is explicit, never left to a producer."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...] = ()
+
+
+class Outbox:
+    """Collects the outputs of one batch, in order per topic.
+
+    Records of view topics are absolute, so only the last of a batch per key is kept. Timeline
+    operations are grouped into few large records per partition.
+    """
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+        self._outputs: list[Output] = []
+        self._views: dict[tuple[str, bytes], tuple[int, msgspec.Struct]] = {}
+        self._operations: dict[int, list[TimelineOp]] = {}
+        self.deliveries = 0
+
+    def add(self, output: Output) -> None:
+        """Write a record as it is."""
+        self._outputs.append(output)
+
+    def route(
+        self, topic: Topic, entity: str, value: bytes, headers: tuple[Header, ...] = ()
+    ) -> None:
+        """Put bytes into the log of an entity."""
+        partition = partition_of(entity, self._partitions)
+        self._outputs.append(Output(topic, partition, entity.encode(), value, headers))
+
+    def tell(self, topic: Topic, entity: str, fact: Fact) -> None:
+        """Put a fact into the log of an entity."""
+        self.route(topic, entity, encode_fact(fact))
+
+    def show(self, topic: Topic, owner: str, key: str, view: msgspec.Struct) -> None:
+        """Set a view's value for `key`, in the partition of `owner`."""
+        partition = partition_of(owner, self._partitions)
+        self._views[topic, key.encode()] = (partition, view)
+
+    def push(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
+        """Put an entry onto the timelines of `owners`."""
+        for partition, part in self._by_partition(owners):
+            self._add(partition, PushEntry(post_id, reason, at, part), len(part))
+
+    def remove(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
+        """Take an entry off the timelines of `owners`."""
+        for partition, part in self._by_partition(owners):
+            self._add(partition, RemoveEntry(post_id, reason, at, part), len(part))
+
+    def fill(self, owner: str, entries: list[tuple[str, str, int]]) -> None:
+        """Put entries (post id, reason, at) onto one timeline."""
+        self._add(partition_of(owner, self._partitions), FillTimeline(owner, entries), len(entries))
+
+    def remove_source(self, owner: str, reasons: list[str]) -> None:
+        """Take every entry with one of `reasons` off one timeline."""
+        self._add(partition_of(owner, self._partitions), RemoveSource(owner, reasons), 1)
+
+    def outputs(self) -> Iterator[Output]:
+        """Everything to write."""
+        yield from self._outputs
+        for (topic, key), (partition, view) in self._views.items():
+            yield Output(topic, partition, key, _encode(view))
+        for partition, operations in self._operations.items():
+            for record in _records(operations):
+                yield Output(Topic.TIMELINE_WRITES, partition, None, _encode(record))
+
+    def clear(self) -> None:
+        """Forget everything collected."""
+        self._outputs.clear()
+        self._views.clear()
+        self._operations.clear()
+        self.deliveries = 0
+
+    def _add(self, partition: int, operation: TimelineOp, weight: int) -> None:
+        self._operations.setdefault(partition, []).append(operation)
+        self.deliveries += weight
+
+    def _by_partition(self, owners: list[str]) -> Iterator[tuple[int, list[str]]]:
+        groups: dict[int, list[str]] = {}
+        for owner in owners:
+            groups.setdefault(partition_of(owner, self._partitions), []).append(owner)
+        for partition, group in groups.items():
+            for start in range(0, len(group), MAX_OPERATIONS_PER_RECORD):
+                yield partition, group[start : start + MAX_OPERATIONS_PER_RECORD]
+
+
+def _weight(operation: TimelineOp) -> tuple[int, int]:
+    """How many single operations it stands for, and its bytes at most."""
+    match operation:
+        case PushEntry(post_id, reason, _, owners) | RemoveEntry(post_id, reason, _, owners):
+            ids = sum(map(len, owners)) * 4 + 3 * len(owners)
+            return len(owners), ids + 4 * (len(post_id) + len(reason)) + _BYTES_PER_OPERATION
+        case FillTimeline(owner, entries):
+            ids = sum(len(post_id) + len(reason) for post_id, reason, _ in entries) * 4
+            return len(entries), ids + len(owner) * 4 + _BYTES_PER_OPERATION * (len(entries) + 1)
+        case RemoveSource(owner, reasons):
+            return 1, 4 * (len(owner) + sum(map(len, reasons))) + _BYTES_PER_OPERATION
+
+
+def _records(operations: list[TimelineOp]) -> Iterator[list[TimelineOp]]:
+    """Cut operations into records of at most 10,000 operations and 512 KiB."""
+    record: list[TimelineOp] = []
+    count = size = 0
+    for operation in operations:
+        more, bytes_more = _weight(operation)
+        if record and (
+            count + more > MAX_OPERATIONS_PER_RECORD or size + bytes_more > MAX_RECORD_BYTES
+        ):
+            yield record
+            record, count, size = [], 0, 0
+        record.append(operation)
+        count += more
+        size += bytes_more
+    if record:
+        yield record

@@ -1,0 +1,224 @@
+"""A stage: reads one topic, folds it partition by partition, and checkpoints each batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import msgspec
+import structlog
+from aiokafka import ConsumerRecord
+from confluent_kafka import Producer
+
+from connectors.transport import Batch
+from schemas.codec import UndecodableError
+from schemas.topics import Topic
+from schemas.views import DeadLetter
+from streams.engine.checkpoint import checkpoint, transactional_producer
+from streams.engine.outbox import Outbox, Output
+from streams.engine.records import RejectedError
+from streams.engine.restore import restore
+from streams.engine.state import State
+
+log = structlog.get_logger(__name__)
+
+MAX_DELIVERIES_PER_CHECKPOINT = 20_000
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _FoldFailedError(Exception):
+    """A fold raised in the middle of a record: what it had changed must be taken back."""
+
+    def __init__(self, index: int, error: Exception) -> None:
+        super().__init__(str(error))
+        self.index = index
+        self.error = error
+
+
+class Fold(Protocol):
+    """What a stage runs on each record: pure, it only reads and writes its tables and outbox."""
+
+    def apply(self, record: ConsumerRecord) -> None:
+        """Fold one record in.
+
+        Raises:
+            RejectedError, UndecodableError: before anything was changed; the record goes to
+                the dead letters.
+        """
+
+
+MakeFold = Callable[[State, Outbox], Fold]
+
+
+class StageStats(msgspec.Struct):
+    """What a stage did since the process started."""
+
+    records: int = 0
+    batches: int = 0
+    outputs: int = 0
+    dead_letters: int = 0
+    deliveries: int = 0
+    restored_rows: int = 0
+    checkpoint_seconds: float = 0.0
+
+
+class _Owned:
+    """One partition of a stage in this process: its state, fold and producer."""
+
+    def __init__(self, stage: Stage, partition: int) -> None:
+        self.partition = partition
+        self.producer: Producer = transactional_producer(
+            stage.brokers, stage.app_id, stage.topic, partition
+        )
+        self.state = State()
+        self.outbox = Outbox(stage.partitions)
+        self.fold = stage.make_fold(self.state, self.outbox)
+        stage.stats.restored_rows += restore(stage.brokers, stage.topic, partition, self.state)
+
+
+class Stage:
+    """Runs a fold over the partitions of one topic that this process owns.
+
+    Folding and committing run in threads of `pool`: one batch of a partition at a time,
+    partitions beside each other.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        make_fold: MakeFold,
+        *,
+        app_id: str,
+        brokers: str,
+        partitions: int,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self.topic = topic
+        self.make_fold = make_fold
+        self.app_id = app_id
+        self.brokers = brokers
+        self.partitions = partitions
+        self.stats = StageStats()
+        self._pool = pool
+        self._owned: dict[int, _Owned] = {}
+
+    @property
+    def owned(self) -> list[int]:
+        """The partitions that this process owns."""
+        return sorted(self._owned)
+
+    async def open(self, partition: int) -> int | None:
+        """Fence the former owner, restore the state; the position it stands at, if any."""
+        owned = self._owned.get(partition)
+        if owned is None:
+            loop = asyncio.get_running_loop()
+            owned = await loop.run_in_executor(self._pool, _Owned, self, partition)
+            self._owned[partition] = owned
+            log.info(
+                "partition opened",
+                topic=self.topic,
+                partition=partition,
+                position=owned.state.position,
+            )
+        return owned.state.position
+
+    async def close(self, partition: int) -> None:
+        """Let a partition go."""
+        self._owned.pop(partition, None)
+
+    async def process(self, batch: Batch) -> None:
+        """Fold a batch and checkpoint it; returns when it is durable."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._pool, self._process, batch)
+
+    def rows(self) -> dict[str, int]:
+        """Rows per table, over the owned partitions."""
+        total: dict[str, int] = {}
+        for owned in self._owned.values():
+            for table, size in owned.state.sizes().items():
+                total[table] = total.get(table, 0) + size
+        return total
+
+    def _process(self, batch: Batch) -> None:
+        owned = self._owned[batch.tp.partition]
+        position = owned.state.position or 0
+        records = [record for record in batch.records if record.offset >= position]
+        start = 0
+        while start < len(records):
+            stop = self._fold(owned, records, start)
+            next_offset = records[stop].offset if stop < len(records) else batch.next_offset
+            self._checkpoint(owned, next_offset)
+            start = stop
+        self.stats.records += len(records)
+        self.stats.batches += 1
+
+    def _checkpoint(self, owned: _Owned, position: int) -> None:
+        began = time.perf_counter()
+        outputs = list(owned.outbox.outputs())
+        checkpoint(owned.producer, self.topic, owned.partition, owned.state, outputs, position)
+        self.stats.outputs += len(outputs)
+        self.stats.deliveries += owned.outbox.deliveries
+        owned.outbox.clear()
+        self.stats.checkpoint_seconds += time.perf_counter() - began
+
+    def _fold(self, owned: _Owned, records: list[ConsumerRecord], start: int) -> int:
+        """Fold records from `start` on until all are in or enough deliveries wait; the index
+        behind the last. What is refused goes to the dead letters."""
+        letters: dict[int, Output] = {}
+        while True:
+            try:
+                stop = self._fold_until_full(owned, records, start, letters)
+                break
+            except _FoldFailedError as failed:
+                owned.state.rollback()
+                owned.outbox.clear()
+                letters[failed.index] = self._letter(records[failed.index], failed.error)
+        for index, letter in letters.items():
+            if index < stop:
+                owned.outbox.add(letter)
+                self.stats.dead_letters += 1
+        return stop
+
+    def _fold_until_full(
+        self, owned: _Owned, records: list[ConsumerRecord], start: int, letters: dict[int, Output]
+    ) -> int:
+        apply = owned.fold.apply
+        outbox = owned.outbox
+        for index in range(start, len(records)):
+            if index in letters:
+                continue
+            try:
+                apply(records[index])
+            except (RejectedError, UndecodableError) as refusal:
+                letters[index] = self._letter(records[index], refusal)
+            except Exception as error:
+                raise _FoldFailedError(index, error) from error
+            if outbox.deliveries >= MAX_DELIVERIES_PER_CHECKPOINT:
+                return index + 1
+        return len(records)
+
+    def _letter(self, record: ConsumerRecord, error: Exception) -> Output:
+        code = getattr(error, "code", "fold_failed")
+        log.warning(
+            "record refused",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            code=code,
+            error=type(error).__name__,
+        )
+        letter = DeadLetter(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key,
+            raw=record.value,
+            code=code,
+            message=str(error),
+            stage=f"{self.app_id}/{self.topic}",
+            at=record.timestamp,
+        )
+        return Output(Topic.DEAD_LETTERS, record.partition, record.key, _encode(letter))

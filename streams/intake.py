@@ -1,0 +1,61 @@
+"""Intake: checks what producers published and routes it into the log of its entity."""
+
+from __future__ import annotations
+
+import re
+
+from aiokafka import ConsumerRecord
+
+from schemas.codec import decode
+from schemas.events import Engagement, Event, Post
+from schemas.topics import Topic
+from streams.engine.outbox import Outbox
+from streams.engine.records import Tags, tags_header
+from streams.engine.state import State
+from streams.validation import validate
+
+MAX_TAGS = 64
+_HASHTAG = re.compile(r"(?<![\w&/#])#(\w*[^\W\d_]\w*)")
+_MENTION = re.compile(r"(?<![\w@/.])@(\w(?:[\w.:-]*\w)?)")
+
+
+def extract(content: str) -> Tags:
+    """The hashtags (case folded) and mentions in a text, each once, in order.
+
+    A hashtag has a letter in it, in any script; a mention names a user.
+    """
+    if "#" not in content and "@" not in content:
+        return Tags()
+    hashtags = dict.fromkeys(tag.casefold() for tag in _HASHTAG.findall(content))
+    mentions = dict.fromkeys(_MENTION.findall(content))
+    return Tags(tuple(hashtags)[:MAX_TAGS], tuple(mentions)[:MAX_TAGS])
+
+
+class IntakeFold:
+    """Routes the records of one external topic; keeps no rows.
+
+    Posts and engagements go to the post's log, profile views and messages to the acting user's,
+    follows and user events to the user's. The original bytes are passed on.
+    """
+
+    def __init__(self, expected: type[Event], outbox: Outbox) -> None:
+        self._expected = expected
+        self._outbox = outbox
+
+    def apply(self, record: ConsumerRecord) -> None:
+        """Check and route one record; see `streams.validation` for what is refused."""
+        event = decode(record.value, self._expected)
+        validate(event, record.timestamp)
+        match event:
+            case Post(post_id=post_id):
+                headers = (tags_header(extract(event.content)),)
+                self._outbox.route(Topic.BY_POST, post_id, record.value, headers)
+            case Engagement(post_id=str(post_id)) if event.target is None:
+                self._outbox.route(Topic.BY_POST, post_id, record.value)
+            case _:
+                self._outbox.route(Topic.BY_USER, event.user_id, record.value)
+
+
+def make_intake(expected: type[Event], _state: State, outbox: Outbox) -> IntakeFold:
+    """The fold of one partition of an external topic."""
+    return IntakeFold(expected, outbox)

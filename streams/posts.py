@@ -1,0 +1,390 @@
+"""Posts: what they say, and who reacted to, commented on, shared and saw them."""
+
+from __future__ import annotations
+
+from aiokafka import ConsumerRecord
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas.codec import UndecodableError
+from schemas.events import Engagement, Event, Media, Post, Visibility
+from schemas.topics import Topic
+from schemas.views import CommentView, CountersView, MineView, PostView
+from streams.activities import activities
+from streams.engine.outbox import Outbox
+from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
+from streams.engine.state import State
+from streams.facts import Activity, AffinityFact, Fact, Removal, Tick
+from streams.relations import NEVER, Stamp
+
+LIKE = "like"
+REACTION_WEIGHT = 2.0
+COMMENT_WEIGHT = 5.0
+SHARE_WEIGHT = 8.0
+MARKS = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
+
+
+class Body(Struct, frozen=True, array_like=True):
+    """What a post says, as of one event."""
+
+    stamp: Stamp
+    is_edit: bool
+    content: str
+    media: tuple[Media, ...]
+    visibility: Visibility
+    audience: tuple[str, ...]
+    reply_to: str | None
+    quote_of: str | None
+    language: str | None
+    location: str | None
+    tags: Tags
+
+
+class PostRow(Struct, frozen=True, array_like=True):
+    """A post: made by `author_id` (None while only other events were seen), its bodies by who
+    claims to be their author (one, but for forged or misdirected events)."""
+
+    author_id: str | None = None
+    created: Stamp = NEVER
+    bodies: dict[str | None, Body] = {}
+    is_deleted: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        return self.author_id is not None
+
+    @property
+    def body(self) -> Body | None:
+        """The newest body by the post's author, or by an event that names none."""
+        mine = [self.bodies[key] for key in (self.author_id, None) if key in self.bodies]
+        return max(mine, key=lambda body: body.stamp, default=None)
+
+
+class Reaction(Struct, frozen=True, array_like=True):
+    """A user's newest reaction to a post; `kind` None: taken back."""
+
+    stamp: Stamp
+    kind: str | None
+
+
+class Share(Struct, frozen=True, array_like=True):
+    """A user's newest share or unshare of a post."""
+
+    stamp: Stamp
+    is_shared: bool
+
+    @property
+    def at(self) -> int:
+        return self.stamp[0]
+
+
+class Comment(Struct, frozen=True, array_like=True):
+    """A comment: of the events with its id the oldest counts; a deletion wins for ever."""
+
+    stamp: Stamp = NEVER
+    user_id: str = ""
+    text: str = ""
+    parent: str | None = None
+    is_deleted: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        return not self.is_deleted and self.stamp != NEVER
+
+
+class Counters(Struct, frozen=True, array_like=True):
+    """A post's counts; views, clicks, hides and reports are of distinct users."""
+
+    reactions: dict[str, int] = {}
+    comments: int = 0
+    shares: int = 0
+    views: int = 0
+    clicks: int = 0
+    hides: int = 0
+    reports: int = 0
+
+
+class Mark(Struct, frozen=True, array_like=True):
+    """A user viewed, clicked, hid or reported a post, at least once."""
+
+
+class PostFold:
+    """Folds a post's log: post events and engagements.
+
+    An engagement costs O(1) rows; creating, deleting and changing who may share a post cost
+    O(its shares); a post's first `created` event costs O(its engagements so far).
+    """
+
+    def __init__(self, state: State, outbox: Outbox) -> None:
+        self._posts = state.table("post", PostRow)
+        self._counters = state.table("counters", Counters)
+        self._reactions = state.group_table("react", Reaction)
+        self._shares = state.group_table("share", Share)
+        self._comments = state.group_table("comment", Comment)
+        self._marks = state.group_table("mark", Mark)
+        self._outbox = outbox
+
+    def apply(self, record: ConsumerRecord) -> None:
+        """Fold one record of the by-post log."""
+        event = decode_record(record.value)
+        if not isinstance(event, (Post, Engagement, Tick)):
+            raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a post's log")
+        self.fold(event, tags_of(record.headers))
+
+    def fold(self, event: Event | Fact, tags: Tags = NO_TAGS) -> None:
+        """Fold one event; `tags` are those of a post's content."""
+        match event:
+            case Engagement(post_id=str(post_id)):
+                self._engage(post_id, event)
+            case Post():
+                self._post(event, tags)
+
+    def _engage(self, post_id: str, event: Engagement) -> None:
+        match event.action:
+            case "like":
+                self._react(post_id, event, LIKE)
+            case "react":
+                self._react(post_id, event, event.kind)
+            case "unlike":
+                self._react(post_id, event, None)
+            case "share" | "unshare":
+                self._share(post_id, event)
+            case "comment" | "comment_deleted":
+                self._comment(post_id, event)
+            case "view" | "click" | "hide" | "report":
+                self._mark(post_id, event)
+
+    # Post events
+
+    def _post(self, event: Post, tags: Tags) -> None:
+        before = self._posts.get(event.post_id) or PostRow()
+        after = _after(before, event, tags)
+        if after == before:
+            return
+        self._posts.put(event.post_id, after)
+        if after.is_known:
+            self._show_post(event.post_id, after)
+        if after.author_id != before.author_id:
+            self._retell_affinity(event.post_id, before.author_id, after.author_id)
+        self._retell_activities(event.post_id, before, after)
+
+    def _show_post(self, post_id: str, row: PostRow) -> None:
+        body = row.body
+        assert row.author_id is not None
+        if row.is_deleted or body is None:
+            view = PostView(post_id, row.author_id, row.created[0], is_deleted=True)
+        else:
+            view = PostView(
+                post_id=post_id,
+                author_id=row.author_id,
+                at=row.created[0],
+                content=body.content,
+                media=body.media,
+                visibility=body.visibility,
+                audience=body.audience,
+                reply_to=body.reply_to,
+                quote_of=body.quote_of,
+                language=body.language,
+                location=body.location,
+                hashtags=body.tags.hashtags,
+                mentions=body.tags.mentions,
+                edited_at=body.stamp[0] if body.is_edit else None,
+            )
+        self._outbox.show(Topic.VIEW_POSTS, post_id, post_id, view)
+
+    def _retell_activities(self, post_id: str, before: PostRow, after: PostRow) -> None:
+        shares = [(user, share.at) for user, share in self._shares.scan(post_id) if share.is_shared]
+        was = activities(post_id, before, shares)
+        now = activities(post_id, after, shares)
+        for old in was:
+            if old not in now:
+                self._tell_removal(old)
+        for new in now:
+            if new not in was:
+                self._outbox.tell(Topic.BY_SOURCE, new.source, new)
+
+    def _tell_removal(self, old: Activity) -> None:
+        removal = Removal(old.source, old.reason, old.post_id, old.at)
+        self._outbox.tell(Topic.BY_SOURCE, old.source, removal)
+
+    # Engagements
+
+    def _react(self, post_id: str, event: Engagement, kind: str | None) -> None:
+        before = self._reactions.get(post_id, event.user_id) or Reaction(NEVER, None)
+        after = Reaction((event.at, event.event_id), kind)
+        if after.stamp <= before.stamp:
+            return
+        self._reactions.put(post_id, event.user_id, after)
+        if before.kind != after.kind:
+            counters = self._counters.get(post_id) or Counters()
+            reactions = dict(counters.reactions)
+            if before.kind is not None:
+                reactions[before.kind] -= 1
+                if not reactions[before.kind]:
+                    del reactions[before.kind]
+            if after.kind is not None:
+                reactions[after.kind] = reactions.get(after.kind, 0) + 1
+            self._count(post_id, replace(counters, reactions=reactions))
+        self._show_mine(post_id, event.user_id)
+        if before.kind is not None:
+            self._affinity(post_id, event.user_id, -REACTION_WEIGHT, before.stamp[0])
+        if after.kind is not None:
+            self._affinity(post_id, event.user_id, REACTION_WEIGHT, after.stamp[0])
+
+    def _share(self, post_id: str, event: Engagement) -> None:
+        user_id = event.user_id
+        before = self._shares.get(post_id, user_id) or Share(NEVER, False)
+        after = Share((event.at, event.event_id), event.action == "share")
+        if after.stamp <= before.stamp:
+            return
+        self._shares.put(post_id, user_id, after)
+        if before.is_shared != after.is_shared:
+            counters = self._counters.get(post_id) or Counters()
+            change = 1 if after.is_shared else -1
+            self._count(post_id, replace(counters, shares=counters.shares + change))
+        self._show_mine(post_id, user_id)
+        post = self._posts.get(post_id) or PostRow()
+        if before.is_shared:
+            self._affinity(post_id, user_id, -SHARE_WEIGHT, before.at)
+            for old in activities(post_id, post, [(user_id, before.at)], is_author_wanted=False):
+                self._tell_removal(old)
+        if after.is_shared:
+            self._affinity(post_id, user_id, SHARE_WEIGHT, after.at)
+            for new in activities(post_id, post, [(user_id, after.at)], is_author_wanted=False):
+                self._outbox.tell(Topic.BY_SOURCE, new.source, new)
+
+    def _comment(self, post_id: str, event: Engagement) -> None:
+        assert event.comment_id is not None
+        before = self._comments.get(post_id, event.comment_id) or Comment()
+        if event.action == "comment_deleted":
+            after = replace(before, is_deleted=True, text="")
+        else:
+            stamp = (event.at, event.event_id)
+            if before.stamp != NEVER and stamp >= before.stamp:
+                return
+            text = "" if before.is_deleted else event.text or ""
+            after = Comment(stamp, event.user_id, text, event.parent, before.is_deleted)
+        if after == before:
+            return
+        self._comments.put(post_id, event.comment_id, after)
+        if before.is_there != after.is_there:
+            counters = self._counters.get(post_id) or Counters()
+            change = 1 if after.is_there else -1
+            self._count(post_id, replace(counters, comments=counters.comments + change))
+        if before.is_there:
+            self._affinity(post_id, before.user_id, -COMMENT_WEIGHT, before.stamp[0])
+        if after.is_there:
+            self._affinity(post_id, after.user_id, COMMENT_WEIGHT, after.stamp[0])
+        if after.stamp != NEVER:
+            self._show_comment(post_id, event.comment_id, after)
+
+    def _show_comment(self, post_id: str, comment_id: str, after: Comment) -> None:
+        view = CommentView(
+            post_id,
+            comment_id,
+            after.user_id,
+            after.stamp[0],
+            after.text,
+            after.parent,
+            after.is_deleted,
+        )
+        self._outbox.show(Topic.VIEW_COMMENTS, post_id, f"{post_id}\0{comment_id}", view)
+
+    def _mark(self, post_id: str, event: Engagement) -> None:
+        key = f"{event.action}\0{event.user_id}"
+        if self._marks.get(post_id, key) is not None:
+            return
+        self._marks.put(post_id, key, Mark())
+        counters = self._counters.get(post_id) or Counters()
+        field = MARKS[event.action]
+        self._count(post_id, replace(counters, **{field: getattr(counters, field) + 1}))
+
+    def _count(self, post_id: str, counters: Counters) -> None:
+        self._counters.put(post_id, counters)
+        view = CountersView(
+            post_id,
+            counters.reactions,
+            counters.comments,
+            counters.shares,
+            counters.views,
+            counters.clicks,
+            counters.hides,
+            counters.reports,
+        )
+        self._outbox.show(Topic.VIEW_COUNTERS, post_id, post_id, view)
+
+    def _show_mine(self, post_id: str, user_id: str) -> None:
+        reaction = self._reactions.get(post_id, user_id)
+        share = self._shares.get(post_id, user_id)
+        view = MineView(
+            user_id,
+            post_id,
+            reaction.kind if reaction else None,
+            reaction.stamp[0] if reaction else 0,
+            share.is_shared if share else False,
+            share.at if share else 0,
+        )
+        self._outbox.show(Topic.VIEW_MINE, user_id, f"{user_id}\0{post_id}", view)
+
+    # Affinity: facts about a user and the author, told once the author is known
+
+    def _affinity(self, post_id: str, user_id: str, weight: float, at: int) -> None:
+        post = self._posts.get(post_id)
+        if post is not None and post.author_id is not None:
+            self._tell_affinity(user_id, post.author_id, weight, at)
+
+    def _tell_affinity(self, user_id: str, author_id: str, weight: float, at: int) -> None:
+        if user_id != author_id:
+            self._outbox.tell(Topic.BY_USER, user_id, AffinityFact(user_id, author_id, weight, at))
+
+    def _retell_affinity(self, post_id: str, was: str | None, now: str | None) -> None:
+        for user_id, weight, at in self._affinity_facts(post_id):
+            if was is not None:
+                self._tell_affinity(user_id, was, -weight, at)
+            if now is not None:
+                self._tell_affinity(user_id, now, weight, at)
+
+    def _affinity_facts(self, post_id: str) -> list[tuple[str, float, int]]:
+        facts = [
+            (user_id, REACTION_WEIGHT, reaction.stamp[0])
+            for user_id, reaction in self._reactions.scan(post_id)
+            if reaction.kind is not None
+        ]
+        facts += [
+            (user_id, SHARE_WEIGHT, share.at)
+            for user_id, share in self._shares.scan(post_id)
+            if share.is_shared
+        ]
+        facts += [
+            (comment.user_id, COMMENT_WEIGHT, comment.stamp[0])
+            for _, comment in self._comments.scan(post_id)
+            if comment.is_there
+        ]
+        return facts
+
+
+def _after(row: PostRow, event: Post, tags: Tags) -> PostRow:
+    """The row after a post event."""
+    if event.action == "deleted":
+        return replace(row, is_deleted=True, bodies={})
+    stamp = (event.at, event.event_id)
+    after = row
+    if event.action == "created" and (not row.is_known or stamp < row.created):
+        after = replace(row, author_id=event.author_id, created=stamp)
+    known = row.bodies.get(event.author_id)
+    if row.is_deleted or (known is not None and known.stamp >= stamp):
+        return after
+    body = Body(
+        stamp,
+        event.action == "edited",
+        event.content,
+        event.media,
+        event.visibility,
+        event.audience,
+        event.reply_to,
+        event.quote_of,
+        event.language,
+        event.location,
+        tags,
+    )
+    return replace(after, bodies={**row.bodies, event.author_id: body})

@@ -1,0 +1,54 @@
+"""What holds between a user and a source: six stamps, each the greatest seen."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from streams.facts import RelationKind
+
+Stamp = tuple[int, str]
+"""(at in ms, event id): which of two facts is newer; ties go by the event id."""
+
+NEVER: Stamp = (0, "")
+
+
+class Relation(Struct, frozen=True, array_like=True):
+    """The relation of a user to a source; each stamp is the greatest seen of its kind.
+
+    `block` and `unblock` are by the user, `blocked` and `unblocked` by the source.
+    """
+
+    follow: Stamp = NEVER
+    unfollow: Stamp = NEVER
+    block: Stamp = NEVER
+    unblock: Stamp = NEVER
+    blocked: Stamp = NEVER
+    unblocked: Stamp = NEVER
+    is_following: bool = False
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether the user's block of the source is in force."""
+        return self.block > self.unblock
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the source's block of the user is in force."""
+        return self.blocked > self.unblocked
+
+
+def advance(relation: Relation, kind: RelationKind, stamp: Stamp) -> Relation | None:
+    """The relation with a newer stamp of one kind, or None when the stamp is not newer."""
+    if stamp <= getattr(relation, kind):
+        return None
+    changed = replace(relation, **{kind: stamp})
+    return replace(changed, is_following=_follows(changed))
+
+
+def _follows(relation: Relation) -> bool:
+    """The follow is later than the other five, and no block is later than its unblock."""
+    others = max(
+        relation.unfollow, relation.block, relation.unblock, relation.blocked, relation.unblocked
+    )
+    return relation.follow > others and not relation.is_blocking and not relation.is_blocked

@@ -1,0 +1,265 @@
+"""Users: their profile, whom they follow and block, and to whom they are close."""
+
+from __future__ import annotations
+
+from aiokafka import ConsumerRecord
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas.codec import UndecodableError
+from schemas.events import Engagement, Event, Follow, User
+from schemas.topics import Topic
+from schemas.views import AffinityView, RelationView, UserView
+from streams.engine.outbox import Outbox
+from streams.engine.records import decode_record
+from streams.engine.state import State
+from streams.facts import AffinityFact, Fact, RelationFact, RelationKind, Tick
+from streams.relations import NEVER, Relation, Stamp, advance
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DECAY_PER_DAY = 0.9
+MESSAGE_WEIGHT = 10.0
+PROFILE_VIEW_WEIGHT = 1.0
+SEEN_HOURS = 24
+USER = "u:"
+
+_RELATION_KINDS: dict[str, RelationKind] = {
+    "follow": "follow",
+    "unfollow": "unfollow",
+    "block": "block",
+    "unblock": "unblock",
+}
+_SEEN_BY_TARGET: dict[str, RelationKind] = {"block": "blocked", "unblock": "unblocked"}
+
+
+class UserRow(Struct, frozen=True, array_like=True):
+    """A user: the newest profile, the newest standing, how many sources are followed."""
+
+    profile_stamp: Stamp = NEVER
+    username: str | None = None
+    display_name: str | None = None
+    bio: str | None = None
+    avatar: str | None = None
+    is_verified: bool = False
+    preferences: dict[str, str] = {}
+    device_tokens: tuple[str, ...] = ()
+    standing_stamp: Stamp = NEVER
+    is_deactivated: bool = False
+    is_deleted: bool = False
+    active_at: int = 0
+    following: int = 0
+
+    @property
+    def status(self) -> str:
+        if self.is_deleted:
+            return "deleted"
+        return "deactivated" if self.is_deactivated else "active"
+
+
+class Affinity(Struct, frozen=True, array_like=True):
+    """A decaying sum: its value at the time `at` (ms), the newest fact's."""
+
+    score: float
+    at: int
+
+
+class Seen(Struct, frozen=True, array_like=True):
+    """An event id that was counted, for 24 h."""
+
+
+class Clock(Struct, frozen=True, array_like=True):
+    """The partition's newest tick, and the oldest hour whose seen ids are still kept.
+
+    What was seen before the first tick counts as seen in that tick's hour.
+    """
+
+    at: int = 0
+    first_hour: int = 0
+    oldest_hour: int = 0
+
+
+def add_decayed(affinity: Affinity | None, weight: float, at: int) -> Affinity:
+    """The sum with one more fact: `weight * 0.9 ** (days since the fact)` (003, "Affinity
+    Scoring System", with fractional days). It commutes, and a negative weight takes back."""
+    if affinity is None:
+        return Affinity(weight, at)
+    newest = max(affinity.at, at)
+    kept = affinity.score * DECAY_PER_DAY ** ((newest - affinity.at) / DAY_MS)
+    added = weight * DECAY_PER_DAY ** ((newest - at) / DAY_MS)
+    return Affinity(kept + added, newest)
+
+
+class UserFold:
+    """Folds a user's log: user events, follows, profile views and messages, affinity facts.
+
+    Every event costs O(1) rows; a tick costs O(ids seen in the hour that it forgets).
+    """
+
+    def __init__(self, state: State, outbox: Outbox) -> None:
+        self._users = state.table("user", UserRow)
+        self._relations = state.group_table("relation", Relation)
+        self._affinities = state.group_table("affinity", Affinity)
+        self._seen = state.group_table("seen", Seen)
+        self._seen_in_hour = state.group_table("seen_in_hour", Seen)
+        self._clock = state.table("clock", Clock)
+        self._outbox = outbox
+
+    def apply(self, record: ConsumerRecord) -> None:
+        """Fold one record of the by-user log."""
+        event = decode_record(record.value)
+        if not isinstance(event, (User, Follow, Engagement, RelationFact, AffinityFact, Tick)):
+            raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a user's log")
+        self.fold(event)
+
+    def fold(self, event: Event | Fact) -> None:
+        """Fold one event or fact."""
+        match event:
+            case AffinityFact(user_id, target_id, weight, at):
+                self._add_affinity(user_id, target_id, weight, at)
+            case Engagement():
+                self._between_users(event)
+            case Follow():
+                self._follow(event)
+            case RelationFact():
+                self._relate(event)
+            case User():
+                self._user(event)
+            case Tick(at):
+                self._tick(at)
+
+    # Relations
+
+    def _follow(self, event: Follow) -> None:
+        kind = _RELATION_KINDS.get(event.action)
+        if kind is None:  # mutes change nothing yet
+            return
+        fact = RelationFact(event.target, event.user_id, kind, event.at, event.event_id)
+        if not self._relate(fact):
+            return
+        self._outbox.tell(Topic.BY_SOURCE, event.target, fact)
+        seen_by_target = _SEEN_BY_TARGET.get(kind)
+        if seen_by_target is not None and event.target.startswith(USER):
+            own_source = f"{USER}{event.user_id}"
+            target_id = event.target.removeprefix(USER)
+            mirrored = RelationFact(own_source, target_id, seen_by_target, event.at, event.event_id)
+            self._outbox.tell(Topic.BY_SOURCE, own_source, mirrored)
+            self._outbox.tell(Topic.BY_USER, target_id, mirrored)
+
+    def _relate(self, fact: RelationFact) -> bool:
+        """Take a stamp into the user's row; whether it was a new greatest one."""
+        before = self._relations.get(fact.user_id, fact.source) or Relation()
+        after = advance(before, fact.kind, (fact.at, fact.event_id))
+        if after is None:
+            return False
+        self._relations.put(fact.user_id, fact.source, after)
+        view = RelationView(
+            fact.user_id,
+            fact.source,
+            after.is_following,
+            after.follow[0] if after.is_following else 0,
+            after.is_blocking,
+            after.is_blocked,
+        )
+        self._outbox.show(
+            Topic.VIEW_RELATIONS, fact.user_id, f"{fact.user_id}\0{fact.source}", view
+        )
+        if after.is_following != before.is_following:
+            row = self._users.get(fact.user_id) or UserRow()
+            change = 1 if after.is_following else -1
+            self._put_user(fact.user_id, replace(row, following=row.following + change))
+        return True
+
+    # Profile and standing
+
+    def _user(self, event: User) -> None:
+        before = self._users.get(event.user_id) or UserRow()
+        after = _after(before, event)
+        if after != before:
+            self._put_user(event.user_id, after)
+
+    def _put_user(self, user_id: str, row: UserRow) -> None:
+        self._users.put(user_id, row)
+        view = UserView(
+            user_id,
+            row.username,
+            row.display_name,
+            row.bio,
+            row.avatar,
+            row.is_verified,
+            row.following,
+            row.status,
+        )
+        self._outbox.show(Topic.VIEW_USERS, user_id, user_id, view)
+
+    # Affinity
+
+    def _between_users(self, event: Engagement) -> None:
+        weight = MESSAGE_WEIGHT if event.action == "message" else PROFILE_VIEW_WEIGHT
+        if event.target is None or event.target == event.user_id:
+            return
+        if self._seen.get(event.user_id, event.event_id) is not None:
+            return
+        self._seen.put(event.user_id, event.event_id, Seen())
+        self._seen_in_hour.put(str(self._hour()), f"{event.user_id}\0{event.event_id}", Seen())
+        self._add_affinity(event.user_id, event.target, weight, event.at)
+
+    def _add_affinity(self, user_id: str, target_id: str, weight: float, at: int) -> None:
+        affinity = add_decayed(self._affinities.get(user_id, target_id), weight, at)
+        self._affinities.put(user_id, target_id, affinity)
+        view = AffinityView(user_id, target_id, affinity.score, affinity.at)
+        self._outbox.show(Topic.VIEW_AFFINITY, user_id, f"{user_id}\0{target_id}", view)
+
+    # The clock: a day after they were seen, event ids are forgotten
+
+    def _hour(self) -> int:
+        clock = self._clock.get("") or Clock()
+        return clock.at // HOUR_MS
+
+    def _tick(self, at: int) -> None:
+        clock = self._clock.get("") or Clock()
+        if at <= clock.at:
+            return
+        hour = at // HOUR_MS
+        first = clock.first_hour or hour
+        oldest = clock.oldest_hour or hour
+        while oldest < hour - SEEN_HOURS:
+            self._forget(oldest)
+            if oldest == first:
+                self._forget(0)
+            oldest += 1
+        self._clock.put("", Clock(at, first, oldest))
+
+    def _forget(self, hour: int) -> None:
+        for key, _ in list(self._seen_in_hour.scan(str(hour))):
+            user_id, _, event_id = key.partition("\0")
+            self._seen.delete(user_id, event_id)
+            self._seen_in_hour.delete(str(hour), key)
+
+
+def _after(row: UserRow, event: User) -> UserRow:
+    """The row after a user event."""
+    stamp = (event.at, event.event_id)
+    match event.action:
+        case "deleted":
+            return replace(row, is_deleted=True)
+        case "active":
+            return replace(row, active_at=max(row.active_at, event.at))
+        case "profile":
+            if stamp <= row.profile_stamp:
+                return row
+            return replace(
+                row,
+                profile_stamp=stamp,
+                username=event.username,
+                display_name=event.display_name,
+                bio=event.bio,
+                avatar=event.avatar,
+                is_verified=event.verified,
+                preferences=event.preferences,
+                device_tokens=event.device_tokens,
+            )
+        case "deactivated" | "reactivated":
+            if stamp <= row.standing_stamp:
+                return row
+            return replace(row, standing_stamp=stamp, is_deactivated=event.action == "deactivated")
