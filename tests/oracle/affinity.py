@@ -46,7 +46,7 @@ def _direct(engagements: Iterable[Engagement]) -> Iterator[Fact]:
             continue
         seen.add((event.user_id, event.event_id))
         weight = MESSAGE if event.action == "message" else PROFILE_VIEW
-        yield event.user_id, event.target.removeprefix("u:"), weight, event.at
+        yield event.user_id, event.target, weight, event.at
 
 
 def scores(all_facts: Iterable[Fact], now_ms: int) -> dict[tuple[str, str], float]:

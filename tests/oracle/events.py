@@ -39,7 +39,6 @@ _NEEDS = {
     "comment": ("comment_id",),
     "comment_deleted": ("comment_id",),
 }
-_RELATING = {"follow", "unfollow", "block", "unblock"}
 
 
 @dataclass
@@ -88,6 +87,8 @@ def why_rejected(event: Event, broker_ms: int) -> str | None:
     if any(not getattr(event, name) for name in _needed(event)):
         return "missing_field"
     for text in _ids(event):
+        if not text:
+            return "missing_field"
         if len(text) > 64 and len(text.encode()) > ID_BYTES:
             return "id_too_long"
         if not text.isprintable() and any(unicodedata.category(c) == "Cc" for c in text):
@@ -98,14 +99,12 @@ def why_rejected(event: Event, broker_ms: int) -> str | None:
         return "at_too_old"
     if event.at > broker_ms + AHEAD_MS:
         return "at_in_future"
-    if isinstance(event, Post) and (
-        len(event.content.encode()) > CONTENT_BYTES
-        or len(event.media) > MEDIA
-        or len(event.audience) > AUDIENCE
-    ):
+    if any(len(text) > 16_384 and len(text.encode()) > CONTENT_BYTES for text in _texts(event)):
+        return "too_large"
+    if isinstance(event, Post) and (len(event.media) > MEDIA or len(event.audience) > AUDIENCE):
         return "too_large"
     if isinstance(event, Follow) and event.target == f"u:{event.user_id}":
-        return "self_relation" if event.action in _RELATING else None
+        return "self_relation"
     return None
 
 
@@ -123,18 +122,34 @@ def _needed(event: Event) -> Iterator[str]:
 
 
 def _ids(event: Event) -> Iterator[str]:
+    """The ids that an action has a use for, where they are given."""
     yield event.event_id
+    optional: tuple[str | None, ...] = ()
     if isinstance(event, Post):
         yield event.post_id
-        for other in (event.author_id, event.reply_to, event.quote_of):
-            if other:
-                yield other
         yield from event.audience
-        return
-    yield event.user_id
+        optional = (event.author_id, event.reply_to, event.quote_of)
+    else:
+        yield event.user_id
     if isinstance(event, Follow):
         yield event.target
     elif isinstance(event, Engagement):
-        for other in (event.post_id, event.target, event.comment_id, event.parent, event.share_id):
-            if other:
-                yield other
+        if event.action in _NOT_OF_A_POST:
+            optional = (event.target,)
+        elif event.action in ("comment", "comment_deleted"):
+            optional = (event.post_id, event.comment_id, event.parent)
+        else:
+            optional = (event.post_id,)
+    for text in optional:
+        if text is not None:
+            yield text
+
+
+def _texts(event: Event) -> Iterator[str]:
+    if isinstance(event, Post):
+        yield event.content
+    elif isinstance(event, Engagement):
+        yield event.text or ""
+    elif isinstance(event, User):
+        for text in (event.username, event.display_name, event.bio, event.avatar):
+            yield text or ""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from schemas.events import Engagement, Post
 from tests.oracle.events import Stamp
 
-_HASHTAG = re.compile(r"(?<![\w#&])#(\w+)")
-_MENTION = re.compile(r"(?<![\w@])@(\w+)")
+TAGS = 64
+_HASHTAG = re.compile(r"(?<![\w&/#])#(\w+)")
+_MENTION = re.compile(r"(?<![\w@/.])@([\w.:-]+)")
 _SEEN = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
 
 
@@ -148,15 +149,22 @@ def content_of(post: Post) -> dict[str, object]:
         "quote_of": post.quote_of,
         "language": post.language,
         "location": post.location,
-        "hashtags": extract(_HASHTAG, post.content),
-        "mentions": extract(_MENTION, post.content),
+        "hashtags": hashtags(post.content),
+        "mentions": mentions(post.content),
         "edited_at": post.at if post.action == "edited" else None,
     }
 
 
-def extract(pattern: re.Pattern[str], content: str) -> tuple[str, ...]:
-    """What a pattern finds, each once, in the order of the text."""
-    return tuple(dict.fromkeys(pattern.findall(content)))
+def hashtags(content: str) -> tuple[str, ...]:
+    """Words after `#` that have a letter, case folded, each once, at most 64."""
+    found = (tag.casefold() for tag in _HASHTAG.findall(content) if any(map(str.isalpha, tag)))
+    return tuple(dict.fromkeys(found))[:TAGS]
+
+
+def mentions(content: str) -> tuple[str, ...]:
+    """User names after `@`, with dots, colons and hyphens inside them, each once, at most 64."""
+    found = (name.rstrip(".:-") for name in _MENTION.findall(content) if name[0] not in ".:-")
+    return tuple(dict.fromkeys(found))[:TAGS]
 
 
 def counters(found: Reactions) -> dict[str, dict[str, object]]:

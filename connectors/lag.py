@@ -1,0 +1,174 @@
+"""How far each app is behind: end offsets minus committed offsets, and waiting for none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from msgspec import Struct
+
+from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic
+
+_SUNK = (Topic.TIMELINE_WRITES, *VIEWS)
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "headrace-app": (*EXTERNAL, *INTERNAL),
+    "headrace-views": _SUNK,
+    "headrace-archive": _SUNK,
+}
+"""The consumer groups, in the order of the pipeline, with the topics that each reads."""
+
+QUIET_PASSES = 2
+PAUSE_S = 0.3
+REQUEST_S = 10.0
+
+Place = tuple[str, str, int]
+"""Group, topic, partition."""
+
+
+class Lag(Struct, frozen=True):
+    """The records that wait, by group, topic and partition; nought is not listed."""
+
+    waiting: dict[Place, int]
+
+    @property
+    def total(self) -> int:
+        """All records that wait."""
+        return sum(self.waiting.values())
+
+    def by_group(self) -> dict[str, int]:
+        """The records that wait for each group."""
+        found = dict.fromkeys(GROUPS, 0)
+        for (group, _, _), count in self.waiting.items():
+            found[group] = found.get(group, 0) + count
+        return found
+
+    def by_topic(self) -> dict[tuple[str, str], int]:
+        """The records that wait for each group in each topic, most first."""
+        found: dict[tuple[str, str], int] = {}
+        for (group, topic, _), count in self.waiting.items():
+            found[(group, topic)] = found.get((group, topic), 0) + count
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+class LagTimeoutError(Exception):
+    """Some app was still behind when the time was over."""
+
+    def __init__(self, lag: Lag, seconds: float) -> None:
+        most = ", ".join(
+            f"{count} in {topic} for {group}"
+            for (group, topic), count in list(lag.by_topic().items())[:3]
+        )
+        super().__init__(
+            f"after {seconds:.0f} s there are still records that wait: {most or 'new ones'}.\n"
+            "Hint: does every worker run (`headrace work`)? Their logs say what stops them."
+        )
+        self.lag = lag
+
+
+class LagReader:
+    """Reads the lag of groups, in the order in which they are given."""
+
+    def __init__(self, brokers: str, groups: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+        self._groups = dict(GROUPS if groups is None else groups)
+        self._partitions: dict[str, list[TopicPartition]] = {}
+
+    def read(self) -> Lag:
+        """What waits now.
+
+        A group's commits are read before the ends of its topics, and both before those of the
+        groups behind it: so nought everywhere means that nothing was under way between them.
+
+        Raises:
+            confluent_kafka.KafkaException: Kafka does not answer.
+        """
+        waiting: dict[Place, int] = {}
+        for group in self._groups:
+            partitions = self._partitions_of(group)
+            committed = self._committed(group, partitions)
+            ends = self._offsets(partitions, OffsetSpec.latest())
+            unknown = [tp for tp in partitions if committed[(tp.topic, tp.partition)] < 0]
+            firsts = self._offsets(unknown, OffsetSpec.earliest()) if unknown else {}
+            for place, end in ends.items():
+                count = end - max(committed[place], firsts.get(place, 0))
+                if count > 0:
+                    waiting[(group, *place)] = count
+        return Lag(waiting)
+
+    def _partitions_of(self, group: str) -> list[TopicPartition]:
+        if group not in self._partitions:
+            known = self._admin.list_topics(timeout=REQUEST_S).topics
+            self._partitions[group] = [
+                TopicPartition(str(topic), partition)
+                for topic in self._groups[group]
+                if topic in known
+                for partition in known[topic].partitions
+            ]
+        return self._partitions[group]
+
+    def _committed(
+        self, group: str, partitions: list[TopicPartition]
+    ) -> dict[tuple[str, int], int]:
+        asked = ConsumerGroupTopicPartitions(group, list(partitions))
+        answer = self._admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_S)
+        found = answer[group].result(REQUEST_S).topic_partitions
+        return {(tp.topic, tp.partition): tp.offset for tp in found}
+
+    def _offsets(
+        self, partitions: list[TopicPartition], spec: OffsetSpec
+    ) -> dict[tuple[str, int], int]:
+        """Offsets as they are for readers of all, so that an open transaction counts as lag."""
+        answers = self._admin.list_offsets(
+            {TopicPartition(tp.topic, tp.partition): spec for tp in partitions},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=REQUEST_S,
+        )
+        return {
+            (tp.topic, tp.partition): answer.result(REQUEST_S).offset
+            for tp, answer in answers.items()
+        }
+
+
+def wait_until_quiet(
+    brokers: str,
+    timeout_s: float,
+    on_progress: Callable[[Lag], None] | None = None,
+    groups: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
+    """Return when two passes in a row have seen no lag anywhere.
+
+    Raises:
+        LagTimeoutError: some group was still behind after `timeout_s`.
+    """
+    reader = LagReader(brokers, groups)
+    wait_quiet(reader.read, timeout_s, on_progress)
+
+
+def wait_quiet(
+    read: Callable[[], Lag],
+    timeout_s: float,
+    on_progress: Callable[[Lag], None] | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """The waiting of `wait_until_quiet`, with its own source of lags and its own clock.
+
+    One record that comes between two passes, as the clock's do every 10 s, begins the count
+    anew and no more.
+    """
+    deadline = clock() + timeout_s
+    quiet = 0
+    while True:
+        lag = read()
+        if on_progress is not None:
+            on_progress(lag)
+        quiet = quiet + 1 if lag.total == 0 else 0
+        if quiet >= QUIET_PASSES:
+            return
+        if clock() >= deadline:
+            raise LagTimeoutError(lag, timeout_s)
+        sleep(PAUSE_S)
