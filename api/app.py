@@ -1,0 +1,93 @@
+"""The application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry
+
+from api import engagements, errors, feed, health, openapi, posts, users
+from api.archive import CassandraArchive
+from api.auth import Authenticator, signing_key
+from api.boundary import Boundary
+from api.cache import RedisCache
+from api.state import Services
+from api.stores import Stores
+from api.writes import KafkaWriter, now_ms
+from connectors.settings import Settings
+from connectors.stack.addresses import Addresses
+
+CONNECT_SECONDS = 10.0
+"""How long a start waits for Cassandra before it serves without."""
+
+
+def create_app(
+    settings: Settings,
+    addresses: Addresses | None = None,
+    *,
+    stores: Stores | None = None,
+    clock: Callable[[], int] = now_ms,
+) -> FastAPI:
+    """The API over the stores at `addresses`, or over `stores` that the caller opens and closes.
+
+    Args:
+        settings: Partitions, keyspace and the key of the tokens.
+        addresses: Of the stores, opened when the application starts; None with `stores`.
+        stores: Instead of `addresses`.
+        clock: The time in ms since 1970 UTC.
+
+    Raises:
+        SecretError: the key file cannot be used.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if addresses is None:
+            yield
+            return
+        opened = await _open(settings, addresses)
+        app.state.services = Services(opened, clock)
+        try:
+            yield
+        finally:
+            app.state.services = None
+            await opened.close()
+
+    app = FastAPI(
+        title="Headrace",
+        version=version("headrace"),
+        summary="A news feed",
+        description=openapi.DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    registry = CollectorRegistry()
+    app.state.registry = registry
+    app.state.authenticator = Authenticator(signing_key(settings))
+    app.state.services = Services(stores, clock) if stores is not None else None
+    for router in (feed.router, engagements.router, posts.router, users.router, health.router):
+        app.include_router(router)
+    errors.install(app)
+    openapi.install(app)
+    app.add_middleware(Boundary, registry=registry)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+async def _open(settings: Settings, addresses: Addresses) -> Stores:
+    archive = CassandraArchive(addresses.cassandra, settings.cassandra_keyspace)
+    archive.start()
+    await archive.connected(CONNECT_SECONDS)
+    return Stores(
+        cache=RedisCache(addresses.redis, settings.partitions),
+        archive=archive,
+        writer=KafkaWriter(addresses.kafka),
+    )

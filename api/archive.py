@@ -1,0 +1,251 @@
+"""Reads of the views in Cassandra, off the event loop by the driver's own futures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import structlog
+from cassandra.cluster import Cluster, Session
+
+from api.stores import CASSANDRA, Found, StoreDownError, TimelineRow, Wanted
+from connectors.cassandra import connect
+from connectors.cassandra_tables import month_of
+from schemas.events import Media
+from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
+
+TIMEOUT_SECONDS = 2.0
+RETRY_SECONDS = (0.5, 1, 2, 5)
+"""Pauses between attempts to connect; the last one repeats."""
+
+log = structlog.get_logger(__name__)
+
+_MEDIA = msgspec.json.Decoder(tuple[Media, ...])
+
+_QUERIES = {
+    "timeline": "SELECT at, post_id, reason FROM {k}.timeline WHERE owner = ? AND bucket = ? "
+    "AND (at, post_id, reason) < (?, ?, ?) AND (at) >= (?) LIMIT ?",
+    "posts": "SELECT * FROM {k}.posts WHERE post_id IN ?",
+    "counters": "SELECT * FROM {k}.counters WHERE post_id IN ?",
+    "users": "SELECT * FROM {k}.users WHERE user_id IN ?",
+    "sources": "SELECT * FROM {k}.sources WHERE source IN ?",
+    "mine": "SELECT post_id, reaction, is_shared FROM {k}.mine WHERE user_id = ? AND post_id IN ?",
+    "following": "SELECT target FROM {k}.following WHERE user_id = ? AND target IN ?",
+    "comment": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id = ? ALLOW FILTERING",
+    "author": "SELECT post_id FROM {k}.posts_by_author WHERE author_id = ? LIMIT 1",
+    "ping": "SELECT key FROM system.local",
+}
+
+
+class CassandraArchive:
+    """The views in one Cassandra cluster; connects in the background, for as long as it takes."""
+
+    def __init__(self, hosts: str, keyspace: str) -> None:
+        self._hosts = hosts
+        self._keyspace = keyspace
+        self._cluster: Cluster | None = None
+        self._session: Session | None = None
+        self._prepared: dict[str, Any] = {}
+        self._connecting: asyncio.Task[None] | None = None
+        self._reason = "not connected yet"
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._connecting = asyncio.create_task(self._keep_connecting())
+
+    async def connected(self, timeout_seconds: float) -> None:
+        """Wait until the connection is there, at most for some time."""
+        if self._connecting is not None:
+            await asyncio.wait([self._connecting], timeout=timeout_seconds)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._connecting
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.shutdown)
+
+    async def _keep_connecting(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                self._cluster, self._session = await asyncio.to_thread(self._open)
+            except Exception as error:  # noqa: BLE001  (the driver raises of every kind)
+                self._reason = f"cannot connect ({type(error).__name__})"
+                log.warning("cassandra not connected", error=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+                attempt += 1
+            else:
+                log.info("cassandra connected")
+                return
+
+    def _open(self) -> tuple[Cluster, Session]:
+        cluster, session = connect(self._hosts)
+        try:
+            self._prepared = {
+                name: session.prepare(query.format(k=self._keyspace))
+                for name, query in _QUERIES.items()
+            }
+        except BaseException:
+            cluster.shutdown()
+            raise
+        return cluster, session
+
+    async def _rows(self, query: str, *values: Any) -> list[Any]:
+        """The rows that a prepared query answers with."""
+        if self._session is None:
+            raise StoreDownError(CASSANDRA, self._reason)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[list[Any]] = loop.create_future()
+
+        def resolve(settle: Callable[[Any], None], value: Any) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(lambda: None if done.done() else settle(value))
+
+        try:
+            bound = self._prepared[query].bind(values)
+            pending = self._session.execute_async(bound, timeout=TIMEOUT_SECONDS)
+            pending.add_callbacks(
+                lambda rows: resolve(done.set_result, rows),
+                lambda error: resolve(done.set_exception, error),
+            )
+            return list(await done)
+        except Exception as error:
+            log.warning("cassandra read failed", query=query, error=type(error).__name__)
+            raise StoreDownError(CASSANDRA, type(error).__name__) from error
+
+    async def timeline(
+        self, owner: str, below: tuple[int, str, str], oldest: int, limit: int
+    ) -> list[TimelineRow]:
+        """The newest rows below a place and not before `oldest` (ms), month by month."""
+        rows: list[TimelineRow] = []
+        for bucket in _months(below[0], oldest):
+            missing = limit - len(rows)
+            found = await self._rows("timeline", owner, bucket, *below, oldest, missing)
+            rows += [TimelineRow(row.at, row.post_id, row.reason) for row in found]
+            if len(rows) >= limit:
+                break
+        return rows
+
+    async def load(self, wanted: Wanted) -> Found:
+        """What is there of `wanted`, all but the blocks, read concurrently."""
+        found = Found()
+        reads: list[Awaitable[None]] = []
+        if wanted.posts:
+            reads.append(self._into(found.posts, "posts", wanted.posts, _post))
+        if wanted.counters:
+            reads.append(self._into(found.counters, "counters", wanted.counters, _counters))
+        if wanted.users:
+            reads.append(self._into(found.users, "users", wanted.users, _user))
+        if wanted.sources:
+            reads.append(self._into(found.sources, "sources", wanted.sources, _source))
+        if wanted.viewer and wanted.mine:
+            reads.append(self._mine(found, wanted.viewer, wanted.mine))
+        for user_id in {user_id for user_id, _ in wanted.follows}:
+            targets = [target for user, target in wanted.follows if user == user_id]
+            reads.append(self._follows(found, user_id, targets))
+        await asyncio.gather(*reads)
+        return found
+
+    async def _into(
+        self, into: dict[str, Any], query: str, ids: list[str], view: Callable[[Any], Any]
+    ) -> None:
+        for row in await self._rows(query, ids):
+            into[row[0]] = view(row)
+
+    async def _mine(self, found: Found, viewer: str, post_ids: list[str]) -> None:
+        for row in await self._rows("mine", viewer, post_ids):
+            if row.reaction is not None:
+                found.liked.add(row.post_id)
+            if row.is_shared:
+                found.shared.add(row.post_id)
+
+    async def _follows(self, found: Found, user_id: str, targets: list[str]) -> None:
+        rows = await self._rows("following", user_id, targets)
+        found.follows.update((user_id, row.target) for row in rows)
+
+    async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
+        """A comment that was not deleted."""
+        for row in await self._rows("comment", post_id, comment_id):
+            return CommentView(
+                post_id=row.post_id,
+                comment_id=row.comment_id,
+                user_id=row.user_id,
+                at=row.at,
+                text=row.text or "",
+                parent=row.parent,
+            )
+        return None
+
+    async def has_posts(self, author_id: str) -> bool:
+        """Whether there is any post of an author."""
+        return bool(await self._rows("author", author_id))
+
+    async def ping(self) -> None:
+        """Return if Cassandra answers."""
+        await self._rows("ping")
+
+
+def _months(newest: int, oldest: int) -> Iterator[int]:
+    """The buckets from the one of `newest` back to the one of `oldest` (ms)."""
+    if newest < oldest:
+        return
+    bucket, last = month_of(newest), month_of(oldest)
+    while bucket >= last:
+        yield bucket
+        bucket = bucket - 1 if bucket % 100 > 1 else bucket - 100 + 11
+
+
+def _post(row: Any) -> PostView:
+    return PostView(
+        post_id=row.post_id,
+        author_id=row.author_id or "",
+        at=row.at or 0,
+        content=row.content or "",
+        media=_MEDIA.decode(row.media) if row.media else (),
+        visibility=row.visibility or "private",
+        audience=tuple(row.audience or ()),
+        reply_to=row.reply_to,
+        quote_of=row.quote_of,
+        language=row.language,
+        location=row.location,
+        hashtags=tuple(row.hashtags or ()),
+        mentions=tuple(row.mentions or ()),
+        edited_at=row.edited_at,
+        is_deleted=bool(row.is_deleted),
+    )
+
+
+def _counters(row: Any) -> CountersView:
+    return CountersView(
+        post_id=row.post_id,
+        reactions=dict(row.reactions or {}),
+        comments=row.comments or 0,
+        shares=row.shares or 0,
+        views=row.views or 0,
+        clicks=row.clicks or 0,
+        hides=row.hides or 0,
+        reports=row.reports or 0,
+    )
+
+
+def _user(row: Any) -> UserView:
+    return UserView(
+        user_id=row.user_id,
+        username=row.username,
+        display_name=row.display_name,
+        bio=row.bio,
+        avatar=row.avatar,
+        is_verified=bool(row.is_verified),
+        following=row.following or 0,
+        status=row.status or "active",
+    )
+
+
+def _source(row: Any) -> SourceView:
+    return SourceView(source=row.source, followers=row.followers or 0)

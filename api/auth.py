@@ -1,0 +1,166 @@
+"""Who is asking: bearer tokens (JWT, HS256), and where their key comes from."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import jwt
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from msgspec import Struct
+
+from api.errors import ProblemError
+from api.ids import is_id
+from connectors.settings import Settings
+
+ALGORITHM = "HS256"
+SCOPES = ("read", "write")
+LEEWAY_SECONDS = 5
+SECRET_FILE = "jwt_secret"
+_SECRET_BYTES = 32
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    bearerFormat="JWT",
+    scheme_name="token",
+    description="A JWT signed with HS256: `sub` is the user, `scope` is `read`, `write` or both, "
+    "`exp` is required. `headrace token USER_ID` prints one.",
+)
+
+
+class SecretError(Exception):
+    """The key file cannot be used."""
+
+
+class Caller(Struct, frozen=True):
+    """Who a valid token speaks for, and what it allows."""
+
+    user_id: str
+    scopes: frozenset[str]
+
+
+def signing_key(config: Settings) -> str:
+    """The key from the settings, else from `<data_dir>/jwt_secret`, made when it is not there.
+
+    Raises:
+        SecretError: others may read the file, or it is too short.
+    """
+    given = config.jwt_secret.get_secret_value()
+    if given:
+        return given
+    path = config.data_dir / SECRET_FILE
+    if not path.exists():
+        _create(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise SecretError(f"others may read {path}: run `chmod 600 {path}`, or remove the file")
+    key = path.read_text().strip()
+    if len(key.encode()) < _SECRET_BYTES:
+        raise SecretError(f"{path} holds less than {_SECRET_BYTES} bytes: remove the file")
+    return key
+
+
+def _create(path: Path) -> None:
+    """Write a new key whole or not at all; of several processes one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()
+
+
+def issue(key: str, user_id: str, ttl_seconds: int, scopes: str = " ".join(SCOPES)) -> str:
+    """A token for a user."""
+    now = int(time.time())
+    claims = {"sub": user_id, "iat": now, "exp": now + ttl_seconds, "scope": scopes}
+    return jwt.encode(claims, key, algorithm=ALGORITHM)
+
+
+class Authenticator:
+    """Checks tokens made with one key."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def caller(self, token: str) -> Caller:
+        """Whom the token speaks for.
+
+        Raises:
+            ProblemError: 401, when the token is not valid.
+        """
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key,
+                algorithms=[ALGORITHM],
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "sub"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise _unauthorized("The token has expired.", 'error="invalid_token"') from None
+        except jwt.InvalidTokenError:
+            raise _unauthorized("The token is not valid.", 'error="invalid_token"') from None
+        scope = claims.get("scope", "")
+        if not is_id(claims["sub"]) or not isinstance(scope, str):
+            raise _unauthorized("The token is not valid.", 'error="invalid_token"')
+        return Caller(claims["sub"], frozenset(scope.split()))
+
+
+def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
+    value = 'Bearer realm="headrace"' + (f", {challenge}" if challenge else "")
+    return ProblemError(401, "unauthorized", detail, headers={"WWW-Authenticate": value})
+
+
+def _allow(caller: Caller, scope: str) -> Caller:
+    if scope not in caller.scopes:
+        challenge = f'Bearer realm="headrace", error="insufficient_scope", scope="{scope}"'
+        raise ProblemError(
+            403,
+            "insufficient-scope",
+            f"The token lacks the scope {scope}.",
+            headers={"WWW-Authenticate": challenge},
+        )
+    return caller
+
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def _anyone(request: Request, credentials: Credentials) -> Caller | None:
+    if credentials is None:
+        if request.headers.get("authorization"):
+            raise _unauthorized("Only bearer tokens are accepted.", 'error="invalid_request"')
+        return None
+    authenticator: Authenticator = request.app.state.authenticator
+    return _allow(authenticator.caller(credentials.credentials), "read")
+
+
+async def _signed_in(request: Request, credentials: Credentials) -> Caller:
+    if credentials is None:
+        raise _unauthorized("A bearer token is needed.")
+    authenticator: Authenticator = request.app.state.authenticator
+    return authenticator.caller(credentials.credentials)
+
+
+async def _reader(caller: Annotated[Caller, Depends(_signed_in)]) -> Caller:
+    return _allow(caller, "read")
+
+
+async def _writer(caller: Annotated[Caller, Depends(_signed_in)]) -> Caller:
+    return _allow(caller, "write")
+
+
+Anyone = Annotated[Caller | None, Depends(_anyone)]
+Reading = Annotated[Caller, Depends(_reader)]
+Writing = Annotated[Caller, Depends(_writer)]

@@ -1,0 +1,128 @@
+"""What every request passes: a bound on the body, figures, one log line, headers, no leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem, server_error
+
+MAX_BODY_BYTES = 256 * 1024
+BODY_SECONDS = 15.0
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+log = structlog.get_logger(__name__)
+
+
+class Boundary:
+    """ASGI middleware, the outermost."""
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._requests = Counter(
+            "headrace_api_requests",
+            "Requests by route template and status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "headrace_api_request_seconds",
+            "Time to the end of the response.",
+            ["method", "route"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 0
+        has_token = "authorization" in Headers(scope=scope)
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _set_headers(MutableHeaders(scope=message), scope["path"], has_token)
+            await send(message)
+
+        try:
+            refusal, receive = await _bounded(scope, receive)
+            await (refusal or self._app)(scope, receive, send_on)
+        except Exception as error:  # noqa: BLE001  (the last place: whatever it is, answer)
+            # The message may quote what was sent, so only the kind and the place are logged.
+            frames = traceback.extract_tb(error.__traceback__)[-5:]
+            where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+            log.error("fault", error=type(error).__name__, where=where)
+            if not status:
+                await server_error()(scope, receive, send_on)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path_format", None) or "unmatched"
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+        write = log.debug if route in _QUIET else log.info
+        write("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+def _set_headers(headers: MutableHeaders, path: str, has_token: bool) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    if path.startswith("/api/"):
+        headers["Cache-Control"] = "no-store" if has_token else "no-cache"
+        headers.add_vary_header("Authorization")
+
+
+async def _bounded(scope: Scope, receive: Receive) -> tuple[Response | None, Receive]:
+    """The whole body, read before it is used, or the refusal of one too long or too slow."""
+    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return None, receive
+    length = Headers(scope=scope).get("content-length", "0")
+    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        return _too_large(), receive
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    break
+                body += message.get("body", b"")
+                if len(body) > MAX_BODY_BYTES:
+                    return _too_large(), receive
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        detail = f"The body did not come within {BODY_SECONDS:.0f} s."
+        return problem(408, "request-timeout", detail, {"Connection": "close"}), receive
+    whole: Message = {"type": "http.request", "body": bytes(body), "more_body": False}
+    is_given = False
+
+    async def receive_whole() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return whole
+
+    return None, receive_whole
+
+
+def _too_large() -> Response:
+    detail = f"The body is over {MAX_BODY_BYTES // 1024} KiB."
+    return problem(413, "too-large", detail, {"Connection": "close"})

@@ -1,0 +1,148 @@
+"""Reads of the views in Redis: few commands, one round trip a call."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from api.stores import REDIS, Found, StoreDownError, TimelineRow, Wanted
+from connectors.redis_keys import Keys, split_member
+from schemas.views import CountersView, PostView, SourceView, UserView
+
+TIMEOUT_SECONDS = 0.5
+MAX_CONNECTIONS = 512
+MAX_ENTRIES = 5_000
+"""Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
+
+log = structlog.get_logger(__name__)
+
+_POST = msgspec.msgpack.Decoder(PostView)
+_COUNTERS = msgspec.msgpack.Decoder(CountersView)
+_USER = msgspec.msgpack.Decoder(UserView)
+_SOURCE = msgspec.msgpack.Decoder(SourceView)
+
+
+class RedisCache:
+    """The views in one Redis."""
+
+    def __init__(self, url: str, partitions: int) -> None:
+        self._keys = Keys(partitions)
+        self._redis: Redis = Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+            max_connections=MAX_CONNECTIONS,
+        )
+
+    async def timeline(self, user_id: str) -> tuple[list[TimelineRow], int | None]:
+        """All entries that are held, newest first, and the floor.
+
+        The floor is read after the entries: what a trim takes away in between is then below it.
+        """
+        feed, floor = self._keys.feed(user_id), self._keys.floor(user_id)
+        raw, raw_floor = await self._pipeline(
+            [
+                ("ZREVRANGE", feed, 0, MAX_ENTRIES - 1, "WITHSCORES"),
+                ("GET", floor),
+            ]
+        )
+        rows = []
+        for raw_member, score in raw:
+            post_id, reason = split_member(raw_member.decode())
+            rows.append(TimelineRow(int(score), post_id, reason))
+        known_from = None if raw_floor is None else int(float(raw_floor))
+        if len(rows) == MAX_ENTRIES:
+            known_from = max(known_from or 0, rows[-1].at)
+        return rows, known_from
+
+    async def load(self, wanted: Wanted) -> Found:
+        """What is there of `wanted`, in one round trip."""
+        keys = self._keys
+        names = [
+            *map(keys.post, wanted.posts),
+            *map(keys.counters, wanted.counters),
+            *map(keys.user, wanted.users),
+            *map(keys.source, wanted.sources),
+        ]
+        targets: dict[str, list[str]] = defaultdict(list)
+        for user_id, target in wanted.follows:
+            targets[user_id].append(target)
+
+        commands: list[Sequence[Any]] = []
+        if names:
+            commands.append(("MGET", *names))
+        if wanted.viewer and wanted.mine:
+            commands.append(("ZMSCORE", keys.liked(wanted.viewer), *wanted.mine))
+            commands.append(("ZMSCORE", keys.shared(wanted.viewer), *wanted.mine))
+        if wanted.viewer and wanted.blocks:
+            commands.append(("SMISMEMBER", keys.blocks(wanted.viewer), *wanted.blocks))
+        for user_id, followed in targets.items():
+            commands.append(("ZMSCORE", keys.following(user_id), *followed))
+        if not commands:
+            return Found()
+
+        answers = iter(await self._pipeline(commands))
+        found = Found()
+        if names:
+            values = iter(next(answers))
+            _decode(_POST, wanted.posts, values, found.posts)
+            _decode(_COUNTERS, wanted.counters, values, found.counters)
+            _decode(_USER, wanted.users, values, found.users)
+            _decode(_SOURCE, wanted.sources, values, found.sources)
+        if wanted.viewer and wanted.mine:
+            found.liked.update(_scored(wanted.mine, next(answers)))
+            found.shared.update(_scored(wanted.mine, next(answers)))
+        if wanted.viewer and wanted.blocks:
+            marks = zip(wanted.blocks, next(answers), strict=True)
+            found.blocked.update(source for source, mark in marks if mark)
+        for user_id, followed in targets.items():
+            found.follows.update((user_id, t) for t in _scored(followed, next(answers)))
+        return found
+
+    async def ping(self) -> None:
+        """Return if Redis answers."""
+        await self._pipeline([("PING",)])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                return list(await pipe.execute())
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreDownError(REDIS, type(error).__name__) from error
+
+
+def _decode(
+    decoder: msgspec.msgpack.Decoder[Any],
+    ids: Iterable[str],
+    values: Iterable[bytes | None],
+    into: dict[str, Any],
+) -> None:
+    """Decode one value for each id; one that cannot be is as if it were not there."""
+    for name, raw in zip(ids, values, strict=False):
+        if raw is None:
+            continue
+        try:
+            into[name] = decoder.decode(raw)
+        except msgspec.MsgspecError as error:
+            log.warning("undecodable view", view=decoder.type.__name__, error=type(error).__name__)
+
+
+def _scored(names: Iterable[str], scores: Iterable[float | None]) -> list[str]:
+    pairs = zip(names, scores, strict=True)
+    return [name for name, score in pairs if score is not None]

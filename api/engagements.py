@@ -1,0 +1,81 @@
+"""What users do with posts: reactions, comments, shares, views and the like."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, status
+
+from api.auth import Writing
+from api.errors import ProblemError, invalid, not_found, unavailable
+from api.ids import Id
+from api.models import EngagementAccepted, EngagementIn, problems
+from api.state import Shared
+from api.stores import StoreDownError
+from api.views import Reader
+from schemas.events import Engagement, Surface
+from schemas.views import PostView
+
+router = APIRouter(prefix="/api/v1/posts", tags=["engagements"])
+
+
+@router.post(
+    "/{post_id:path}/engagements",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Engage with a post",
+    responses=problems(
+        _400="The body is not JSON.",
+        _401="No valid token.",
+        _403="The token lacks the scope `write`, or the comment is by another user.",
+        _404="There is no such post, or the caller may not see it; or no such comment.",
+        _413="The body is over 256 KiB.",
+        _422="A field is not valid, or the post may not be shared.",
+        _503="Kafka did not acknowledge in time, or the stores cannot be reached.",
+    ),
+)
+async def engage(
+    post_id: Id, body: EngagementIn, services: Shared, caller: Writing
+) -> EngagementAccepted:
+    """Do something with a post that the caller may see. The views follow within a second."""
+    reader = services.reader(caller)
+    post = await reader.visible_post(post_id)
+    if post is None:
+        raise not_found("post")
+    if body.action == "share" and post.visibility != "public":
+        raise invalid("body.action", "only public posts can be shared")
+    if body.action == "comment_deleted":
+        await _check_comment(reader, post, body.comment_id or "")
+    at = services.clock()
+    event_id = services.events.new_id(at)
+    comment_id, share_id = body.comment_id, body.share_id
+    if body.action == "comment" and comment_id is None:
+        comment_id = services.events.new_id(at)
+    if body.action == "share" and share_id is None:
+        share_id = services.events.new_id(at)
+    await services.events.publish(
+        Engagement(
+            event_id=event_id,
+            action=body.action,
+            user_id=caller.user_id,
+            at=at,
+            post_id=post_id,
+            kind=body.kind,
+            comment_id=comment_id,
+            text=body.text,
+            parent=body.parent,
+            share_id=share_id,
+            dwell_ms=body.dwell_ms,
+            surface=Surface(**body.surface.model_dump()) if body.surface else None,
+        )
+    )
+    return EngagementAccepted(event_id=event_id, post_id=post_id, comment_id=comment_id)
+
+
+async def _check_comment(reader: Reader, post: PostView, comment_id: str) -> None:
+    """A comment may be deleted by who wrote it and by the post's author."""
+    try:
+        comment = await reader.stores.archive.comment(post.post_id, comment_id)
+    except StoreDownError as error:
+        raise unavailable("The stores cannot be reached now.") from error
+    if comment is None:
+        raise not_found("comment")
+    if reader.viewer not in (comment.user_id, post.author_id):
+        raise ProblemError(403, "not-author", "Only its author may delete a comment.")

@@ -1,0 +1,124 @@
+"""What the API answers when it cannot do what was asked: problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:headrace:problem:"
+
+
+class ProblemError(Exception):
+    """An answer other than the one asked for; `code` is the last part of the problem's type."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: list[dict[str, str]] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.errors = errors
+
+    def response(self) -> Response:
+        """The problem as a response."""
+        return problem(self.status, self.code, self.detail, self.headers, self.errors)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: list[dict[str, str]] | None = None,
+) -> Response:
+    """A problem details response."""
+    body: dict[str, Any] = {
+        "type": TYPE_PREFIX + code,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = errors
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def not_found(what: str) -> ProblemError:
+    """The one answer for what is not there and for what the caller may not see."""
+    return ProblemError(404, "not-found", f"There is no such {what}.")
+
+
+def invalid(field: str, detail: str) -> ProblemError:
+    """A value of the request that does not do."""
+    return ProblemError(
+        422,
+        "invalid-request",
+        "The request is not valid.",
+        errors=[{"field": field, "detail": detail}],
+    )
+
+
+def unavailable(detail: str) -> ProblemError:
+    """Something that the answer needs cannot be reached now."""
+    return ProblemError(503, "unavailable", detail, headers={"Retry-After": "2"})
+
+
+def server_error() -> Response:
+    """A fault of ours; what it was is in the log only."""
+    return problem(500, "internal", "The server failed to answer.")
+
+
+async def _on_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return error.response()
+
+
+async def _on_http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    code = phrase.lower().replace(" ", "-")
+    return problem(error.status_code, code, f"{phrase}.", error.headers)
+
+
+async def _on_invalid(_request: Request, error: Exception) -> Response:
+    """Says which fields are wrong and why; never repeats what was sent."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return problem(400, "not-json", "The body is not valid JSON.")
+    errors = [
+        {
+            "field": ".".join(str(part) for part in item["loc"]),
+            "detail": str(item["msg"]).removeprefix("Value error, "),
+        }
+        for item in found
+    ]
+    return problem(422, "invalid-request", "The request is not valid.", errors=errors)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)

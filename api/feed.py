@@ -1,0 +1,154 @@
+"""GET /api/v1/feed: the timeline of the caller, `latest`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.auth import Reading
+from api.errors import ProblemError
+from api.ids import MAX_ID_BYTES, is_id
+from api.models import FeedPage, FeedPost, problems
+from api.render import feed_post
+from api.state import Shared
+from api.timeline import Candidate, Position, Timeline
+from api.views import Needs, Reader
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+MIN_BATCH = 20
+MAX_EXAMINED = 1_000
+"""Candidates that one request looks at: a page may come out short, but never without end."""
+
+_VERSION = b"\x01"
+_MAX_TIME = 253_402_300_799_999
+_TIME_BYTES = 6
+_MAX_CURSOR = 4 * (MAX_ID_BYTES + _TIME_BYTES + 3) // 3
+
+router = APIRouter(prefix="/api/v1", tags=["feed"])
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Posts on the page.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+Before = Annotated[str | None, Query(description="The same as `cursor`.", deprecated=True)]
+
+
+def encode_cursor(position: Position) -> str:
+    """A position as an opaque text: version, time (48 bit), post id; urlsafe base64."""
+    at, post_id = position
+    raw = _VERSION + at.to_bytes(_TIME_BYTES, "big") + post_id.encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode_cursor(text: str) -> Position:
+    """The position in a cursor.
+
+    Raises:
+        ProblemError: 400, when it is none of ours.
+    """
+    try:
+        if len(text) > _MAX_CURSOR:
+            raise ValueError
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        at = int.from_bytes(raw[1 : 1 + _TIME_BYTES], "big")
+        post_id = raw[1 + _TIME_BYTES :].decode()
+        if raw[:1] != _VERSION or len(raw) < 1 + _TIME_BYTES or at > _MAX_TIME:
+            raise ValueError
+        if (post_id and not is_id(post_id)) or encode_cursor((at, post_id)) != text:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise ProblemError(400, "bad-cursor", "The cursor is not one of this API's.") from None
+    return at, post_id
+
+
+@router.get(
+    "/feed",
+    summary="Read the caller's timeline",
+    responses=problems(
+        _400="The cursor is not valid.",
+        _401="No valid token.",
+        _403="The token lacks the scope `read`.",
+        _422="The limit is not valid.",
+        _503="Neither Redis nor Cassandra can be reached.",
+    ),
+)
+async def read_feed(
+    services: Shared,
+    caller: Reading,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    before: Before = None,
+) -> FeedPage:
+    """Posts of those the caller follows and the caller's own, newest first.
+
+    A post stands once, where its newest entry does, with all its reasons. The feed goes back
+    30 days. When a store is down, `degraded` says which.
+    """
+    text = cursor if cursor is not None else before
+    after = None if text is None else decode_cursor(text)
+    reader = services.reader(caller)
+    timeline = Timeline(reader, caller.user_id, after, services.clock())
+    return await _page(reader, timeline, limit)
+
+
+async def _page(reader: Reader, timeline: Timeline, limit: int) -> FeedPage:
+    """Take candidates until one more than `limit` is visible, or there are no more."""
+    shown: list[FeedPost] = []
+    last: Position | None = None
+    examined = 0
+    has_more = False
+    while not has_more:
+        batch = await timeline.take(max(limit + 1 - len(shown), MIN_BATCH))
+        if not batch:
+            has_more = timeline.is_cut
+            break
+        await _hydrate(reader, batch)
+        for candidate in batch:
+            post = _shown(reader, candidate)
+            if post is not None and len(shown) == limit:
+                has_more = True
+                break
+            if post is not None:
+                shown.append(post)
+            last = candidate.position
+        examined += len(batch)
+        if examined >= MAX_EXAMINED and not has_more:
+            has_more = timeline.may_have_more
+            break
+    return FeedPage(
+        posts=shown,
+        next_cursor=encode_cursor(last or timeline.resume_at) if has_more else None,
+        has_more=has_more,
+        degraded=reader.degraded,
+    )
+
+
+async def _hydrate(reader: Reader, batch: list[Candidate]) -> None:
+    """Load a batch: in one round trip when the reasons name the authors, else in two."""
+    ids = [candidate.post_id for candidate in batch]
+    reasons = {reason for candidate in batch for reason in candidate.reasons}
+    authors = [reason for reason in reasons if reason.startswith("u:")]
+    await reader.load(
+        Needs(
+            posts=ids,
+            counters=ids,
+            mine=ids,
+            users=[author[2:] for author in authors],
+            blocks=[f"u:{reason[2:]}" for reason in reasons],
+            follows=[(reader.viewer or "", author) for author in authors],
+        )
+    )
+    await reader.load_rights([post for name in ids if (post := reader.post(name)) is not None])
+
+
+def _shown(reader: Reader, candidate: Candidate) -> FeedPost | None:
+    """A candidate as its reader sees it; None when it is not to be seen."""
+    post = reader.post(candidate.post_id)
+    if post is None or not reader.may_see(post):
+        return None
+    reasons = [r for r in candidate.reasons if not reader.is_blocked(f"u:{r[2:]}")]
+    if not reasons:
+        return None
+    return feed_post(reader, post, reasons, candidate.at)

@@ -1,0 +1,58 @@
+"""Ids: what is one, and how the API makes new ones (ULIDs, which sort by time as text)."""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+MAX_ID_BYTES = 256
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RANDOM_BITS = 80
+_LENGTH = 26
+
+
+def is_id(value: object) -> bool:
+    """Whether a value is a text of 1 to 256 bytes without control characters."""
+    if not isinstance(value, str) or not value or len(value) > MAX_ID_BYTES:
+        return False
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        return False
+    return size <= MAX_ID_BYTES and not any(unicodedata.category(c) == "Cc" for c in value)
+
+
+def _checked(value: str) -> str:
+    if not is_id(value):
+        raise ValueError("an id has 1 to 256 bytes and no control characters")
+    return value
+
+
+Id = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_ID_BYTES, examples=["01JZ8B0V3QKX4M5T7N9R2C6DHE"]),
+    AfterValidator(_checked),
+]
+
+
+class Mint:
+    """Makes ids of 48 bits of time (ms) and 80 of randomness; those of one ms rise too."""
+
+    def __init__(self) -> None:
+        self._time = -1
+        self._random = 0
+
+    def new(self, at: int) -> str:
+        """A new id for the time `at` (ms since 1970 UTC)."""
+        if at == self._time:
+            self._random += 1
+        else:
+            # The top bit is left free, so that counting up never overflows.
+            self._time, self._random = at, secrets.randbits(_RANDOM_BITS - 1)
+        number = (at << _RANDOM_BITS) | self._random
+        return "".join(
+            _ALPHABET[(number >> 5 * place) & 31] for place in range(_LENGTH - 1, -1, -1)
+        )

@@ -1,0 +1,76 @@
+"""The OpenAPI page: FastAPI's, with the errors as they are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.errors import MEDIA_TYPE
+from api.models import Problem
+
+DESCRIPTION = """
+A news feed. Reads come from views in Redis and Cassandra; writes publish an event to Kafka and
+answer 202 when Kafka has it on disk: the views follow, usually within a second.
+
+* Times are RFC 3339 in UTC; ids are opaque strings of at most 256 bytes, those made here sort
+  by time.
+* Errors are problem details (RFC 9457, `application/problem+json`).
+* What the caller may not see is answered like what is not there.
+"""
+TAGS = [
+    {"name": "feed", "description": "The caller's timeline."},
+    {"name": "posts", "description": "Posts."},
+    {"name": "engagements", "description": "What users do with posts."},
+    {"name": "users", "description": "Profiles, and following."},
+    {"name": "health", "description": "For supervisors and Prometheus."},
+]
+_REF = {"$ref": "#/components/schemas/Problem"}
+
+
+def install(app: FastAPI) -> None:
+    """Make `app.openapi()` describe errors as problems, also those of every route."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _described(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    page = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    for path, operations in page["paths"].items():
+        for operation in operations.values():
+            responses = operation["responses"]
+            if not path.startswith("/api/"):
+                continue
+            for status, response in responses.items():
+                if int(status) >= 400:
+                    response["content"] = {MEDIA_TYPE: {"schema": _REF}}
+            responses["500"] = {
+                "description": "A fault of the server.",
+                "content": {MEDIA_TYPE: {"schema": _REF}},
+            }
+            _require_token(operation)
+    schemas = page["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas.setdefault("Problem", Problem.model_json_schema())
+    return page
+
+
+def _require_token(operation: dict[str, Any]) -> None:
+    """A read that public things answer without a token says that the token is optional."""
+    if operation["tags"][0] in ("posts", "users") and operation["operationId"].startswith("read_"):
+        operation["security"] = [{}, {"token": []}]

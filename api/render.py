@@ -1,0 +1,67 @@
+"""Views as the API gives them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from api.models import Author, Counts, FeedPost, MediaOut, PostOut
+from api.views import Reader
+from schemas.views import PostView
+
+
+def rfc3339(at: int) -> str:
+    """A time in ms since 1970 as RFC 3339 in UTC, with ms."""
+    seconds, ms = divmod(at, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+
+
+def _fields(reader: Reader, post: PostView) -> dict[str, Any]:
+    user = reader.user(post.author_id)
+    counters = reader.counters(post.post_id)
+    return {
+        "post_id": post.post_id,
+        "user": Author(
+            user_id=user.user_id,
+            username=user.username,
+            display_name=user.display_name,
+            avatar=user.avatar,
+            is_verified=user.is_verified,
+        ),
+        "content": post.content,
+        "media": [
+            MediaOut(url=m.url, kind=m.kind, width=m.width, height=m.height, alt=m.alt)
+            for m in post.media
+        ],
+        "media_urls": [m.url for m in post.media],
+        "created_at": rfc3339(post.at),
+        "edited_at": None if post.edited_at is None else rfc3339(post.edited_at),
+        "visibility": post.visibility,
+        "reply_to": post.reply_to,
+        "quote_of": post.quote_of,
+        "language": post.language,
+        "hashtags": list(post.hashtags),
+        "mentions": list(post.mentions),
+        "like_count": counters.reactions.get("like", 0),
+        "comment_count": counters.comments,
+        "share_count": counters.shares,
+        "view_count": counters.views,
+        "counts": Counts(
+            reactions=counters.reactions,
+            comments=counters.comments,
+            shares=counters.shares,
+            views=counters.views,
+        ),
+        "is_liked": post.post_id in reader.known.liked,
+        "is_shared": post.post_id in reader.known.shared,
+    }
+
+
+def post_out(reader: Reader, post: PostView) -> PostOut:
+    """A post by itself."""
+    return PostOut(**_fields(reader, post))
+
+
+def feed_post(reader: Reader, post: PostView, reasons: list[str], entry_at: int) -> FeedPost:
+    """A post on a timeline."""
+    return FeedPost(**_fields(reader, post), reasons=reasons, entry_at=rfc3339(entry_at))

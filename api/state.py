@@ -1,0 +1,38 @@
+"""What the routes share: the stores and what is made from them, once an application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.auth import Caller
+from api.errors import unavailable
+from api.stores import Stores
+from api.views import Absent, Reader
+from api.writes import Events, now_ms
+
+
+class Services:
+    """The stores, and what reads and writes them."""
+
+    def __init__(self, stores: Stores, clock: Callable[[], int] = now_ms) -> None:
+        self.stores = stores
+        self.clock = clock
+        self.events = Events(stores.writer, clock)
+        self._absent = Absent()
+
+    def reader(self, caller: Caller | None) -> Reader:
+        """A reader for one request."""
+        return Reader(self.stores, self._absent, caller.user_id if caller else None)
+
+
+async def _services(request: Request) -> Services:
+    services: Services | None = request.app.state.services
+    if services is None:
+        raise unavailable("The API is starting.")
+    return services
+
+
+Shared = Annotated[Services, Depends(_services)]

@@ -1,0 +1,136 @@
+"""What the API needs of Redis, Cassandra and Kafka; tests put others in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct, field
+
+from schemas.events import Event
+from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
+
+REDIS = "redis"
+CASSANDRA = "cassandra"
+KAFKA = "kafka"
+
+Degraded = Literal["cassandra", "redis"]
+
+
+class StoreDownError(Exception):
+    """A store did not answer in time; `store` is its name."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(f"{store}: {reason}")
+        self.store = store
+        self.reason = reason
+
+
+class TimelineRow(Struct, frozen=True):
+    """An entry of a timeline; the order is (at, post_id, reason), descending."""
+
+    at: int
+    post_id: str
+    reason: str
+
+    @property
+    def place(self) -> tuple[int, str, str]:
+        """What rows are ordered by."""
+        return self.at, self.post_id, self.reason
+
+
+class Wanted(Struct):
+    """What to load in one go. `follows` are pairs (user, target)."""
+
+    viewer: str | None = None
+    posts: list[str] = field(default_factory=list)
+    counters: list[str] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    mine: list[str] = field(default_factory=list)
+    follows: list[tuple[str, str]] = field(default_factory=list)
+    blocks: list[str] = field(default_factory=list)
+
+
+class Found(Struct):
+    """What was found of what was wanted; what is absent was not there.
+
+    `blocked` are those of the wanted sources that block the viewer or are blocked.
+    """
+
+    posts: dict[str, PostView] = field(default_factory=dict)
+    counters: dict[str, CountersView] = field(default_factory=dict)
+    users: dict[str, UserView] = field(default_factory=dict)
+    sources: dict[str, SourceView] = field(default_factory=dict)
+    liked: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
+    follows: set[tuple[str, str]] = field(default_factory=set)
+    blocked: set[str] = field(default_factory=set)
+
+
+class Cache(Protocol):
+    """The views in Redis. Every call may raise `StoreDownError`."""
+
+    async def timeline(self, user_id: str) -> tuple[list[TimelineRow], int | None]:
+        """All entries that are held, newest first, and the floor in ms."""
+
+    async def load(self, wanted: Wanted) -> Found:
+        """What is there of `wanted`, in one round trip."""
+
+    async def ping(self) -> None:
+        """Return if the store answers."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class Archive(Protocol):
+    """The views in Cassandra. Every call may raise `StoreDownError`."""
+
+    async def timeline(
+        self, owner: str, below: tuple[int, str, str], oldest: int, limit: int
+    ) -> Sequence[TimelineRow]:
+        """The newest rows below a place and not before `oldest` (ms); fewer than `limit` only
+        when there are no more."""
+
+    async def load(self, wanted: Wanted) -> Found:
+        """What is there of `wanted`, all but the blocks, read concurrently."""
+
+    async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
+        """A comment that was not deleted."""
+
+    async def has_posts(self, author_id: str) -> bool:
+        """Whether there is any post of an author."""
+
+    async def ping(self) -> None:
+        """Return if the store answers."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class Writer(Protocol):
+    """Publishes events to Kafka."""
+
+    async def publish(self, events: Iterable[Event]) -> None:
+        """Return when Kafka has all events on disk, else raise `StoreDownError`."""
+
+    async def ping(self) -> None:
+        """Return if Kafka answers."""
+
+    async def close(self) -> None:
+        """Send what is under way and stop."""
+
+
+class Stores(Struct, frozen=True):
+    """The three stores."""
+
+    cache: Cache
+    archive: Archive
+    writer: Writer
+
+    async def close(self) -> None:
+        """Close all three."""
+        await self.writer.close()
+        await self.cache.close()
+        await self.archive.close()

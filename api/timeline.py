@@ -1,0 +1,147 @@
+"""A user's timeline as candidates: grouped by post, newest first, from Redis and then Cassandra.
+
+A post stands where its newest entry does and never again below. Redis is complete above the
+floor; at and below it Cassandra is read, for the 30 days that it keeps.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from api.stores import StoreDownError, TimelineRow
+from api.views import Reader
+from connectors.cassandra_tables import TIMELINE_TTL_SECONDS
+
+KEPT_MS = TIMELINE_TTL_SECONDS * 1000
+AHEAD_MS = 3_600_000
+"""Entries may stand a little in the future, by a producer's clock."""
+
+CHUNK_ROWS = 500
+SKIP_ROWS = 2_000
+
+Position = tuple[int, str]
+"""(time in ms of the newest entry, post id): candidates are ordered by it, descending."""
+
+
+class Candidate(Struct):
+    """A post on a timeline, with the time of its newest entry and its reasons."""
+
+    post_id: str
+    at: int
+    reasons: list[str]
+
+    @property
+    def position(self) -> Position:
+        """Where it stands."""
+        return self.at, self.post_id
+
+
+def grouped(rows: Iterable[TimelineRow]) -> dict[str, Candidate]:
+    """Rows (newest first) by post, in the order of the newest row of each."""
+    groups: dict[str, Candidate] = {}
+    for row in rows:
+        group = groups.get(row.post_id)
+        if group is None:
+            groups[row.post_id] = Candidate(row.post_id, row.at, [row.reason])
+        elif row.reason not in group.reasons:
+            group.reasons.append(row.reason)
+    return groups
+
+
+class Timeline:
+    """The candidates of the reader's viewer below a position, batch by batch."""
+
+    def __init__(self, reader: Reader, owner: str, after: Position | None, now: int) -> None:
+        self._reader = reader
+        self._owner = owner
+        self._after = after
+        self._oldest = now - KEPT_MS
+        self._ahead = now + AHEAD_MS
+        self._ready: deque[Candidate] = deque()
+        self._seen: set[str] = set()
+        self._below: tuple[int, str, str] | None = None
+        self._is_open = False
+        self.is_cut = False
+        """Whether entries may remain that could not be read."""
+
+    @property
+    def may_have_more(self) -> bool:
+        """Whether candidates may remain."""
+        return bool(self._ready) or self._below is not None or self.is_cut
+
+    @property
+    def resume_at(self) -> Position:
+        """Where to go on when nothing was taken."""
+        if self._after is not None:
+            return self._after
+        return (self._below[0], "") if self._below else (self._ahead, "")
+
+    async def take(self, count: int) -> list[Candidate]:
+        """The next candidates; fewer than `count` only at the end, or when `is_cut`."""
+        if not self._is_open:
+            await self._open()
+        while len(self._ready) < count and self._below is not None and not self.is_cut:
+            await self._read_on(count)
+        return [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+
+    async def _open(self) -> None:
+        self._is_open = True
+        try:
+            rows, floor = await self._reader.stores.cache.timeline(self._owner)
+        except StoreDownError as error:
+            self._reader.mark_down(error)
+            rows, floor = [], self._ahead
+        if not rows and floor is None:
+            # A feed with nothing in it: a user who follows nobody, or a Redis that lost it.
+            floor = self._ahead
+        for group in grouped(rows).values():
+            if floor is None or group.at > floor:
+                self._seen.add(group.post_id)
+                if self._after is None or group.position < self._after:
+                    self._ready.append(group)
+        if floor is not None:
+            self._below = (floor + 1, "", "")
+
+    async def _read_on(self, count: int) -> None:
+        """Read one more chunk from Cassandra."""
+        try:
+            if self._after is not None and (*self._after, "") < (self._below or ()):
+                await self._skip_to(self._after)
+            assert self._below is not None
+            limit = max(CHUNK_ROWS, count)
+            rows = await self._reader.stores.archive.timeline(
+                self._owner, self._below, self._oldest, limit
+            )
+        except StoreDownError as error:
+            self.is_cut = True
+            self._reader.mark_down(error)
+            return
+        waiting = {candidate.post_id: candidate for candidate in self._ready}
+        for row in rows:
+            candidate = waiting.get(row.post_id)
+            if candidate is not None:
+                if row.reason not in candidate.reasons:
+                    candidate.reasons.append(row.reason)
+            elif row.post_id not in self._seen:
+                candidate = Candidate(row.post_id, row.at, [row.reason])
+                waiting[row.post_id] = candidate
+                self._ready.append(candidate)
+                self._seen.add(row.post_id)
+        self._below = rows[-1].place if len(rows) >= limit else None
+
+    async def _skip_to(self, after: Position) -> None:
+        """Go down to a position that was reached before, noting the posts that stand above."""
+        assert self._below is not None
+        place = self._below
+        while True:
+            rows = await self._reader.stores.archive.timeline(
+                self._owner, place, max(self._oldest, after[0]), SKIP_ROWS
+            )
+            self._seen.update(row.post_id for row in rows if (row.at, row.post_id) >= after)
+            if len(rows) < SKIP_ROWS or (rows[-1].at, rows[-1].post_id) < after:
+                break
+            place = rows[-1].place
+        self._below = (*after, "")

@@ -1,0 +1,110 @@
+"""Users: profiles, and following them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, status
+
+from api.auth import Anyone, Caller, Writing
+from api.errors import ProblemError, invalid, not_found
+from api.ids import Id
+from api.models import Accepted, Profile, problems
+from api.state import Services, Shared
+from api.views import Needs
+from api.visibility import GONE
+from schemas.events import Follow, FollowAction
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+
+
+@router.get(
+    "/{user_id:path}",
+    summary="Read a profile",
+    responses=problems(
+        _401="The token is not valid.",
+        _403="The token lacks the scope `read`.",
+        _404="There is no such user, or the account is deleted or deactivated.",
+        _422="The id is not valid.",
+        _503="The stores cannot be reached.",
+    ),
+)
+async def read_user(user_id: Id, services: Shared, caller: Anyone) -> Profile:
+    """A user's public profile; a user who is followed or has posts may be without one."""
+    reader = services.reader(caller)
+    source = f"u:{user_id}"
+    follows = [(caller.user_id, source)] if caller else []
+    await reader.load(Needs(users=[user_id], sources=[source], follows=follows))
+    if not await reader.is_known(user_id):
+        raise not_found("user")
+    user = reader.user(user_id)
+    if user.status in GONE:
+        raise not_found("user")
+    audience = reader.known.sources.get(source)
+    return Profile(
+        user_id=user_id,
+        username=user.username,
+        display_name=user.display_name,
+        bio=user.bio,
+        avatar=user.avatar,
+        is_verified=user.is_verified,
+        followers=audience.followers if audience else 0,
+        following=user.following,
+        is_following=caller is not None and reader.follows(caller.user_id, source),
+    )
+
+
+_FOLLOW_PROBLEMS = problems(
+    _401="No valid token.",
+    _403="The token lacks the scope `write`, or there is a block between the two.",
+    _404="There is no such user.",
+    _422="The id is not valid, or is the caller's own.",
+    _503="Kafka did not acknowledge in time, or the stores cannot be reached.",
+)
+
+
+@router.post(
+    "/{user_id:path}/follow",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Follow a user",
+    responses=_FOLLOW_PROBLEMS,
+)
+async def follow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
+    """Follow a user: their posts come onto the caller's timeline."""
+    _check_other(user_id, caller)
+    reader = services.reader(caller)
+    source = f"u:{user_id}"
+    await reader.load(Needs(users=[user_id], sources=[source], blocks=[source]))
+    if not await reader.is_known(user_id) or reader.user(user_id).status in GONE:
+        raise not_found("user")
+    if reader.is_blocked(source):
+        raise ProblemError(403, "blocked", "There is a block between you and this user.")
+    return await _publish(services, caller, "follow", source)
+
+
+@router.delete(
+    "/{user_id:path}/follow",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Unfollow a user",
+    responses=_FOLLOW_PROBLEMS,
+)
+async def unfollow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
+    """Follow a user no more: what they brought leaves the caller's timeline."""
+    _check_other(user_id, caller)
+    if not await services.reader(caller).is_known(user_id):
+        raise not_found("user")
+    return await _publish(services, caller, "unfollow", f"u:{user_id}")
+
+
+def _check_other(user_id: str, caller: Caller) -> None:
+    if user_id == caller.user_id:
+        raise invalid("path.user_id", "users cannot follow themselves")
+
+
+async def _publish(
+    services: Services, caller: Caller, action: FollowAction, target: str
+) -> Accepted:
+    at = services.clock()
+    event_id = services.events.new_id(at)
+    await services.events.publish(
+        Follow(event_id=event_id, action=action, user_id=caller.user_id, target=target, at=at)
+    )
+    return Accepted(event_id=event_id)

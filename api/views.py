@@ -1,0 +1,244 @@
+"""What one request knows: Redis first, Cassandra for what is not there, and what is uncertain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from api.errors import unavailable
+from api.stores import CASSANDRA, REDIS, Degraded, Found, StoreDownError, Stores, Wanted
+from api.visibility import Relation, may_see
+from schemas.views import CountersView, PostView, UserView
+
+ABSENT_SECONDS = 30
+MAX_ABSENT = 100_000
+
+
+class Absent:
+    """What Cassandra lately did not have, so that it is not asked again for each page.
+
+    Redis is asked each time, so something new is seen at once.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, str], float] = {}
+
+    def without(self, kind: str, ids: Iterable[str]) -> list[str]:
+        """The ids of which nothing is known."""
+        now = time.monotonic()
+        return [name for name in ids if self._until.get((kind, name), 0.0) < now]
+
+    def add(self, kind: str, ids: Iterable[str]) -> None:
+        """Remember that there is nothing under these ids."""
+        if len(self._until) >= MAX_ABSENT:
+            self._until.clear()
+        until = time.monotonic() + ABSENT_SECONDS
+        for name in ids:
+            self._until[kind, name] = until
+
+
+class Needs(Struct, kw_only=True):
+    """What a reader is to know; `follows` are pairs (user, target)."""
+
+    posts: Iterable[str] = ()
+    counters: Iterable[str] = ()
+    users: Iterable[str] = ()
+    sources: Iterable[str] = ()
+    mine: Iterable[str] = ()
+    follows: Iterable[tuple[str, str]] = ()
+    blocks: Iterable[str] = ()
+
+
+_DEGRADED: tuple[Degraded, ...] = ("cassandra", "redis")
+_KINDS = ("posts", "counters", "users", "sources", "mine", "follows", "blocks")
+_REFILLED = ("posts", "counters", "users", "sources")
+
+
+class Reader:
+    """Loads for one viewer (None: nobody in particular) and remembers what it has loaded."""
+
+    def __init__(self, stores: Stores, absent: Absent, viewer: str | None) -> None:
+        self.stores = stores
+        self.viewer = viewer
+        self.known = Found()
+        self.down: set[str] = set()
+        self._absent = absent
+        self._asked: dict[str, set[object]] = {kind: set() for kind in _KINDS}
+        self._uncertain: set[tuple[str, str]] = set()
+
+    @property
+    def degraded(self) -> list[Degraded]:
+        """The stores that would have been needed and are down."""
+        return [store for store in _DEGRADED if store in self.down]
+
+    def is_down(self, store: str) -> bool:
+        """Whether a store has failed this request."""
+        return store in self.down
+
+    def mark_down(self, error: StoreDownError) -> None:
+        """Note that a store is down.
+
+        Raises:
+            ProblemError: 503, when both are.
+        """
+        self.down.add(error.store)
+        if {REDIS, CASSANDRA} <= self.down:
+            raise unavailable("The stores cannot be reached now.") from error
+
+    async def load(self, needs: Needs) -> None:
+        """Know what is needed: one round trip to Redis, one concurrent read of Cassandra for
+        what is not there; nothing for what is known."""
+        fresh = self._fresh(needs)
+        if fresh is None:
+            return
+        misses = fresh
+        if not self.is_down(REDIS):
+            try:
+                self._merge(await self.stores.cache.load(fresh))
+                misses = Wanted(viewer=self.viewer)
+                for kind in _REFILLED:
+                    there = getattr(self.known, kind)
+                    missing = [name for name in getattr(fresh, kind) if name not in there]
+                    setattr(misses, kind, self._absent.without(kind, missing))
+            except StoreDownError as error:
+                self.mark_down(error)
+        await self._refill(misses)
+
+    async def _refill(self, misses: Wanted) -> None:
+        if not any(getattr(misses, kind) for kind in _KINDS if kind != "blocks"):
+            return
+        if self.is_down(CASSANDRA):
+            self._doubt(misses)
+            return
+        try:
+            found = await self.stores.archive.load(misses)
+        except StoreDownError as error:
+            self.mark_down(error)
+            self._doubt(misses)
+            return
+        self._merge(found)
+        if not self.is_down(REDIS):
+            for kind in _REFILLED:
+                there = getattr(found, kind)
+                absent = (name for name in getattr(misses, kind) if name not in there)
+                self._absent.add(kind, absent)
+
+    def _doubt(self, misses: Wanted) -> None:
+        for kind in _REFILLED:
+            self._uncertain.update((kind, name) for name in getattr(misses, kind))
+
+    def _fresh(self, needs: Needs) -> Wanted | None:
+        """What of the needs was not asked for before."""
+        wanted = Wanted(viewer=self.viewer)
+        is_empty = True
+        for kind in _KINDS:
+            asked = self._asked[kind]
+            fresh = [name for name in dict.fromkeys(getattr(needs, kind)) if name not in asked]
+            if fresh and (self.viewer is not None or kind not in ("mine", "follows", "blocks")):
+                asked.update(fresh)
+                setattr(wanted, kind, fresh)
+                is_empty = False
+        return None if is_empty else wanted
+
+    def _merge(self, found: Found) -> None:
+        known = self.known
+        known.posts.update(found.posts)
+        known.counters.update(found.counters)
+        known.users.update(found.users)
+        known.sources.update(found.sources)
+        known.liked |= found.liked
+        known.shared |= found.shared
+        known.follows |= found.follows
+        known.blocked |= found.blocked
+
+    def certain(self, kind: str, name: str) -> None:
+        """Go on only if it is known whether something is there.
+
+        Raises:
+            ProblemError: 503, when the store that knows is down.
+        """
+        if (kind, name) in self._uncertain:
+            raise unavailable("The stores cannot be reached now.")
+
+    def post(self, post_id: str) -> PostView | None:
+        """A loaded post, deleted or not."""
+        return self.known.posts.get(post_id)
+
+    def counters(self, post_id: str) -> CountersView:
+        """The counts of a loaded post; zeros when there are none."""
+        return self.known.counters.get(post_id) or CountersView(post_id)
+
+    def user(self, user_id: str) -> UserView:
+        """A loaded user; an empty profile when there is none."""
+        return self.known.users.get(user_id) or UserView(user_id)
+
+    def is_blocked(self, source: str) -> bool | None:
+        """Whether there is a block between the viewer and a source; None: not known now."""
+        if source in self.known.blocked:
+            return True
+        return None if self.is_down(REDIS) else False
+
+    def follows(self, user_id: str, target: str) -> bool:
+        """Whether a user follows a source."""
+        return (user_id, target) in self.known.follows
+
+    async def load_rights(self, posts: Iterable[PostView]) -> None:
+        """Know what decides who may see these posts: authors, blocks, relations."""
+        viewer = self.viewer
+        others = [post for post in posts if post.author_id != viewer and not post.is_deleted]
+        follows: list[tuple[str, str]] = []
+        for post in others:
+            if viewer is not None and post.visibility in ("followers", "friends", "custom"):
+                follows.append((viewer, f"u:{post.author_id}"))
+                if post.visibility == "friends":
+                    follows.append((post.author_id, f"u:{viewer}"))
+        await self.load(
+            Needs(
+                users=[post.author_id for post in posts],
+                blocks=[f"u:{post.author_id}" for post in others],
+                follows=follows,
+            )
+        )
+
+    def may_see(self, post: PostView) -> bool:
+        """Whether the viewer may see a post whose rights are loaded."""
+        viewer, author = self.viewer, post.author_id
+        relation = Relation()
+        if viewer is not None and viewer != author:
+            relation = Relation(
+                is_following=self.follows(viewer, f"u:{author}"),
+                is_followed=self.follows(author, f"u:{viewer}"),
+                is_blocked=self.is_blocked(f"u:{author}"),
+            )
+        return may_see(post, self.user(author).status, viewer, relation)
+
+    async def visible_post(self, post_id: str, needs: Needs | None = None) -> PostView | None:
+        """A post if it is there and the viewer may see it.
+
+        Raises:
+            ProblemError: 503, when that cannot be known now.
+        """
+        needs = needs or Needs()
+        needs.posts = [post_id]
+        await self.load(needs)
+        self.certain("posts", post_id)
+        post = self.post(post_id)
+        if post is None:
+            return None
+        await self.load_rights([post])
+        self.certain("users", post.author_id)
+        return post if self.may_see(post) else None
+
+    async def is_known(self, user_id: str) -> bool:
+        """Whether there is any view of a user: profile, audience or posts."""
+        await self.load(Needs(users=[user_id], sources=[f"u:{user_id}"]))
+        if user_id in self.known.users or f"u:{user_id}" in self.known.sources:
+            return True
+        self.certain("users", user_id)
+        try:
+            return await self.stores.archive.has_posts(user_id)
+        except StoreDownError as error:
+            self.mark_down(error)
+            raise unavailable("The stores cannot be reached now.") from error

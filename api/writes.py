@@ -1,0 +1,130 @@
+"""Making events and having Kafka acknowledge them; the API writes nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaException, Producer
+
+from api.errors import unavailable
+from api.ids import Mint
+from api.stores import KAFKA, StoreDownError, Writer
+from connectors.publisher import TOPIC_OF, key_of
+from schemas.codec import encode
+from schemas.events import Event
+
+DELIVERY_TIMEOUT_MS = 5_000
+LINGER_MS = 2
+POLL_SECONDS = 0.1
+PING_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+def now_ms() -> int:
+    """The time in ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Events:
+    """Mints ids and times for events and publishes them."""
+
+    def __init__(self, writer: Writer, clock: Callable[[], int] = now_ms) -> None:
+        self._writer = writer
+        self._mint = Mint()
+        self.clock = clock
+
+    def new_id(self, at: int) -> str:
+        """A new id, which sorts by its time `at` (ms)."""
+        return self._mint.new(at)
+
+    async def publish(self, *events: Event) -> None:
+        """Return when Kafka has the events on disk.
+
+        Raises:
+            ProblemError: 503, when it has not said so in time; they may be there all the same.
+        """
+        try:
+            await self._writer.publish(events)
+        except StoreDownError as error:
+            log.warning("publish failed", reason=error.reason)
+            raise unavailable(
+                "The event was not acknowledged in time. It may or may not take effect."
+            ) from error
+
+
+class KafkaWriter:
+    """An idempotent producer whose deliveries can be awaited; a thread serves its callbacks."""
+
+    def __init__(self, brokers: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": brokers,
+                "client.id": "headrace-api",
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": LINGER_MS,
+                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "log_level": 2,
+            }
+        )
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="kafka-delivery", daemon=True)
+        self._thread.start()
+
+    async def publish(self, events: Iterable[Event]) -> None:
+        """Return when Kafka has all events on disk."""
+        await asyncio.gather(*[self._produce(event) for event in events])
+
+    def _produce(self, event: Event) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: Any) -> None:
+            if done.done():
+                return
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(StoreDownError(KAFKA, error.name()))
+
+        def delivered(error: Any, _message: Any) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, error)
+
+        try:
+            self._producer.produce(
+                TOPIC_OF[type(event)], encode(event), key_of(event).encode(), on_delivery=delivered
+            )
+        except BufferError:
+            done.set_exception(StoreDownError(KAFKA, "the queue is full"))
+        except KafkaException as error:
+            done.set_exception(StoreDownError(KAFKA, error.args[0].name()))
+        return done
+
+    async def ping(self) -> None:
+        """Return if Kafka answers."""
+        try:
+            await asyncio.to_thread(self._producer.list_topics, timeout=PING_SECONDS)
+        except KafkaException as error:
+            raise StoreDownError(KAFKA, error.args[0].name()) from error
+
+    async def close(self) -> None:
+        """Send what is under way and stop."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._producer.flush(DELIVERY_TIMEOUT_MS / 1000)
+        self._is_closing.set()
+        self._thread.join(timeout=5)
+
+    def _serve(self) -> None:
+        while not self._is_closing.is_set():
+            self._producer.poll(POLL_SECONDS)

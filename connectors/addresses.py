@@ -1,0 +1,38 @@
+"""Where Kafka, Redis and Cassandra are: what the settings say, else the running local stack."""
+
+from __future__ import annotations
+
+from connectors.settings import settings
+from connectors.stack.addresses import Addresses, running
+
+
+class NoAddressError(Exception):
+    """Some address is neither set nor known from a running local stack."""
+
+
+def resolve() -> Addresses:
+    """The addresses to use: each that is set, and those of the running local stack for the rest.
+
+    Raises:
+        NoAddressError: one is missing; the message says which and what to do.
+    """
+    config = settings()
+    given = {
+        "KAFKA_BROKERS": config.kafka_brokers,
+        "REDIS_URL": config.redis_url,
+        "CASSANDRA_HOSTS": config.cassandra_hosts,
+    }
+    missing = [variable for variable, address in given.items() if not address]
+    if not missing:
+        return Addresses(config.kafka_brokers, config.redis_url, config.cassandra_hosts)
+    local = running()
+    if local is None:
+        raise NoAddressError(
+            f"{', '.join(missing)} not set and no local stack is running: run "
+            "`headrace stack up`, or set it"
+        )
+    return Addresses(
+        kafka=config.kafka_brokers or local.kafka,
+        redis=config.redis_url or local.redis,
+        cassandra=config.cassandra_hosts or local.cassandra,
+    )

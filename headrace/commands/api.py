@@ -1,0 +1,139 @@
+"""`headrace api` serves HTTP; `headrace token` prints a token for it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import socket
+import sys
+
+import click
+import structlog
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_BACKLOG = 2048
+_STOP_SECONDS = 10
+
+
+class _Duration(click.ParamType):
+    """A time like 30s, 15m, 24h or 7d, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        match = re.fullmatch(r"([1-9]\d{0,8})([smhd])", str(value))
+        if match is None:
+            self.fail("a number with its unit, like 30s, 15m, 24h or 7d", param, ctx)
+        return int(match[1]) * _UNITS[match[2]]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket.
+
+    Raises:
+        ClickException: the address cannot be had; says what to do.
+    """
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise click.ClickException(
+            f"HEADRACE_API_HOST {host} is not an address of this machine: {error.strerror}"
+        ) from error
+    listening = socket.socket(family, kind, number)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise click.ClickException(
+                f"port {port} is taken: another `headrace api` may run; stop it, or choose "
+                "another port with HEADRACE_API_PORT or --port"
+            ) from error
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listening
+
+
+def _configure_logs() -> None:
+    """One JSON object a line, on stderr."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; the default is HEADRACE_API_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The default is HEADRACE_API_PORT.")
+def api(host: str | None, port: int | None) -> None:
+    """Serve the HTTP API."""
+    import uvicorn
+
+    from api.app import create_app
+    from api.auth import SecretError
+    from connectors.addresses import NoAddressError, resolve
+    from connectors.settings import settings
+
+    config = settings()
+    host = host if host is not None else config.api_host
+    listening = _listen(host, port if port is not None else config.api_port)
+    try:
+        app = create_app(config, resolve())
+    except (NoAddressError, SecretError) as error:
+        listening.close()
+        raise click.ClickException(str(error)) from error
+    _configure_logs()
+    shown = f"[{host}]" if ":" in host else host
+    number = listening.getsockname()[1]
+    click.echo(f"API on http://{shown}:{number}, its documentation on /docs", err=True)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+    )
+    with listening:
+        server.run(sockets=[listening])
+    if not server.started:
+        raise click.ClickException("the API did not start")
+
+
+@click.command()
+@click.argument("user_id")
+@click.option(
+    "--ttl", type=_Duration(), default="24h", show_default=True, help="How long it holds."
+)
+@click.option("--scope", default="read write", show_default=True, help="read, write or both.")
+def token(user_id: str, ttl: int, scope: str) -> None:
+    """Print a token with which the API takes USER_ID's requests."""
+    from api.auth import SCOPES, SecretError, issue, signing_key
+    from api.ids import is_id
+    from connectors.settings import settings
+
+    if not is_id(user_id):
+        raise click.BadParameter("1 to 256 bytes, no control characters", param_hint="USER_ID")
+    scopes = scope.replace(",", " ").split()
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise click.BadParameter(f"one or more of {', '.join(SCOPES)}", param_hint="--scope")
+    try:
+        key = signing_key(settings())
+    except SecretError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(issue(key, user_id, ttl, " ".join(dict.fromkeys(scopes))))

@@ -1,0 +1,212 @@
+"""Stores in memory for the tests of the API, and a client that asks the application directly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from api.app import create_app
+from api.auth import issue
+from api.stores import Found, StoreDownError, Stores, TimelineRow, Wanted
+from connectors.settings import Settings
+from schemas.events import Event
+from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
+
+KEY = "k" * 40
+NOW = 1_767_268_800_000  # 2026-01-01T12:00:00Z
+DAY = 86_400_000
+
+
+class Views:
+    """What Redis or Cassandra holds; both fakes read one or two of these."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[TimelineRow]] = {}
+        self.floors: dict[str, int] = {}
+        self.found = Found()
+        self.mine: dict[str, tuple[set[str], set[str]]] = {}
+        self.blocks: set[tuple[str, str]] = set()
+        self.comments: dict[tuple[str, str], CommentView] = {}
+
+    def post(self, post_id: str, author: str, at: int = NOW, **fields: Any) -> None:
+        self.found.posts[post_id] = PostView(
+            post_id, author, at, **{"content": f"text of {post_id}", **fields}
+        )
+
+    def user(self, user_id: str, **fields: Any) -> None:
+        self.found.users[user_id] = UserView(user_id, **{"username": user_id, **fields})
+
+    def counters(self, post_id: str, **fields: Any) -> None:
+        self.found.counters[post_id] = CountersView(post_id, **fields)
+
+    def source(self, source: str, followers: int) -> None:
+        self.found.sources[source] = SourceView(source, followers)
+
+    def follow(self, user_id: str, other: str) -> None:
+        self.found.follows.add((user_id, f"u:{other}"))
+
+    def block(self, user_id: str, other: str) -> None:
+        self.blocks |= {(user_id, f"u:{other}"), (other, f"u:{user_id}")}
+
+    def entry(self, owner: str, post_id: str, reason: str, at: int = NOW) -> None:
+        self.rows.setdefault(owner, []).append(TimelineRow(at, post_id, reason))
+
+    def newest_first(self, owner: str) -> list[TimelineRow]:
+        return sorted(self.rows.get(owner, []), key=lambda row: row.place, reverse=True)
+
+    def select(self, wanted: Wanted, *, has_blocks: bool) -> Found:
+        held = self.found
+        liked, shared = self.mine.get(wanted.viewer or "", (set(), set()))
+        blocked = {other for user, other in self.blocks if user == wanted.viewer}
+        return Found(
+            posts={k: held.posts[k] for k in wanted.posts if k in held.posts},
+            counters={k: held.counters[k] for k in wanted.counters if k in held.counters},
+            users={k: held.users[k] for k in wanted.users if k in held.users},
+            sources={k: held.sources[k] for k in wanted.sources if k in held.sources},
+            liked=liked & set(wanted.mine),
+            shared=shared & set(wanted.mine),
+            follows=held.follows & set(wanted.follows),
+            blocked=blocked & set(wanted.blocks) if has_blocks else set(),
+        )
+
+
+class FakeStore:
+    """Counts calls and fails on demand."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self.is_down = False
+        self.calls: list[str] = []
+
+    def touch(self, call: str) -> None:
+        self.calls.append(call)
+        if self.is_down:
+            raise StoreDownError(self.name, "TimeoutError")
+
+    async def ping(self) -> None:
+        self.touch("ping")
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+
+class FakeCache(FakeStore):
+    """Redis."""
+
+    name = "redis"
+
+    def __init__(self, views: Views) -> None:
+        super().__init__()
+        self.views = views
+
+    async def timeline(self, user_id: str) -> tuple[list[TimelineRow], int | None]:
+        self.touch("timeline")
+        return self.views.newest_first(user_id), self.views.floors.get(user_id)
+
+    async def load(self, wanted: Wanted) -> Found:
+        self.touch("load")
+        return self.views.select(wanted, has_blocks=True)
+
+
+class FakeArchive(FakeStore):
+    """Cassandra."""
+
+    name = "cassandra"
+
+    def __init__(self, views: Views) -> None:
+        super().__init__()
+        self.views = views
+
+    async def timeline(
+        self, owner: str, below: tuple[int, str, str], oldest: int, limit: int
+    ) -> list[TimelineRow]:
+        self.touch("timeline")
+        rows = self.views.newest_first(owner)
+        return [row for row in rows if row.place < below and row.at >= oldest][:limit]
+
+    async def load(self, wanted: Wanted) -> Found:
+        self.touch("load")
+        return self.views.select(wanted, has_blocks=False)
+
+    async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
+        self.touch("comment")
+        return self.views.comments.get((post_id, comment_id))
+
+    async def has_posts(self, author_id: str) -> bool:
+        self.touch("has_posts")
+        return any(post.author_id == author_id for post in self.views.found.posts.values())
+
+
+class FakeWriter(FakeStore):
+    """Kafka."""
+
+    name = "kafka"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+
+    async def publish(self, events: Iterable[Event]) -> None:
+        self.touch("publish")
+        self.events.extend(events)
+
+
+class World:
+    """An application over fakes. `redis` and `cassandra` hold the same views at first."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.redis = self.cassandra = Views()
+        self.cache = FakeCache(self.redis)
+        self.archive = FakeArchive(self.cassandra)
+        self.writer = FakeWriter()
+        self.app = create_app(
+            Settings(jwt_secret=KEY, data_dir=data_dir),
+            stores=Stores(self.cache, self.archive, self.writer),
+            clock=lambda: NOW,
+        )
+
+    def split(self) -> None:
+        """Give Cassandra views of its own."""
+        self.cassandra = self.archive.views = Views()
+
+    async def ask(
+        self, method: str, path: str, user: str | None = None, **options: Any
+    ) -> httpx.Response:
+        """One request, by a user or by nobody."""
+        headers = dict(options.pop("headers", {}))
+        if user is not None:
+            headers["Authorization"] = f"Bearer {issue(KEY, user, 60)}"
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            return await client.request(method, path, headers=headers, **options)
+
+    async def feed(self, user: str, **params: Any) -> dict[str, Any]:
+        """A page of a feed, which must be served."""
+        response = await self.ask("GET", "/api/v1/feed", user, params=params)
+        assert response.status_code == 200, response.text
+        page: dict[str, Any] = response.json()
+        return page
+
+    async def pages(self, user: str, limit: int) -> list[dict[str, Any]]:
+        """All pages of a feed."""
+        found = [await self.feed(user, limit=limit)]
+        while found[-1]["has_more"]:
+            found.append(await self.feed(user, limit=limit, cursor=found[-1]["next_cursor"]))
+            assert len(found) < 1_000
+        return found
+
+
+def problem_of(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The body of a problem, checked to be one."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["type"].startswith("urn:headrace:problem:")
+    assert body["title"]
+    assert body["detail"]
+    return body
