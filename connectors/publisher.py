@@ -192,7 +192,7 @@ class Publisher:
             raise PublishError(
                 f"Kafka at {self._brokers} has no topic {', '.join(missing)}.\n"
                 "Topics are created up front, never by use.\n"
-                "Hint: `headrace stack up` creates them."
+                "hint: `headrace stack up` creates them."
             )
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
@@ -210,7 +210,7 @@ class Publisher:
         last = f" (last seen: {self._down})" if self._down else ""
         return PublishError(
             f"events could not be published to Kafka at {self._brokers}.\n{detail}{last}\n"
-            "Hint: is it running (`headrace stack status`), is KAFKA_BROKERS right?"
+            "hint: is it running (`headrace stack status`), is KAFKA_BROKERS right?"
         )
 
 

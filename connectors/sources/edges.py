@@ -51,7 +51,7 @@ def read_follows(path: Path | str, undirected: bool | None = None) -> FollowFile
         if len(columns) != 2 or not all(columns):
             raise SourceError(
                 f"{path}, line {number} is not an edge.\nIt is {line[:80]!r}.\n"
-                "Hint: an edge is `follower followee` or `follower,followee`."
+                "hint: an edge is `follower followee` or `follower,followee`."
             )
         if read == self_loops == 0 and (columns[0].lower(), columns[1].lower()) in _HEADERS:
             continue

@@ -31,15 +31,16 @@ def lines_of(path: Path | str) -> Iterator[tuple[int, str]]:
             is_gzip = file.read(2) == _GZIP_MAGIC
             file.seek(0)
             raw = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file
-            for number, line in enumerate(io.TextIOWrapper(raw, encoding="utf-8-sig"), 1):
-                if line[0] not in "#\n":
-                    yield number, line.rstrip()
+            with io.TextIOWrapper(raw, encoding="utf-8-sig") as text:
+                for number, line in enumerate(text, 1):
+                    if line[0] not in "#\n":
+                        yield number, line.rstrip()
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path} cannot be read.\n{error}") from error
     except UnicodeDecodeError as error:
         raise SourceError(
             f"{path} is not a text file.\n{error}\n"
-            "Hint: edge lists and activity files are text, plain or gzipped."
+            "hint: edge lists and activity files are text, plain or gzipped."
         ) from error
 
 
@@ -58,7 +59,7 @@ def kind_of(path: Path | str) -> FileKind:
         raise SourceError(
             f"{path} is neither an edge list nor an activity file.\n"
             f"Line {number} is {line[:80]!r}.\n"
-            "Hint: an edge list has lines `u v` or `u,v`, an activity file `a b seconds RT|MT|RE`."
+            "hint: an edge list has lines `u v` or `u,v`, an activity file `a b seconds RT|MT|RE`."
         )
     raise SourceError(f"{path} is empty.")
 

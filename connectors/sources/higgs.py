@@ -48,7 +48,7 @@ def _actions(path: Path | str) -> Iterator[_Action]:
         if len(columns) != 4 or columns[3] not in HIGGS_KINDS or not columns[2].isdecimal():
             raise SourceError(
                 f"{path}, line {number} is not an action.\nIt is {line[:80]!r}.\n"
-                "Hint: an action is `a b unix_seconds RT|MT|RE`."
+                "hint: an action is `a b unix_seconds RT|MT|RE`."
             )
         yield _Action(number, columns[0], columns[1], int(columns[2]), columns[3])
 

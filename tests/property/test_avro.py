@@ -1,0 +1,126 @@
+"""Our Avro bytes are fastavro's."""
+
+from __future__ import annotations
+
+import io
+
+import msgspec
+import pytest
+from fastavro import schemaless_writer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.avro import compiled, long
+from schemas.codec import HEADER_BYTES, decode, encode, versions
+from schemas.events import Engagement, Event, Follow, Media, Post, Surface, User
+
+LONGS = st.integers(-(2**63), 2**63 - 1)
+INTS = st.none() | st.integers(-(2**31), 2**31 - 1)
+TEXT = st.text(max_size=200)
+MAYBE = st.none() | TEXT
+
+medias = st.builds(Media, url=TEXT, kind=TEXT, width=INTS, height=INTS, alt=MAYBE)
+surfaces = st.builds(Surface, feed=TEXT, position=INTS, experiment=MAYBE)
+posts = st.builds(
+    Post,
+    event_id=TEXT,
+    action=st.sampled_from(["created", "edited", "deleted"]),
+    post_id=TEXT,
+    at=LONGS,
+    author_id=MAYBE,
+    content=TEXT,
+    media=st.lists(medias, max_size=3).map(tuple),
+    visibility=st.sampled_from(["public", "followers", "friends", "custom", "private"]),
+    audience=st.lists(TEXT, max_size=3).map(tuple),
+    reply_to=MAYBE,
+    quote_of=MAYBE,
+    language=MAYBE,
+    location=MAYBE,
+)
+follows = st.builds(
+    Follow,
+    event_id=TEXT,
+    action=st.sampled_from(["follow", "unfollow", "block", "unblock", "mute", "unmute"]),
+    user_id=TEXT,
+    target=TEXT,
+    at=LONGS,
+)
+engagements = st.builds(
+    Engagement,
+    event_id=TEXT,
+    action=st.sampled_from(["like", "unlike", "react", "comment", "view", "message"]),
+    user_id=TEXT,
+    at=LONGS,
+    post_id=MAYBE,
+    target=MAYBE,
+    kind=MAYBE,
+    comment_id=MAYBE,
+    text=MAYBE,
+    parent=MAYBE,
+    share_id=MAYBE,
+    dwell_ms=st.none() | LONGS,
+    surface=st.none() | surfaces,
+)
+users = st.builds(
+    User,
+    event_id=TEXT,
+    action=st.sampled_from(["profile", "active", "deactivated", "reactivated", "deleted"]),
+    user_id=TEXT,
+    at=LONGS,
+    username=MAYBE,
+    display_name=MAYBE,
+    bio=MAYBE,
+    avatar=MAYBE,
+    verified=st.booleans(),
+    preferences=st.dictionaries(TEXT, TEXT, max_size=3),
+    device_tokens=st.lists(TEXT, max_size=3).map(tuple),
+)
+
+
+def by_fastavro(event: Event) -> bytes:
+    newest = max(
+        (version for version in versions() if version.event is type(event)),
+        key=lambda version: version.number,
+    )
+    out = io.BytesIO()
+    schemaless_writer(out, newest.schema, msgspec.to_builtins(event))
+    return out.getvalue()
+
+
+@given(posts | follows | engagements | users)
+def test_bytes_are_those_of_fastavro(event: Event) -> None:
+    raw = encode(event)
+    assert raw[HEADER_BYTES:] == by_fastavro(event)
+    assert decode(raw, type(event)) == event
+
+
+@given(LONGS)
+def test_long_is_that_of_fastavro(value: int) -> None:
+    out = io.BytesIO()
+    schemaless_writer(out, "long", value)
+    assert long(value) == out.getvalue()
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**80])
+def test_long_refuses_more_than_64_bits(value: int) -> None:
+    with pytest.raises(OverflowError):
+        long(value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"user_id": None}, {"action": "poke"}, {"at": 2**63}, {"at": 1.5}, {"target": b"x"}],
+)
+def test_a_wrong_field_is_refused(wrong: dict[str, object]) -> None:
+    good = Follow(event_id="e", action="follow", user_id="u", target="u:v", at=1)
+    with pytest.raises(ValueError, match="event e"):
+        encode(msgspec.structs.replace(good, **wrong))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["bytes", ["string", "int"], ["null", "string", "int"], {"type": "record", "fields": []}],
+)
+def test_a_type_that_no_schema_uses_is_refused(schema: object) -> None:
+    with pytest.raises(NotImplementedError):
+        compiled(schema)
