@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tests.oracle import affinity, posts, relations, timelines, users
 from tests.oracle.compare import Tally
@@ -31,24 +31,43 @@ class Expected:
     facts: list[affinity.Fact]
     rejected: dict[Place, str]
     by_source_log: Tally
-    live_posts: dict[tuple[str, int, str], bool] = field(default_factory=dict)
+    live_posts: dict[tuple[str, int, str], bool]
     """(author, time, post id) of the posts that are not deleted."""
+    first_offsets: dict[tuple[str, int], int]
+
+    def is_hidden(self, user_id: str, post_id: str) -> bool:
+        """Whether the API leaves a post out: its author is gone, or either blocks the other."""
+        author = str(self.posts[post_id]["author_id"])
+        if author == user_id:
+            return False
+        standing = self.users.get(author, users.NOBODY)["status"]
+        return standing != "active" or f"u:{author}" in self.relations.blocks.get(user_id, ())
+
+    def blocks(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where either blocks the other."""
+        return {
+            (user_id, source): True
+            for user_id, sources in self.relations.blocks.items()
+            for source in sources
+        }
 
     def affinity(self, now_ms: int) -> dict[tuple[str, str], float]:
         """(user, the other) to the score at a time."""
         return affinity.scores(self.facts, now_ms)
 
-    def following(self) -> Iterator[tuple[tuple[str, str], int]]:
-        """(user, source) with the time of the follow."""
-        for user_id, sources in self.relations.following.items():
-            for source, at in sources.items():
-                yield (user_id, source), at
+    def following(self) -> dict[tuple[str, str], int]:
+        """(user, source) to the time of the follow."""
+        return {
+            (user_id, source): at
+            for user_id, sources in self.relations.following.items()
+            for source, at in sources.items()
+        }
 
     def held_by_user(self) -> dict[tuple[str, str, str], int]:
         """(`liked` or `shared`, user, post) to the time: the newest 10,000 of each user."""
         held: dict[tuple[str, str], list[tuple[int, str]]] = {}
         for (user_id, post_id), row in self.mine.items():
-            if row["reaction"] is not None:
+            if row["reaction"] == "like":
                 held.setdefault(("liked", user_id), []).append((_int(row["reacted_at"]), post_id))
             if row["is_shared"]:
                 held.setdefault(("shared", user_id), []).append((_int(row["shared_at"]), post_id))
@@ -92,4 +111,5 @@ def expect(events: Acknowledged, log: Iterable[Placed]) -> Expected:
             for post_id, row in shown.items()
             if not row["is_deleted"]
         },
+        first_offsets=events.first_offsets,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from schemas.views import DeadLetter
 from streams.facts import Activity, RelationFact, Removal, decode_fact
 from tests.oracle.events import TOPICS, Acknowledged, collect
 
@@ -80,3 +82,13 @@ def read_log(brokers: str) -> Iterator[Placed]:
         fact = decode_fact(raw)
         if isinstance(fact, Activity | Removal | RelationFact):
             yield partition, fact
+
+
+def read_dead_letters(brokers: str) -> dict[tuple[str, int, int], str]:
+    """Topic, partition and offset of each dead letter to its code."""
+    found = {}
+    for _, _, _, _, raw in read_topics(brokers, ("dead-letters",)):
+        if raw is not None:
+            letter = msgspec.msgpack.decode(raw, type=DeadLetter)
+            found[(letter.topic, letter.partition, letter.offset)] = letter.code
+    return found

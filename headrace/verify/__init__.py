@@ -1,0 +1,1 @@
+"""Runs events through the whole pipeline and compares every view with the oracle."""

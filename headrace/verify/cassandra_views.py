@@ -1,0 +1,195 @@
+"""Reads every view in Cassandra by scans of whole tables, several token ranges at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
+from cassandra.query import SimpleStatement, tuple_factory
+
+from connectors.cassandra import connect
+from headrace.verify import rows
+from schemas.events import Media
+from schemas.views import CountersView, MineView, PostView, UserView
+
+PAGE_ROWS = 5_000
+RANGES = 8
+TIMEOUT_S = 120.0
+_LEAST_TOKEN, _TOKENS = -(2**63), 2**64
+
+_decode_media = msgspec.json.Decoder(tuple[Media, ...]).decode
+
+
+class CassandraViews:
+    """The views in one keyspace; close it when done."""
+
+    def __init__(self, hosts: str, keyspace: str) -> None:
+        self._cluster, self._session = connect(hosts, keyspace)
+        profile = self._session.execution_profile_clone_update(
+            EXEC_PROFILE_DEFAULT, row_factory=tuple_factory, request_timeout=TIMEOUT_S
+        )
+        self._profile = profile
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._cluster.shutdown()
+
+    def _scan(self, table: str, key: str, columns: str) -> Iterator[tuple[Any, ...]]:
+        """Every row, by token ranges; the next page is asked for while one is worked on."""
+        for number in range(RANGES):
+            low = _LEAST_TOKEN + _TOKENS * number // RANGES
+            high = _LEAST_TOKEN + _TOKENS * (number + 1) // RANGES - 1
+            yield from self._pages(
+                f"SELECT {columns} FROM {table} WHERE token({key}) >= {low} "
+                f"AND token({key}) <= {high}"
+            )
+
+    def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
+        statement = SimpleStatement(query, fetch_size=PAGE_ROWS)
+        session: Session = self._session
+        paging_state = None
+        pending = session.execute_async(statement, execution_profile=self._profile)
+        while True:
+            found = pending.result()
+            page, paging_state = found.current_rows, found.paging_state
+            if paging_state is not None:
+                pending = session.execute_async(
+                    statement, execution_profile=self._profile, paging_state=paging_state
+                )
+            yield from page
+            if paging_state is None:
+                return
+
+    def posts(self) -> dict[str, rows.Row]:
+        """Post id to its row."""
+        columns = (
+            "post_id, author_id, at, content, media, visibility, audience, reply_to, quote_of, "
+            "language, location, hashtags, mentions, edited_at, is_deleted"
+        )
+        return rows.present(
+            (row[0], rows.post_row(_post(row))) for row in self._scan("posts", "post_id", columns)
+        )
+
+    def posts_by_author(self) -> dict[tuple[str, int, str], bool]:
+        """(author, time, post id)."""
+        columns = "author_id, at, post_id"
+        return dict.fromkeys(self._scan("posts_by_author", "author_id", columns), True)
+
+    def counters(self) -> dict[str, rows.Row]:
+        """Post id to its counts."""
+        columns = "post_id, reactions, comments, shares, views, clicks, hides, reports"
+        return rows.present(
+            (
+                row[0],
+                rows.counters_row(
+                    CountersView(row[0], dict(row[1] or {}), *(n or 0 for n in row[2:]))
+                ),
+            )
+            for row in self._scan("counters", "post_id", columns)
+        )
+
+    def comments(self) -> dict[tuple[str, str], rows.Row]:
+        """(post, comment id) to the comment."""
+        columns = "post_id, comment_id, user_id, at, text, parent"
+        return {
+            (post_id, comment_id): {
+                "user_id": user_id,
+                "at": at,
+                "text": text or "",
+                "parent": parent,
+            }
+            for post_id, comment_id, user_id, at, text, parent in self._scan(
+                "comments", "post_id", columns
+            )
+        }
+
+    def mine(self) -> dict[tuple[str, str], rows.Row]:
+        """(user, post) to what the user did with it."""
+        columns = "user_id, post_id, reaction, reacted_at, is_shared, shared_at"
+        return rows.present(
+            (
+                (row[0], row[1]),
+                rows.mine_row(
+                    MineView(row[0], row[1], row[2], row[3] or 0, bool(row[4]), row[5] or 0)
+                ),
+            )
+            for row in self._scan("mine", "user_id", columns)
+        )
+
+    def users(self) -> dict[str, rows.Row]:
+        """User id to the profile."""
+        columns = "user_id, username, display_name, bio, avatar, is_verified, following, status"
+        return rows.present(
+            (
+                row[0],
+                rows.user_row(_user(row)),
+            )
+            for row in self._scan("users", "user_id", columns)
+        )
+
+    def sources(self) -> dict[str, int]:
+        """Source to its followers, where there are some."""
+        found = self._scan("sources", "source", "source, followers")
+        return {source: followers for source, followers in found if followers}
+
+    def following(self) -> dict[tuple[str, str], int]:
+        """(user, source) to the time of the follow."""
+        found = self._scan("following", "user_id", "user_id, target, followed_at")
+        return {(user_id, target): at for user_id, target, at in found}
+
+    def followers(self) -> dict[tuple[str, str], int]:
+        """(user, source) to the time of the follow, from the sources' side."""
+        found = self._scan("followers", "source", "source, user_id, followed_at")
+        return {(user_id, source): at for source, user_id, at in found}
+
+    def affinity(
+        self, now_ms: int, decayed: Callable[[float, int, int], float]
+    ) -> dict[tuple[str, str], float]:
+        """(user, the other) to the score at a time."""
+        found = self._scan("affinity", "user_id", "user_id, target_id, score, at")
+        return {
+            (user_id, other): decayed(score or 0.0, at or 0, now_ms)
+            for user_id, other, score, at in found
+        }
+
+    def timelines(self) -> Iterator[tuple[str, int, list[tuple[str, float]]]]:
+        """Each (owner, month) with its entries, newest first."""
+        found = self._scan("timeline", "owner, bucket", "owner, bucket, at, post_id, reason")
+        for (owner, bucket), entries in groupby(found, key=lambda row: (row[0], row[1])):
+            yield owner, bucket, [(f"{row[3]}\0{row[4]}", row[2]) for row in entries]
+
+
+def _user(row: tuple[Any, ...]) -> UserView:
+    return UserView(
+        user_id=row[0],
+        username=row[1],
+        display_name=row[2],
+        bio=row[3],
+        avatar=row[4],
+        is_verified=bool(row[5]),
+        following=row[6] or 0,
+        status=row[7] or "active",
+    )
+
+
+def _post(row: tuple[Any, ...]) -> PostView:
+    return PostView(
+        post_id=row[0],
+        author_id=row[1] or "",
+        at=row[2] or 0,
+        content=row[3] or "",
+        media=_decode_media(row[4]) if row[4] else (),
+        visibility=row[5] or "private",
+        audience=tuple(row[6] or ()),
+        reply_to=row[7],
+        quote_of=row[8],
+        language=row[9],
+        location=row[10],
+        hashtags=tuple(row[11] or ()),
+        mentions=tuple(row[12] or ()),
+        edited_at=row[13],
+        is_deleted=bool(row[14]),
+    )

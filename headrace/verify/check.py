@@ -1,0 +1,152 @@
+"""Compares every view, in every store, with what the oracle expects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+
+from connectors.settings import settings
+from connectors.stack.addresses import Addresses
+from headrace.verify.api_walk import walk_all
+from headrace.verify.cassandra_views import CassandraViews
+from headrace.verify.redis_views import RedisViews
+from tests.oracle import affinity, read_log
+from tests.oracle.compare import (
+    Tally,
+    TimelineCheck,
+    compare_rows,
+    compare_served,
+    same_score,
+)
+from tests.oracle.expected import Expected, expect
+
+LONGEST = 20
+
+Say = Callable[[str], None]
+
+
+def compute(brokers: str) -> Expected:
+    """What the events in Kafka imply."""
+    return expect(read_log.read_events(brokers), read_log.read_log(brokers))
+
+
+def compare_all(
+    addresses: Addresses,
+    expected: Expected,
+    api: tuple[str, Callable[[str], str]] | None,
+    api_users: int,
+    seed: int,
+    say: Say,
+) -> Iterator[Tally]:
+    """A tally for each kind of view and store; without `api` what it serves is left out."""
+    now = int(time.time() * 1000)
+    yield expected.by_source_log
+    yield _dead_letters(addresses.kafka, expected)
+    yield from _redis(addresses.redis, expected, now, say)
+    yield from _cassandra(addresses.cassandra, expected, now, say)
+    if api is not None:
+        say("the API")
+        yield _served(*api, expected, choose(expected, api_users, seed), now)
+
+
+def _dead_letters(brokers: str, expected: Expected) -> Tally:
+    """Which records were turned away; those before the oldest record still there are not known."""
+    first = expected.first_offsets
+    found = {
+        place: True
+        for place in read_log.read_dead_letters(brokers)
+        if place[2] >= first.get(place[:2], 0)
+    }
+    return compare_rows(
+        Tally("dead_letters", "kafka"), dict.fromkeys(expected.rejected, True), found
+    )
+
+
+def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
+    views = RedisViews(url, settings().partitions)
+    try:
+        say("Redis: the keys")
+        views.scan()
+        say("Redis: timelines")
+        tally = Tally("timeline", "redis")
+        check = TimelineCheck(tally, expected.timelines, now)
+        for user_id, found, floor in views.feeds():
+            check.redis(user_id, found, floor)
+        check.redis_rest()
+        yield tally
+        say("Redis: the other views")
+        yield compare_rows(Tally("posts", "redis"), expected.posts, views.posts())
+        yield compare_rows(Tally("counters", "redis"), expected.counters, views.counters())
+        yield compare_rows(Tally("mine", "redis"), expected.held_by_user(), views.mine())
+        yield compare_rows(Tally("users", "redis"), expected.users, views.users())
+        yield compare_rows(
+            Tally("followers", "redis"), expected.relations.followers, views.sources()
+        )
+        yield compare_rows(Tally("following", "redis"), expected.following(), views.following())
+        yield compare_rows(Tally("blocks", "redis"), expected.blocks(), views.blocks())
+        yield compare_rows(
+            Tally("affinity", "redis"), expected.affinity(now), views.affinity(now), same_score
+        )
+    finally:
+        views.close()
+
+
+def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
+    views = CassandraViews(hosts, settings().cassandra_keyspace)
+    store = "cassandra"
+    try:
+        say("Cassandra: timelines")
+        tally = Tally("timeline", store)
+        check = TimelineCheck(tally, expected.timelines, now)
+        for owner, bucket, found in views.timelines():
+            check.cassandra(owner, bucket, found)
+        check.cassandra_rest()
+        yield tally
+        say("Cassandra: the other views")
+        yield compare_rows(Tally("posts", store), expected.posts, views.posts())
+        yield compare_rows(
+            Tally("posts_by_author", store), expected.live_posts, views.posts_by_author()
+        )
+        yield compare_rows(Tally("counters", store), expected.counters, views.counters())
+        yield compare_rows(Tally("comments", store), expected.comments, views.comments())
+        yield compare_rows(Tally("mine", store), expected.mine, views.mine())
+        yield compare_rows(Tally("users", store), expected.users, views.users())
+        yield compare_rows(Tally("followers", store), expected.relations.followers, views.sources())
+        following = expected.following()
+        yield compare_rows(Tally("following", store), following, views.following())
+        yield compare_rows(Tally("follower_lists", store), following, views.followers())
+        yield compare_rows(
+            Tally("affinity", store),
+            expected.affinity(now),
+            views.affinity(now, affinity.decayed),
+            same_score,
+        )
+    finally:
+        views.close()
+
+
+def choose(expected: Expected, count: int, seed: int) -> list[str]:
+    """All users with a timeline, or `count` by the seed and those with the longest."""
+    rows = expected.timelines.rows
+    users = sorted(rows)
+    if len(users) <= count:
+        return users
+    longest = sorted(users, key=lambda user_id: -len(rows[user_id]))[:LONGEST]
+    return sorted({*Random(f"api:{seed}").sample(users, count), *longest})
+
+
+def _served(
+    url: str, token: Callable[[str], str], expected: Expected, users: list[str], now: int
+) -> Tally:
+    tally = Tally("timeline", "api")
+    for user_id, found in walk_all(url, token, users):
+        compare_served(
+            tally,
+            user_id,
+            expected.timelines,
+            found,
+            now,
+            lambda post_id, user_id=user_id: expected.is_hidden(user_id, post_id),
+        )
+    return tally

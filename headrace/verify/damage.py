@@ -1,0 +1,77 @@
+"""Damages one timeline in Redis on purpose, to show that the comparison sees it."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Literal
+
+import redis
+from msgspec import Struct
+
+from connectors.redis_keys import Keys, split_member
+
+Break = Literal["drop-one", "double-one", "swap-two"]
+BREAKS: tuple[Break, ...] = ("drop-one", "double-one", "swap-two")
+
+
+class Damage(Struct, frozen=True):
+    """What was damaged: a user's timeline and its entries (post id, reason)."""
+
+    how: Break
+    user_id: str
+    entries: list[tuple[str, str]]
+
+
+class NothingToBreakError(Exception):
+    """No timeline in Redis has the entries that the damage needs."""
+
+
+def damage(client: redis.Redis, keys: Keys, users: list[str], how: Break, seed: int) -> Damage:
+    """Damage the timeline of one of `users` (those with a feed) and say what was done.
+
+    Raises:
+        NothingToBreakError: no timeline is long enough.
+    """
+    rng = Random(f"damage:{seed}")
+    for user_id in rng.sample(users, len(users)):
+        feed = keys.feed(user_id)
+        entries = _complete_part(client, feed, keys.floor(user_id))
+        times = sorted({at for _, at in entries})
+        if len(times) < 2:
+            continue
+        if how == "drop-one":
+            chosen = [rng.choice(entries)[0]]
+            client.zrem(feed, *chosen)
+        elif how == "double-one":
+            foreign = _foreign(client, keys, users, user_id, rng)
+            if foreign is None:
+                continue
+            chosen = [foreign[0]]
+            client.zadd(feed, {foreign[0]: foreign[1]})
+        else:
+            one = rng.choice(entries)
+            other = rng.choice([entry for entry in entries if entry[1] != one[1]])
+            chosen = [one[0], other[0]]
+            client.zadd(feed, {one[0]: other[1], other[0]: one[1]})
+        return Damage(how, user_id, [split_member(entry.decode()) for entry in chosen])
+    raise NothingToBreakError(f"no timeline in Redis is fit for {how}")
+
+
+def _complete_part(client: Any, feed: str, floor_key: str) -> list[tuple[bytes, float]]:
+    """The entries above the floor."""
+    floor = client.get(floor_key)
+    least = "-inf" if floor is None else f"({int(floor)}"
+    found: list[tuple[bytes, float]] = client.zrangebyscore(feed, least, "+inf", withscores=True)
+    return found
+
+
+def _foreign(
+    client: Any, keys: Keys, users: list[str], user_id: str, rng: Random
+) -> tuple[bytes, float] | None:
+    """An entry of another user's timeline whose post is not on this one."""
+    own = {entry.partition(b"\0")[0] for entry in client.zrange(keys.feed(user_id), 0, -1)}
+    for other in rng.sample(users, min(len(users), 50)):
+        for entry, at in client.zrevrange(keys.feed(other), 0, 99, withscores=True):
+            if entry.partition(b"\0")[0] not in own:
+                return entry, at
+    return None

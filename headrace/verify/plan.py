@@ -1,0 +1,58 @@
+"""Which events a verification publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from msgspec import Struct
+
+from connectors.sources import (
+    follow_events,
+    generate_activity,
+    generate_network,
+    higgs_span,
+    load_follows,
+    load_higgs,
+    profile_events,
+)
+from schemas.events import Event
+
+BEFORE_MS = 60_000
+HOURS = 72.0
+
+
+class Plan(Struct, frozen=True):
+    """What to publish: files, or generated people and activity."""
+
+    follows: Path | None = None
+    activity: Path | None = None
+    generate: int = 0
+    users: int = 2_000
+    seed: int = 1
+
+    def events(self, now_ms: int) -> Iterator[Event]:
+        """The events: profiles and follows, dated before the first action, then the activity."""
+        first_ms = now_ms - int(HOURS * 3_600_000)
+        if self.activity is not None:
+            span = higgs_span(self.activity)
+            first_ms = min(first_ms, now_ms - (span.last_s - span.first_s) * 1000)
+        pairs = self._pairs()
+        streams: list[Iterable[Event]] = []
+        if self.follows is None and pairs:
+            people = dict.fromkeys(chain.from_iterable(pairs))
+            streams.append(profile_events(people, first_ms - BEFORE_MS, self.seed))
+        streams.append(follow_events(pairs, first_ms - BEFORE_MS))
+        if self.activity is not None:
+            streams.append(load_higgs(self.activity, now_ms))
+        if self.generate:
+            streams.append(generate_activity(pairs, self.generate, self.seed, now_ms, hours=HOURS))
+        return chain.from_iterable(streams)
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        if self.follows is not None:
+            return load_follows(self.follows)
+        if self.activity is not None and not self.generate:
+            return []
+        return generate_network(self.users, self.seed)

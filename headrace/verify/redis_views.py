@@ -1,0 +1,148 @@
+"""Reads every view in Redis: all keys by SCAN, so that those too many are seen too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import redis
+
+from connectors.redis_keys import DECAY_PER_DAY, Keys, affinity_score
+from headrace.verify import rows
+from schemas.views import CountersView, PostView, SourceView, UserView
+
+CHUNK = 500
+SCANNED = 10_000
+KINDS = (
+    *("feed", "floor", "post", "counters", "user", "source"),
+    *("following", "blocks", "affinity", "liked", "shared"),
+)
+
+Scored = list[tuple[str, float]]
+
+assert DECAY_PER_DAY == 0.9  # the rank in Redis and the oracle mean the same decay
+
+
+class RedisViews:
+    """The views in one Redis; close it when done."""
+
+    def __init__(self, url: str, partitions: int) -> None:
+        self.client: redis.Redis = redis.Redis.from_url(url)
+        self.keys = Keys(partitions)
+        self._found: dict[str, list[str]] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def scan(self) -> None:
+        """Find the entities of each kind; a key that no reader would look up keeps its name."""
+        found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        for raw in self.client.scan_iter(count=SCANNED):
+            key = raw.decode(errors="surrogateescape")
+            kind, _, rest = key.partition(":{p")
+            if kind in found:
+                entity = rest.partition("}:")[2]
+                is_where_sought = getattr(self.keys, kind)(entity) == key
+                found[kind].append(entity if is_where_sought else key)
+        self._found = {kind: sorted(set(entities)) for kind, entities in found.items()}
+
+    def entities(self, kind: str) -> list[str]:
+        """The entities that have a key of a kind."""
+        return self._found[kind]
+
+    def _values(self, kind: str, command: Callable[[Any, str], Any]) -> Iterator[tuple[str, Any]]:
+        """Each entity of a kind with the answer to a command on its key, in large pipelines."""
+        name: Callable[[str], str] = getattr(self.keys, kind)
+        entities = self._found[kind]
+        for first in range(0, len(entities), CHUNK):
+            chunk = entities[first : first + CHUNK]
+            pipe = self.client.pipeline(transaction=False)
+            for entity in chunk:
+                command(pipe, name(entity))
+            yield from zip(chunk, pipe.execute(), strict=True)
+
+    def _structs(self, kind: str, struct: type[Any]) -> Iterator[tuple[str, Any]]:
+        decode = msgspec.msgpack.Decoder(struct).decode
+        for entity, raw in self._values(kind, lambda pipe, key: pipe.get(key)):
+            if raw is not None:
+                yield entity, decode(raw)
+
+    def _scored(self, kind: str) -> Iterator[tuple[str, Scored]]:
+        for entity, found in self._values(
+            kind, lambda pipe, key: pipe.zrevrange(key, 0, -1, withscores=True)
+        ):
+            yield entity, _decoded(found)
+
+    def posts(self) -> dict[str, rows.Row]:
+        """Post id to its row."""
+        return rows.present((k, rows.post_row(v)) for k, v in self._structs("post", PostView))
+
+    def counters(self) -> dict[str, rows.Row]:
+        """Post id to its counts."""
+        return rows.present(
+            (k, rows.counters_row(v)) for k, v in self._structs("counters", CountersView)
+        )
+
+    def users(self) -> dict[str, rows.Row]:
+        """User id to the profile."""
+        return rows.present((k, rows.user_row(v)) for k, v in self._structs("user", UserView))
+
+    def sources(self) -> dict[str, int]:
+        """Source to its followers, where there are some."""
+        return {k: v.followers for k, v in self._structs("source", SourceView) if v.followers}
+
+    def following(self) -> dict[tuple[str, str], int]:
+        """(user, source) to the time of the follow."""
+        return {
+            (user_id, source): _whole(at)
+            for user_id, found in self._scored("following")
+            for source, at in found
+        }
+
+    def blocks(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where either blocks the other."""
+        return {
+            (user_id, source.decode()): True
+            for user_id, found in self._values("blocks", lambda pipe, key: pipe.smembers(key))
+            for source in found
+        }
+
+    def affinity(self, now_ms: int) -> dict[tuple[str, str], float]:
+        """(user, the other) to the score at a time."""
+        return {
+            (user_id, other): affinity_score(rank, now_ms)
+            for user_id, found in self._scored("affinity")
+            for other, rank in found
+        }
+
+    def mine(self) -> dict[tuple[str, str, str], int]:
+        """(`liked` or `shared`, user, post) to the time."""
+        return {
+            (kind, user_id, post_id): _whole(at)
+            for kind in ("liked", "shared")
+            for user_id, found in self._scored(kind)
+            for post_id, at in found
+        }
+
+    def feeds(self) -> Iterator[tuple[str, Scored, int | None]]:
+        """Each user's feed, newest first, with its floor."""
+        floors = {
+            user_id: int(raw)
+            for user_id, raw in self._values("floor", lambda pipe, key: pipe.get(key))
+            if raw is not None
+        }
+        for user_id, found in self._scored("feed"):
+            yield user_id, found, floors.pop(user_id, None)
+        for user_id, floor in floors.items():
+            yield user_id, [], floor
+
+
+def _decoded(found: Sequence[Any]) -> Scored:
+    return [(member.decode(errors="surrogateescape"), score) for member, score in found]
+
+
+def _whole(at: float) -> Any:
+    """A time as a whole number; one that is not whole stays as it is, and differs."""
+    return int(at) if at == int(at) else at
