@@ -101,10 +101,13 @@ async def _on_http(_request: Request, error: Exception) -> Response:
     return problem(error.status_code, code, f"{phrase}.", error.headers)
 
 
-async def _on_invalid(_request: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     """Says which fields are wrong and why; never repeats what was sent."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if any(item["loc"] == ("body",) for item in found) and kind != "application/json":
+        return problem(415, "not-json", "The body must be sent as application/json.")
     if any(item["type"] == "json_invalid" for item in found):
         return problem(400, "not-json", "The body is not valid JSON.")
     errors = [

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.auth import issue
+from api.state import Services
 from api.stores import Found, StoreDownError, Stores, TimelineRow, Wanted
 from connectors.settings import Settings
 from schemas.events import Event
@@ -155,49 +158,65 @@ class FakeWriter(FakeStore):
         self.events.extend(events)
 
 
-class World:
-    """An application over fakes. `redis` and `cassandra` hold the same views at first."""
+@cache
+def application() -> FastAPI:
+    """An application without stores; building one takes longer than most tests."""
+    return create_app(Settings(jwt_secret=KEY))
 
-    def __init__(self, data_dir: Path) -> None:
+
+class World:
+    """An application over fakes. `redis` and `cassandra` hold the same views at first.
+
+    Unless `is_shared` is False, all worlds are one application, and the newest has it.
+    """
+
+    def __init__(self, *, is_shared: bool = True) -> None:
         self.redis = self.cassandra = Views()
         self.cache = FakeCache(self.redis)
         self.archive = FakeArchive(self.cassandra)
         self.writer = FakeWriter()
-        self.app = create_app(
-            Settings(jwt_secret=KEY, data_dir=data_dir),
-            stores=Stores(self.cache, self.archive, self.writer),
-            clock=lambda: NOW,
-        )
+        stores = Stores(self.cache, self.archive, self.writer)
+        self.app = application() if is_shared else application.__wrapped__()
+        self.app.state.services = Services(stores, lambda: NOW)
 
     def split(self) -> None:
         """Give Cassandra views of its own."""
         self.cassandra = self.archive.views = Views()
 
-    async def ask(
+    def ask(
         self, method: str, path: str, user: str | None = None, **options: Any
     ) -> httpx.Response:
         """One request, by a user or by nobody."""
         headers = dict(options.pop("headers", {}))
         if user is not None:
             headers["Authorization"] = f"Bearer {issue(KEY, user, 60)}"
-        transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            return await client.request(method, path, headers=headers, **options)
 
-    async def feed(self, user: str, **params: Any) -> dict[str, Any]:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+                return await client.request(method, path, headers=headers, **options)
+
+        return asyncio.run(send())
+
+    def feed(self, user: str, **params: Any) -> dict[str, Any]:
         """A page of a feed, which must be served."""
-        response = await self.ask("GET", "/api/v1/feed", user, params=params)
+        response = self.ask("GET", "/api/v1/feed", user, params=params)
         assert response.status_code == 200, response.text
         page: dict[str, Any] = response.json()
         return page
 
-    async def pages(self, user: str, limit: int) -> list[dict[str, Any]]:
+    def pages(self, user: str, limit: int) -> list[dict[str, Any]]:
         """All pages of a feed."""
-        found = [await self.feed(user, limit=limit)]
+        found = [self.feed(user, limit=limit)]
         while found[-1]["has_more"]:
-            found.append(await self.feed(user, limit=limit, cursor=found[-1]["next_cursor"]))
+            found.append(self.feed(user, limit=limit, cursor=found[-1]["next_cursor"]))
             assert len(found) < 1_000
         return found
+
+
+def ids(page: dict[str, Any]) -> list[str]:
+    """The posts of a page, in order."""
+    return [post["post_id"] for post in page["posts"]]
 
 
 def problem_of(response: httpx.Response, status: int) -> dict[str, Any]:

@@ -1,0 +1,304 @@
+"""The feed: order, grouping, paging across the floor, what is left out, what is down."""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+
+from api.feed import decode_cursor, encode_cursor
+from api.models import FeedPage
+from tests.unit.api_fakes import DAY, NOW, World, ids, problem_of
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def fill(world: World, count: int, *, owner: str = "al", step_ms: int = 1000) -> list[str]:
+    """Posts p0 (newest) to p<count-1> by bob on the owner's timeline."""
+    names = [f"p{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        at = NOW - number * step_ms
+        world.redis.post(name, "bob", at)
+        world.redis.entry(owner, name, "u:bob", at)
+    return names
+
+
+def trim(world: World, owner: str, keep: int) -> None:
+    """Cassandra keeps all entries, Redis the newest ones."""
+    everything = world.redis
+    world.split()
+    world.cassandra.found = everything.found
+    world.cassandra.rows = {owner: everything.newest_first(owner)}
+    held = everything.newest_first(owner)
+    everything.rows[owner] = held[:keep]
+    everything.floors[owner] = held[keep].at
+
+
+def test_an_empty_feed_has_no_more(world: World) -> None:
+    assert world.feed("al") == {
+        "posts": [],
+        "next_cursor": None,
+        "has_more": False,
+        "degraded": [],
+    }
+
+
+def test_a_post_is_given_with_all_its_fields(world: World) -> None:
+    world.redis.user("bob", display_name="Bob", avatar="https://x/b.png")
+    world.redis.post("p", "bob", NOW + 7, hashtags=("a",), reply_to="q")
+    world.redis.counters("p", reactions={"like": 4, "love": 1}, comments=3, shares=2, views=9)
+    world.redis.mine["al"] = ({"p"}, {"p"})
+    world.redis.entry("al", "p", "u:bob", NOW + 7)
+    page = world.feed("al")
+    FeedPage.model_validate(page, strict=True)
+    post = page["posts"][0]
+    assert post["user"] == {
+        "user_id": "bob",
+        "username": "bob",
+        "display_name": "Bob",
+        "avatar": "https://x/b.png",
+        "is_verified": False,
+    }
+    assert post["created_at"] == "2026-01-01T12:00:00.007Z" == post["entry_at"]
+    assert (post["like_count"], post["comment_count"]) == (4, 3)
+    assert (post["share_count"], post["view_count"]) == (2, 9)
+    assert post["counts"] == {
+        "reactions": {"like": 4, "love": 1},
+        "comments": 3,
+        "shares": 2,
+        "views": 9,
+    }
+    assert post["is_liked"]
+    assert post["is_shared"]
+    assert post["reasons"] == ["u:bob"]
+    assert post["reply_to"] == "q"
+
+
+def test_a_post_stands_once_where_its_newest_entry_does(world: World) -> None:
+    for name, at in (("old", NOW - 50), ("mid", NOW - 30)):
+        world.redis.post(name, "bob", at)
+        world.redis.entry("al", name, "u:bob", at)
+    world.redis.entry("al", "old", "s:cy", NOW - 10)
+    world.redis.entry("al", "old", "s:dee", NOW - 20)
+    page = world.feed("al")
+    assert ids(page) == ["old", "mid"]
+    assert page["posts"][0]["reasons"] == ["s:cy", "s:dee", "u:bob"]
+    assert page["posts"][0]["entry_at"].endswith(":59.990Z")
+
+
+def test_the_same_time_is_ordered_by_post_id_descending(world: World) -> None:
+    for name in ("a", "c", "b"):
+        world.redis.post(name, "bob")
+        world.redis.entry("al", name, "u:bob")
+    assert [ids(page) for page in world.pages("al", 1)] == [["c"], ["b"], ["a"]]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 15, 100])
+def test_paging_shows_everything_once(world: World, limit: int) -> None:
+    names = fill(world, 45)
+    pages = world.pages("al", limit)
+    assert [name for page in pages for name in ids(page)] == names
+    assert all(len(page["posts"]) == limit for page in pages[:-1])
+    assert pages[-1]["next_cursor"] is None
+
+
+def test_exactly_a_page_has_no_more(world: World) -> None:
+    fill(world, 20)
+    page = world.feed("al", limit=20)
+    assert len(page["posts"]) == 20
+    assert not page["has_more"]
+
+
+@pytest.mark.parametrize("keep", [1000, 990, 3])
+def test_paging_goes_on_in_cassandra_below_the_floor(world: World, keep: int) -> None:
+    names = fill(world, 1_250)
+    trim(world, "al", keep)
+    assert [name for page in world.pages("al", 100) for name in ids(page)] == names
+
+
+def test_several_entries_of_the_floors_own_time_are_neither_lost_nor_doubled(world: World) -> None:
+    for number in range(60):
+        world.redis.post(f"p{number:02}", "bob", NOW - number // 20)
+        world.redis.entry("al", f"p{number:02}", "u:bob", NOW - number // 20)
+    wanted = [row.post_id for row in world.redis.newest_first("al")]
+    trim(world, "al", 30)
+    assert [name for page in world.pages("al", 7) for name in ids(page)] == wanted
+
+
+def test_a_post_shown_above_the_floor_is_not_shown_below(world: World) -> None:
+    names = fill(world, 60)
+    world.redis.entry("al", "p55", "s:cy", NOW + 5)
+    trim(world, "al", 20)
+    shown = [name for page in world.pages("al", 7) for name in ids(page)]
+    assert shown == ["p55", *(name for name in names if name != "p55")]
+
+
+def test_a_post_shown_in_cassandra_is_not_shown_further_below(world: World) -> None:
+    names = fill(world, 1_600)
+    world.redis.entry("al", "p1550", "s:cy", NOW - 40_500)
+    trim(world, "al", 20)
+    shown = [name for page in world.pages("al", 100) for name in ids(page)]
+    rest = [name for name in names if name != "p1550"]
+    assert shown == [*rest[:41], "p1550", *rest[41:]]
+
+
+def test_random_timelines_page_like_their_definition(world: World) -> None:
+    rng = random.Random(7)
+    for number in range(200):
+        world.redis.post(f"p{number}", "bob", NOW - 10_000)
+    for _ in range(700):
+        name, at = f"p{rng.randrange(200)}", NOW - rng.randrange(300)
+        world.redis.entry("al", name, f"s:{rng.randrange(40)}", at)
+    wanted: list[str] = []
+    for row in world.redis.newest_first("al"):
+        if row.post_id not in wanted:
+            wanted.append(row.post_id)
+    trim(world, "al", 150)
+    for limit in (17, 50):
+        assert [name for page in world.pages("al", limit) for name in ids(page)] == wanted
+
+
+def test_the_feed_ends_after_30_days_in_cassandra(world: World) -> None:
+    fill(world, 40, step_ms=DAY)
+    trim(world, "al", 2)
+    assert len(world.feed("al", limit=100)["posts"]) == 31
+
+
+def test_what_is_left_out_is_made_up_for(world: World) -> None:
+    names = fill(world, 300)
+    for number, name in enumerate(names):
+        if number % 3:
+            world.redis.post(name, "bob", visibility="private")
+    wanted = names[::3]
+    pages = world.pages("al", 10)
+    assert [len(page["posts"]) for page in pages] == [10] * 10
+    assert [name for page in pages for name in ids(page)] == wanted
+
+
+def test_no_more_when_only_what_may_not_be_seen_is_left(world: World) -> None:
+    names = fill(world, 60)
+    for name in names[20:]:
+        world.redis.post(name, "bob", visibility="private")
+    assert not world.feed("al", limit=20)["has_more"]
+
+
+def test_a_request_looks_at_a_bounded_number_and_paging_still_ends(world: World) -> None:
+    names = fill(world, 2_500)
+    for name in names[:-1]:
+        world.redis.post(name, "bob", visibility="private")
+    first = world.feed("al")
+    assert first["posts"] == []
+    assert first["has_more"]
+    assert [name for page in world.pages("al", 20) for name in ids(page)] == names[-1:]
+
+
+def test_the_read_is_two_trips_to_redis_and_none_to_cassandra(world: World) -> None:
+    for name in fill(world, 30):
+        world.redis.counters(name)
+    world.redis.user("bob")
+    world.feed("al")
+    assert world.cache.calls == ["timeline", "load"]
+    assert world.archive.calls == []
+
+
+def test_what_redis_lacks_comes_from_cassandra_and_is_not_asked_again(world: World) -> None:
+    world.split()
+    world.redis.entry("al", "p", "u:bob")
+    world.cassandra.post("p", "bob")
+    world.cassandra.user("bob", username="bobby")
+    assert world.feed("al")["posts"][0]["user"]["username"] == "bobby"
+    assert world.archive.calls == ["load"]
+    world.redis.post("p", "bob")
+    world.redis.user("bob")
+    assert world.feed("al")["posts"][0]["user"]["username"] == "bob"
+    assert world.archive.calls == ["load"], "that there are no counters is remembered"
+
+
+def test_redis_down_serves_from_cassandra_and_says_so(world: World) -> None:
+    names = fill(world, 50)
+    world.cache.is_down = True
+    pages = world.pages("al", 20)
+    assert [name for page in pages for name in ids(page)] == names
+    assert all(page["degraded"] == ["redis"] for page in pages)
+
+
+def test_redis_failing_in_the_middle_loses_nothing(world: World) -> None:
+    names = fill(world, 50)
+    first = world.feed("al", limit=20)
+    world.cache.is_down = True
+    second = world.feed("al", limit=20, cursor=first["next_cursor"])
+    world.cache.is_down = False
+    third = world.feed("al", limit=20, cursor=second["next_cursor"])
+    assert ids(first) + ids(second) + ids(third) == names
+
+
+def test_cassandra_down_serves_what_is_there_and_can_be_continued(world: World) -> None:
+    names = fill(world, 50)
+    world.redis.user("bob")
+    for name in names:
+        world.redis.counters(name)
+    trim(world, "al", 30)
+    world.archive.is_down = True
+    first = world.feed("al", limit=20)
+    assert first["degraded"] == []
+    second = world.feed("al", limit=20, cursor=first["next_cursor"])
+    assert ids(second) == names[20:30]
+    assert second["degraded"] == ["cassandra"]
+    assert second["has_more"]
+    third = world.feed("al", limit=20, cursor=second["next_cursor"])
+    assert third["posts"] == []
+    world.archive.is_down = False
+    last = world.feed("al", limit=20, cursor=third["next_cursor"])
+    assert ids(last) == names[30:]
+    assert not last["has_more"]
+
+
+def test_both_down_is_a_problem(world: World) -> None:
+    fill(world, 3)
+    world.cache.is_down = world.archive.is_down = True
+    response = world.ask("GET", "/api/v1/feed", "al")
+    assert problem_of(response, 503)["type"].endswith(":unavailable")
+    assert response.headers["retry-after"]
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "x", ""])
+def test_a_limit_out_of_bounds_is_a_problem(world: World, limit: str) -> None:
+    response = world.ask("GET", "/api/v1/feed", "al", params={"limit": limit})
+    assert problem_of(response, 422)["errors"][0]["field"] == "query.limit"
+
+
+GARBAGE = [
+    "",
+    "x",
+    "AQ",
+    "!!!!",
+    "päng",
+    "AA" * 2000,
+    base64.urlsafe_b64encode(b"\x02" + bytes(6) + b"p").decode().rstrip("="),
+    base64.urlsafe_b64encode(b"\x01\xff\xff\xff\xff\xff\xffp").decode().rstrip("="),
+    base64.urlsafe_b64encode(b"\x01" + bytes(6) + b"\xff\xfe").decode().rstrip("="),
+    base64.urlsafe_b64encode(b"\x01" + bytes(6) + b"a\0b").decode().rstrip("="),
+    encode_cursor((NOW, "p1")) + "=",
+]
+
+
+@pytest.mark.parametrize("cursor", GARBAGE)
+@pytest.mark.parametrize("name", ["cursor", "before"])
+def test_a_cursor_of_another_make_is_a_problem(world: World, name: str, cursor: str) -> None:
+    response = world.ask("GET", "/api/v1/feed", "al", params={name: cursor})
+    assert problem_of(response, 400)["type"].endswith(":bad-cursor")
+
+
+@pytest.mark.parametrize("position", [(0, ""), (NOW, "p"), (NOW, "at://did:x/ü/" + "z" * 200)])
+def test_a_cursor_holds_its_position(position: tuple[int, str]) -> None:
+    assert decode_cursor(encode_cursor(position)) == position
+
+
+def test_a_feed_is_never_stored_by_others(world: World) -> None:
+    headers = world.ask("GET", "/api/v1/feed", "al").headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
