@@ -119,7 +119,12 @@ def test_a_wrong_field_is_refused(wrong: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "schema",
-    ["bytes", ["string", "int"], ["null", "string", "int"], {"type": "record", "fields": []}],
+    [
+        "bytes",
+        ["string", "int"],
+        ["null", "string", "int"],
+        {"type": "record", "fields": [{"name": "a-b", "type": "int"}]},
+    ],
 )
 def test_a_type_that_no_schema_uses_is_refused(schema: object) -> None:
     with pytest.raises(NotImplementedError):
