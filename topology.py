@@ -1,1 +1,66 @@
-"""The apps and their wiring."""
+"""The apps and their wiring: `faust -A topology worker`, `faust -A topology:views worker` ...
+
+    posts ───────┐           ┌─► by-post ──► PostFold ───► view.*, by-source, by-user
+    engagements ─┤           │
+    follows ─────┼─► intake ─┼─► by-user ──► UserFold ───► view.*, by-source, by-user
+    users ───────┘           │
+                             └   by-source ► SourceFold ─► view.*, timeline-writes
+
+`app` runs the intake, the clock and the folds; `views` writes Redis, `archive` Cassandra.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from connectors.addresses import resolve_or_default
+from connectors.cassandra import connect as connect_cassandra
+from connectors.redis import connect as connect_redis
+from connectors.settings import settings
+from schemas.events import Engagement, Follow, Post, User
+from schemas.topics import INTERNAL, VIEWS, Topic
+from streams.archive_sink import CassandraStore
+from streams.clock import TICK_SECONDS, Clock
+from streams.engine.app import App
+from streams.engine.monitor import add_pages
+from streams.intake import make_intake
+from streams.posts import PostFold
+from streams.sources import SourceFold
+from streams.users import UserFold
+from streams.views_sink import REDIS_VIEWS, RedisStore
+
+addresses = resolve_or_default()
+config = settings()
+
+app = App("app", addresses, config, config.monitor_port)
+app.stage(Topic.POSTS, partial(make_intake, Post))
+app.stage(Topic.ENGAGEMENTS, partial(make_intake, Engagement))
+app.stage(Topic.FOLLOWS, partial(make_intake, Follow))
+app.stage(Topic.USERS, partial(make_intake, User))
+app.stage(Topic.BY_POST, PostFold)
+app.stage(Topic.BY_USER, UserFold)
+app.stage(Topic.BY_SOURCE, SourceFold)
+clock = Clock(addresses.kafka)
+
+
+@app.timer(interval=TICK_SECONDS)  # type: ignore[untyped-decorator]
+async def tick() -> None:
+    """Write the time into the internal partitions that this worker owns."""
+    owned = [(topic, p) for topic in INTERNAL for p in app.processors[topic].owned]
+    await app.run_blocking(clock.tick, owned)
+
+
+views = App("views", addresses, config, config.monitor_port + 1)
+views.sinks(
+    (Topic.TIMELINE_WRITES, *REDIS_VIEWS),
+    lambda: RedisStore(connect_redis(addresses.redis), config.partitions),
+)
+
+archive = App("archive", addresses, config, config.monitor_port + 2)
+archive.sinks(
+    (Topic.TIMELINE_WRITES, *VIEWS),
+    lambda: CassandraStore(connect_cassandra(addresses.cassandra, config.cassandra_keyspace)[1]),
+)
+
+for each in (app, views, archive):
+    add_pages(each)

@@ -36,3 +36,16 @@ def resolve() -> Addresses:
         redis=config.redis_url or local.redis,
         cassandra=config.cassandra_hosts or local.cassandra,
     )
+
+
+def resolve_or_default() -> Addresses:
+    """As `resolve`, or where a local stack would be: for what is only imported, not yet run."""
+    try:
+        return resolve()
+    except NoAddressError:
+        config = settings()
+        return Addresses(
+            kafka=config.kafka_brokers or f"127.0.0.1:{config.kafka_port}",
+            redis=config.redis_url or f"redis://127.0.0.1:{config.redis_port}/0",
+            cassandra=config.cassandra_hosts or f"127.0.0.1:{config.cassandra_port}",
+        )

@@ -9,8 +9,8 @@ TIMELINE_TTL_SECONDS = 30 * 24 * 60 * 60
 TABLES = {
     "posts": """
         post_id text PRIMARY KEY, author_id text, at bigint, content text, media text,
-        visibility text, audience list<text>, reply_to text, quote_of text, language text,
-        location text, hashtags list<text>, mentions list<text>, edited_at bigint,
+        visibility text, audience frozen<list<text>>, reply_to text, quote_of text, language text,
+        location text, hashtags frozen<list<text>>, mentions frozen<list<text>>, edited_at bigint,
         is_deleted boolean""",
     "posts_by_author": """
         author_id text, at bigint, post_id text, PRIMARY KEY (author_id, at, post_id)
@@ -20,8 +20,8 @@ TABLES = {
         PRIMARY KEY ((owner, bucket), at, post_id, reason)
         ) WITH CLUSTERING ORDER BY (at DESC, post_id DESC, reason DESC""",
     "counters": """
-        post_id text PRIMARY KEY, reactions map<text, int>, comments int, shares int, views int,
-        clicks int, hides int, reports int""",
+        post_id text PRIMARY KEY, reactions frozen<map<text, int>>, comments int, shares int,
+        views int, clicks int, hides int, reports int""",
     "comments": """
         post_id text, comment_id text, user_id text, at bigint, text text, parent text,
         PRIMARY KEY (post_id, comment_id)""",
@@ -38,6 +38,8 @@ TABLES = {
         source text, user_id text, followed_at bigint, PRIMARY KEY (source, user_id)""",
     "affinity": """
         user_id text, target_id text, score double, at bigint, PRIMARY KEY (user_id, target_id)""",
+    "positions": """
+        topic text, partition int, position bigint, PRIMARY KEY ((topic, partition))""",
 }
 """Table name to its columns, key and order; `at` and other times are ms since 1970 UTC."""
 
@@ -46,6 +48,12 @@ def month_of(at: int) -> int:
     """The bucket of a timeline row: year times 100 plus month, in UTC, of a time in ms."""
     moment = datetime.fromtimestamp(at / 1000, UTC)
     return moment.year * 100 + moment.month
+
+
+def months_back(now: int, days: int) -> list[int]:
+    """The buckets that hold the last `days` (at most 62) before `now` (ms), newest first."""
+    day_ms = 86_400_000
+    return list(dict.fromkeys(month_of(now - day * day_ms) for day in range(-1, days + 1)))
 
 
 def statements(keyspace: str, replication: int) -> list[str]:

@@ -25,6 +25,11 @@ class Keys:
     def _key(self, kind: str, entity: str) -> str:
         return f"{kind}:{{p{partition_of(entity, self._partitions)}}}:{entity}"
 
+    @staticmethod
+    def position(topic: str, partition: int) -> str:
+        """String: the offset that the next write of a topic's partition has."""
+        return f"pos:{{p{partition}}}:{topic}"
+
     def feed(self, user_id: str) -> str:
         """Sorted set of `member(post, reason)` by time in ms: the newest 1,000 entries."""
         return self._key("feed", user_id)

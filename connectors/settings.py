@@ -48,7 +48,6 @@ class Settings(BaseSettings):
 
     partitions: int = Field(8, alias="HEADRACE_PARTITIONS", ge=1, le=4096)
     replication: int = Field(1, alias="HEADRACE_REPLICATION", ge=1, le=7)
-    batch_records: int = Field(10_000, alias="HEADRACE_BATCH_RECORDS", ge=1)
 
     api_host: str = Field("127.0.0.1", alias="HEADRACE_API_HOST")
     api_port: int = Field(8080, alias="HEADRACE_API_PORT")

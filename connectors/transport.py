@@ -126,6 +126,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self._owned: set[TP] = set()
         self._group_offsets: dict[TP, int] = {}
         self._wake = asyncio.Event()
+        self._landed = asyncio.Event()
         self._generation = 0
 
     def _new_consumer_thread(self) -> _Thread:
@@ -143,6 +144,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             return
         slot.position = batch.next_offset
         slot.in_flight = False
+        self._landed.set()
         await self._deliver(batch.tp, slot)
         self._wake.set()
 
@@ -193,7 +195,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         for slot in self._slots.values():
             slot.clear()
         while any(slot.in_flight for slot in self._slots.values()):
-            await asyncio.sleep(0.005)
+            self._landed.clear()
+            await self._landed.wait()
         await self.commit()
 
     async def wait_empty(self) -> None:
@@ -208,7 +211,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self._owned.clear()
         self.transport._topic_waiters.clear()
 
-    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  (the stock signature)
         """Tell the group where the positions stand: for lag tools, never read back."""
         offsets: dict[TP, int] = {}
         for tp, slot in self._slots.items():
@@ -227,9 +230,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         return {tp: slot.position for tp, slot in self._slots.items()}
 
     @property
-    def is_opening(self) -> bool:
-        """Whether partitions are still being restored."""
-        return bool(self._opening)
+    def is_ready(self) -> bool:
+        """Whether partitions were assigned and all are restored and being read."""
+        return self._generation > 0 and not self._opening and self._slots.keys() == self._owned
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Stock liveness checks look at acks, which are not used here."""

@@ -14,7 +14,8 @@ Job = Callable[[threading.Event], None]
 def run_all(jobs: Sequence[Job], stop: threading.Event, width: int | None = None) -> None:
     """Run every job, `width` at a time; the first error sets `stop` and is raised.
 
-    Raises Cancelled when `stop` is set from elsewhere. A job watches `stop` and ends soon after it is set. An interrupt of the caller sets it too.
+    Raises Cancelled when `stop` is set from elsewhere. A job watches `stop` and ends soon after
+    it is set. An interrupt of the caller sets it too.
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()

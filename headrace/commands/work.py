@@ -1,0 +1,42 @@
+"""`headrace work`: the apps and the API as supervised processes on this machine."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+
+from connectors.stack.errors import StackError
+
+APPS = ("app", "views", "archive", "api")
+
+
+@click.command()
+@click.argument("apps", nargs=-1, type=click.Choice(APPS))
+def work(apps: tuple[str, ...]) -> None:
+    """Run APPS (all by default) until Ctrl-C, and start again what ends.
+
+    \b
+    app      intake, clock and folds        views    the Redis sink
+    archive  the Cassandra sink             api      the HTTP API
+
+    Uses KAFKA_BROKERS, REDIS_URL and CASSANDRA_HOSTS, else the running local stack, else starts
+    one of its own.
+    """
+    from connectors.admin import prepare
+    from connectors.settings import settings
+    from connectors.stack.local import use_stack
+    from headrace.supervisor import Supervisor, keep_running
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    logs = settings().data_dir / "logs"
+    try:
+        with use_stack() as addresses:
+            prepare(addresses)
+            with Supervisor(addresses, apps or APPS, log_dir=logs) as supervisor:
+                click.echo("running; Ctrl-C stops", err=True)
+                keep_running(supervisor, lambda: None, stop)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,203 @@
+"""Runs the apps and the API as processes of this machine, and ends them with this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from api.auth import issue, signing_key
+from connectors.settings import settings
+from connectors.stack.addresses import Addresses
+from connectors.stack.ports import Port, reserve
+from connectors.stack.process import Child
+
+log = structlog.get_logger(__name__)
+
+ROOT = Path(__file__).parents[1]
+STOP_SECONDS = 10.0
+READY_SECONDS = 120.0
+RESTARTS = 5
+RESTARTS_WITHIN_SECONDS = 60.0
+TOKEN_SECONDS = 24 * 60 * 60
+
+
+@dataclass
+class _Worker:
+    """One process that is kept running."""
+
+    name: str
+    port: Port
+    child: Child
+    command: list[str]
+    env: dict[str, str]
+    health: str
+    ended: list[float] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port.number}"
+
+    def start(self) -> None:
+        self.child.start(self.command, cwd=ROOT, env=self.env)
+
+    def is_ready(self) -> str | None:
+        """What it says when it is ready, None while it is not."""
+        try:
+            with urllib.request.urlopen(self.url + self.health, timeout=2) as answer:
+                return str(answer.status)
+        except (urllib.error.URLError, OSError):
+            return None
+
+
+class Supervisor:
+    """The apps `app`, `views`, `archive` and the `api`, each a process with a log of its own.
+
+    Use it as a context manager. `check` raises when one has died; `tend` starts it again, up to
+    5 times a minute. Ports are those of the settings, or the next free ones.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        apps: Collection[str] = ("app", "views", "archive"),
+        *,
+        log_dir: Path | None = None,
+        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    ) -> None:
+        self._addresses = addresses
+        self._apps = apps
+        self._say = say
+        self._stop = threading.Event()
+        self._workers: dict[str, _Worker] = {}
+        self.log_dir = log_dir or Path(tempfile.mkdtemp(prefix="headrace-logs-"))
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def api_url(self) -> str:
+        """Where the API listens."""
+        return self._workers["api"].url
+
+    @property
+    def monitor_urls(self) -> dict[str, str]:
+        """The web monitor of each app."""
+        return {name: worker.url for name, worker in self._workers.items() if name != "api"}
+
+    def pid(self, name: str) -> int:
+        """The process id of an app."""
+        return self._workers[name].child.pid
+
+    def token(self, user_id: str) -> str:
+        """A token of this API for a user, for a day."""
+        return issue(signing_key(settings()), user_id, TOKEN_SECONDS, "read write")
+
+    def start(self) -> None:
+        """Start all, and return when all are ready.
+
+        Raises:
+            PartDied: one ended before it was ready, with the tail of its log.
+        """
+        began = time.monotonic()
+        for name in self._apps:
+            worker = self._workers[name] = self._worker(name)
+            worker.start()
+        for name, worker in self._workers.items():
+            worker.child.wait_ready(worker.is_ready, READY_SECONDS, self._stop)
+            self._say(f"{name}: ready at {worker.url} ({time.monotonic() - began:.1f} s)")
+
+    def stop(self) -> None:
+        """End all: SIGTERM, and SIGKILL after 10 s."""
+        self._stop.set()
+        for worker in self._workers.values():
+            worker.child.close()
+        for worker in self._workers.values():
+            worker.child.stop()
+            worker.port.release()
+        self._workers.clear()
+
+    def check(self) -> None:
+        """Raise `PartDied` when one has ended."""
+        for worker in self._workers.values():
+            if not worker.child.is_alive():
+                raise worker.child.death()
+
+    def tend(self) -> None:
+        """Start again what has ended.
+
+        Raises:
+            PartDied: one has ended more than 5 times in a minute.
+        """
+        now = time.monotonic()
+        for name, worker in self._workers.items():
+            if worker.child.is_alive():
+                continue
+            death = worker.child.death()
+            worker.ended = [at for at in worker.ended if now - at < RESTARTS_WITHIN_SECONDS]
+            worker.ended.append(now)
+            if len(worker.ended) > RESTARTS:
+                raise death
+            self._say(f"{name}: ended, starting it again; its log is {worker.child.log}")
+            worker.child.close()
+            worker.start()
+
+    def _worker(self, name: str) -> _Worker:
+        config = settings()
+        wanted = {
+            "app": config.monitor_port,
+            "views": config.monitor_port + 1,
+            "archive": config.monitor_port + 2,
+            "api": config.api_port,
+        }[name]
+        port = reserve(wanted)
+        python = [sys.executable, "-m"]
+        if name == "api":
+            command = [*python, "headrace", "api", "--port", str(port.number)]
+            health = "/healthz"
+        else:
+            command = [*python, "faust", "-A", f"topology:{name}", "worker"]
+            command += ["--loglevel", "info", "--web-port", str(port.number)]
+            health = "/readyz/"
+        env = {
+            **os.environ,
+            "KAFKA_BROKERS": self._addresses.kafka,
+            "REDIS_URL": self._addresses.redis,
+            "CASSANDRA_HOSTS": self._addresses.cassandra,
+            "HEADRACE_DATA_DIR": str(config.data_dir),
+        }
+        child = Child(name, self.log_dir / f"{name}.log", grace_s=STOP_SECONDS)
+        return _Worker(name, port, child, command, env, health)
+
+
+def keep_running(supervisor: Supervisor, check: Callable[[], None], stop: threading.Event) -> None:
+    """Tend until `stop` is set or Ctrl-C; `check` looks after the parts below."""
+    with suppress(KeyboardInterrupt):
+        while not stop.wait(1):
+            check()
+            supervisor.tend()

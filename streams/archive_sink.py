@@ -1,0 +1,299 @@
+"""The Cassandra sink: the views that outlive Redis, and timelines of the last 30 days."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
+
+from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
+from schemas.topics import Topic
+from schemas.views import (
+    AffinityView,
+    CommentView,
+    CountersView,
+    FillTimeline,
+    MineView,
+    PostView,
+    PushEntry,
+    RelationView,
+    RemoveEntry,
+    RemoveSource,
+    SourceView,
+    TimelineOp,
+    UserView,
+)
+from streams.engine.sink import Write
+
+GENERATION = 1
+BATCH_ROWS = 100
+BATCH_BYTES = 32 * 1024
+CONCURRENCY = 16
+MIN_SCORE = 1e-9
+TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
+
+View = TypeVar("View")
+_operations = msgspec.msgpack.Decoder(list[TimelineOp])
+_json = msgspec.json.encode
+
+_INSERT_ENTRY = (
+    "INSERT INTO timeline (owner, bucket, at, post_id, reason) VALUES (?, ?, ?, ?, ?) "
+    "USING TIMESTAMP ? AND TTL ?"
+)
+_DELETE_ENTRY = (
+    "DELETE FROM timeline USING TIMESTAMP ? "
+    "WHERE owner = ? AND bucket = ? AND at = ? AND post_id = ? AND reason = ?"
+)
+_SELECT_ENTRIES = "SELECT at, post_id, reason FROM timeline WHERE owner = ? AND bucket = ?"
+
+
+class Row(NamedTuple):
+    """A statement with its values."""
+
+    statement: PreparedStatement
+    values: tuple[Any, ...]
+
+
+class _Removal(NamedTuple):
+    owner: str
+    reasons: list[str]
+    timestamp: int
+
+
+def timestamp_of(offset: int, index: int) -> int:
+    """The write time of a row: the order of the log, so that a repeated write changes nothing.
+
+    `index` is the operation's place in its record, below 2**14.
+    """
+    return GENERATION * 2**50 + offset * 2**14 + index
+
+
+class CassandraStore:
+    """Writes views into Cassandra, each row with its place in the log as its write time."""
+
+    def __init__(self, session: Session, clock: Callable[[], float] = time.time) -> None:
+        self._session = session
+        self._clock = clock
+        self._prepared: dict[str, PreparedStatement] = {}
+        self._rows: dict[Topic, Callable[[Write], Iterator[Row]]] = {
+            Topic.VIEW_POSTS: self._posts,
+            Topic.VIEW_COUNTERS: self._counters,
+            Topic.VIEW_COMMENTS: self._comments,
+            Topic.VIEW_MINE: self._mine,
+            Topic.VIEW_USERS: self._users,
+            Topic.VIEW_RELATIONS: self._relations,
+            Topic.VIEW_AFFINITY: self._affinity,
+            Topic.VIEW_SOURCES: self._sources,
+        }
+
+    def position(self, topic: Topic, partition: int) -> int | None:
+        """The position kept beside the tables."""
+        query = self._prepare("SELECT position FROM positions WHERE topic = ? AND partition = ?")
+        found = self._session.execute(query, (topic.value, partition)).one()
+        return None if found is None else int(found.position)
+
+    def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
+        """Apply writes, then set the position."""
+        if topic == Topic.TIMELINE_WRITES:
+            self._timelines(writes)
+        else:
+            newest = {write.key: write for write in writes if write.value is not None}
+            rows_of = self._rows[topic]
+            self._execute(row for write in newest.values() for row in rows_of(write))
+        move = "INSERT INTO positions (topic, partition, position) VALUES (?, ?, ?)"
+        self._session.execute(self._prepare(move), (topic.value, partition, position))
+
+    def _prepare(self, query: str) -> PreparedStatement:
+        prepared = self._prepared.get(query)
+        if prepared is None:
+            prepared = self._prepared[query] = self._session.prepare(query)
+        return prepared
+
+    def _execute(self, rows: Iterable[Row]) -> None:
+        statements = ((batch, None) for batch in _batches(rows))
+        for result in execute_concurrent(
+            self._session, statements, concurrency=CONCURRENCY, results_generator=True
+        ):
+            if not result.success:
+                raise result.result_or_exc
+
+    # Timelines
+
+    def _timelines(self, writes: Sequence[Write]) -> None:
+        """Entries first, then the removals of whole sources.
+
+        A removal deletes what it reads of the owner's rows at its own place in the log; rows
+        that later operations of the batch have written bear later write times and stay.
+        """
+        removals: list[_Removal] = []
+        self._execute(self._entries(writes, removals))
+        for removal in removals:
+            self._execute(self._of_reasons(removal))
+
+    def _entries(self, writes: Sequence[Write], removals: list[_Removal]) -> Iterator[Row]:
+        now_ms = int(self._clock() * 1000)
+        for write in writes:
+            for index, operation in enumerate(_operations.decode(write.value or b"\x90")):
+                timestamp = timestamp_of(write.offset, index)
+                match operation:
+                    case PushEntry(post_id, reason, at, owners):
+                        for owner in owners:
+                            yield from self._insert(owner, at, post_id, reason, timestamp, now_ms)
+                    case RemoveEntry(post_id, reason, at, owners):
+                        for owner in owners:
+                            yield self._delete(owner, at, post_id, reason, timestamp)
+                    case FillTimeline(owner, entries):
+                        for post_id, reason, at in entries:
+                            yield from self._insert(owner, at, post_id, reason, timestamp, now_ms)
+                    case RemoveSource(owner, reasons):
+                        removals.append(_Removal(owner, reasons, timestamp))
+
+    def _insert(
+        self, owner: str, at: int, post_id: str, reason: str, timestamp: int, now_ms: int
+    ) -> Iterator[Row]:
+        ttl = TIMELINE_TTL_SECONDS - max(0, (now_ms - at) // 1000)
+        if ttl > 0:
+            statement = self._prepare(_INSERT_ENTRY)
+            yield Row(statement, (owner, month_of(at), at, post_id, reason, timestamp, ttl))
+
+    def _delete(self, owner: str, at: int, post_id: str, reason: str, timestamp: int) -> Row:
+        statement = self._prepare(_DELETE_ENTRY)
+        return Row(statement, (timestamp, owner, month_of(at), at, post_id, reason))
+
+    def _of_reasons(self, removal: _Removal) -> Iterator[Row]:
+        select = self._prepare(_SELECT_ENTRIES)
+        for bucket in months_back(int(self._clock() * 1000), TIMELINE_DAYS):
+            for entry in self._session.execute(select, (removal.owner, bucket)):
+                if entry.reason in removal.reasons:
+                    yield self._delete(
+                        removal.owner, entry.at, entry.post_id, entry.reason, removal.timestamp
+                    )
+
+    # View topics: a row holds the whole value
+
+    def _upsert(self, write: Write, table: str, **values: Any) -> Row:
+        columns = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        query = f"INSERT INTO {table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
+        return Row(self._prepare(query), (*values.values(), timestamp_of(write.offset, 0)))
+
+    def _drop(self, write: Write, table: str, **key: Any) -> Row:
+        where = " AND ".join(f"{column} = ?" for column in key)
+        query = f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}"
+        return Row(self._prepare(query), (timestamp_of(write.offset, 0), *key.values()))
+
+    def _posts(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, PostView)
+        yield self._upsert(
+            write,
+            "posts",
+            post_id=view.post_id,
+            author_id=view.author_id,
+            at=view.at,
+            content=view.content,
+            media=_json(view.media).decode(),
+            visibility=view.visibility,
+            audience=list(view.audience),
+            reply_to=view.reply_to,
+            quote_of=view.quote_of,
+            language=view.language,
+            location=view.location,
+            hashtags=list(view.hashtags),
+            mentions=list(view.mentions),
+            edited_at=view.edited_at,
+            is_deleted=view.is_deleted,
+        )
+        place = {"author_id": view.author_id, "at": view.at, "post_id": view.post_id}
+        if view.is_deleted:
+            yield self._drop(write, "posts_by_author", **place)
+        else:
+            yield self._upsert(write, "posts_by_author", **place)
+
+    def _counters(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, CountersView)
+        yield self._upsert(write, "counters", **msgspec.structs.asdict(view))
+
+    def _comments(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, CommentView)
+        key = {"post_id": view.post_id, "comment_id": view.comment_id}
+        if view.is_deleted:
+            yield self._drop(write, "comments", **key)
+        else:
+            yield self._upsert(
+                write,
+                "comments",
+                **key,
+                user_id=view.user_id,
+                at=view.at,
+                text=view.text,
+                parent=view.parent,
+            )
+
+    def _mine(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, MineView)
+        yield self._upsert(write, "mine", **msgspec.structs.asdict(view))
+
+    def _users(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, UserView)
+        yield self._upsert(write, "users", **msgspec.structs.asdict(view))
+
+    def _relations(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, RelationView)
+        following = {"user_id": view.user_id, "target": view.target}
+        followers = {"source": view.target, "user_id": view.user_id}
+        if view.is_following:
+            yield self._upsert(write, "following", **following, followed_at=view.followed_at)
+            yield self._upsert(write, "followers", **followers, followed_at=view.followed_at)
+        else:
+            yield self._drop(write, "following", **following)
+            yield self._drop(write, "followers", **followers)
+
+    def _affinity(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, AffinityView)
+        key = {"user_id": view.user_id, "target_id": view.target_id}
+        if view.score > MIN_SCORE:
+            yield self._upsert(write, "affinity", **key, score=view.score, at=view.at)
+        else:
+            yield self._drop(write, "affinity", **key)
+
+    def _sources(self, write: Write) -> Iterator[Row]:
+        view = _decode(write, SourceView)
+        yield self._upsert(write, "sources", source=view.source, followers=view.followers)
+
+
+def _decode(write: Write, kind: type[View]) -> View:
+    assert write.value is not None
+    return msgspec.msgpack.decode(write.value, type=kind)
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[BatchStatement]:
+    """Unlogged batches of at most 100 rows and 32 KiB."""
+    batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+    count = size = 0
+    for row in rows:
+        more = sum(_size(value) for value in row.values)
+        if count and (count == BATCH_ROWS or size + more > BATCH_BYTES):
+            yield batch
+            batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+            count = size = 0
+        batch.add(row.statement, row.values)
+        count += 1
+        size += more
+    if count:
+        yield batch
+
+
+def _size(value: Any) -> int:
+    """The bytes of a value on the wire, at most."""
+    if isinstance(value, str):
+        return 4 + 4 * len(value)
+    if isinstance(value, (list, tuple)):
+        return 4 + sum(map(_size, value))
+    if isinstance(value, dict):
+        return 4 + sum(_size(key) + _size(item) for key, item in value.items())
+    return 12

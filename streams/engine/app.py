@@ -1,0 +1,140 @@
+"""The Faust app of Headrace: agents whose events are batches, owned by stages and sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import faust
+import structlog
+
+from connectors import logs
+from connectors.settings import Settings
+from connectors.stack.addresses import Addresses
+from connectors.transport import Batch, Consumer, PartitionOwner, broker_url
+from schemas.topics import Topic
+from streams.engine.sink import Once, Sink, Store
+from streams.engine.stage import MakeFold, Stage, StageStats
+
+log = structlog.get_logger(__name__)
+
+EXIT_FAULT = 70
+THREADS = 8
+
+
+class Processor(PartitionOwner, Protocol):
+    """A stage or a sink: owns the partitions of one topic and processes their batches."""
+
+    topic: Topic
+    stats: StageStats
+
+    @property
+    def owned(self) -> list[int]:
+        """The partitions that this process owns."""
+
+    async def process(self, batch: Batch) -> None:
+        """Process a batch; returns when its effects are durable."""
+
+    def rows(self) -> dict[str, int]:
+        """Rows of state per table."""
+
+
+class App(faust.App):  # type: ignore[misc]
+    """A Faust app that runs processors, one agent for each.
+
+    What a processor raises is a fault of the infrastructure (bad records never raise): the
+    process ends with exit code 70 and says why; its supervisor starts it again.
+    """
+
+    def __init__(self, name: str, addresses: Addresses, settings: Settings, port: int) -> None:
+        logs.configure()
+        super().__init__(
+            f"headrace-{name}",
+            broker=broker_url(addresses.kafka),
+            datadir=str(settings.data_dir / "faust" / name),
+            autodiscover=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            topic_partitions=settings.partitions,
+            stream_wait_empty=False,
+            broker_commit_interval=0.5,
+            broker_session_timeout=10.0,
+            broker_heartbeat_interval=3.0,
+            broker_max_poll_interval=600.0,
+            web_bind=settings.monitor_host,
+            web_host=settings.monitor_host,
+            web_port=port,
+        )
+        self.addresses = addresses
+        self.settings = settings
+        self.processors: dict[str, Processor] = {}
+        self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def on_first_start(self) -> None:
+        """Make the data directory, with its parents, which Faust does not make."""
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
+    @property
+    def owners(self) -> dict[str, Processor]:
+        """Who owns the partitions of each topic."""
+        return self.processors
+
+    def stage(self, topic: Topic, make_fold: MakeFold) -> Stage:
+        """Run a fold on a topic."""
+        stage = Stage(
+            topic,
+            make_fold,
+            app_id=self.conf.id,
+            brokers=self.addresses.kafka,
+            partitions=self.settings.partitions,
+            pool=self.pool,
+        )
+        self.add(stage)
+        return stage
+
+    def sinks(self, topics: Iterable[Topic], make_store: Callable[[], Store]) -> None:
+        """Write topics into a store, which is connected to when the first partition comes."""
+        store = Once(make_store)
+        for topic in topics:
+            self.add(Sink(topic, store, self.pool))
+
+    def add(self, processor: Processor) -> None:
+        """Run a processor: an agent hands it the batches of its topic, partitions side by side."""
+        topic = processor.topic
+        self.processors[topic] = processor
+
+        async def run(batches: Any) -> None:
+            async for batch in batches:
+                task = asyncio.create_task(self._process(processor, batch))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+
+        run.__name__ = run.__qualname__ = str(topic)
+        channel = self.topic(topic, key_serializer="raw", value_serializer="raw")
+        self.agent(channel, name=f"{self.conf.id}.{topic}")(run)
+
+    async def run_blocking(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Run what blocks in a thread of the pool."""
+        await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+
+    async def _process(self, processor: Processor, batch: Batch) -> None:
+        consumer: Consumer = self.consumer
+        try:
+            await processor.process(batch)
+            await consumer.done(batch)
+        except Exception as error:
+            await self.fault(error)
+            raise
+
+    async def fault(self, error: BaseException) -> None:
+        """End the process, saying why: what was not committed is done again after the restart."""
+        log.critical("fault", error=type(error).__name__, detail=str(error), exc_info=error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_FAULT)

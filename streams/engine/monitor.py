@@ -1,0 +1,82 @@
+"""What Headrace adds to Faust's web monitor: stages, metrics and readiness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streams.engine.app import App
+
+_COUNTERS = {
+    "records": "Records processed",
+    "batches": "Batches processed",
+    "outputs": "Records written to Kafka",
+    "deliveries": "Timeline entries written or removed",
+    "dead_letters": "Records sent to the dead letters",
+    "restored_rows": "Changelog records read at restores",
+    "checkpoint_seconds": "Seconds spent in checkpoints",
+}
+
+
+class _Stages(Collector):
+    """The figures of an app's stages and sinks, labelled by the topic that they read."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def collect(self) -> Iterator[Metric]:
+        for field, text in _COUNTERS.items():
+            family = CounterMetricFamily(f"headrace_stage_{field}", text, labels=["topic"])
+            for topic, processor in self._app.processors.items():
+                family.add_metric([topic], getattr(processor.stats, field))
+            yield family
+        owned = GaugeMetricFamily("headrace_stage_partitions", "Partitions", labels=["topic"])
+        for topic, processor in self._app.processors.items():
+            owned.add_metric([topic], len(processor.owned))
+        yield owned
+
+
+def add_pages(app: App) -> None:
+    """Serve `/stages/`, `/metrics/` and `/readyz/` beside Faust's own pages."""
+    registry = CollectorRegistry()
+    registry.register(_Stages(app))
+
+    @app.page("/stages/", name=f"{app.conf.id}.stages")  # type: ignore[untyped-decorator]
+    async def stages(view: Any, _request: Any) -> Any:
+        return view.json({topic: _describe(app, topic) for topic in app.processors})
+
+    @app.page("/metrics/", name=f"{app.conf.id}.metrics")  # type: ignore[untyped-decorator]
+    async def metrics(view: Any, _request: Any) -> Any:
+        return view.bytes(generate_latest(registry), content_type="text/plain; version=0.0.4")
+
+    @app.page("/readyz/", name=f"{app.conf.id}.readyz")  # type: ignore[untyped-decorator]
+    async def readyz(view: Any, _request: Any) -> Any:
+        reason = not_ready(app)
+        body = {"ready": reason is None, "reason": reason}
+        return view.json(body, status=200 if reason is None else 503)
+
+
+def not_ready(app: App) -> str | None:
+    """Why the app does not process yet, None when it does."""
+    if not app.consumer.is_ready:
+        return "partitions are not assigned or still being restored"
+    return None
+
+
+def _describe(app: App, topic: str) -> dict[str, Any]:
+    processor = app.processors[topic]
+    stats = processor.stats
+    return {
+        "partitions": processor.owned,
+        "rows": processor.rows(),
+        "positions": {
+            tp.partition: position
+            for tp, position in app.consumer.positions().items()
+            if tp.topic == topic
+        },
+        **{field: getattr(stats, field) for field in stats.__struct_fields__},
+    }

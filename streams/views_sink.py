@@ -1,0 +1,202 @@
+"""The Redis sink: view topics and timeline writes as keys that the API reads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+from redis import Redis
+from redis.client import Pipeline
+
+from connectors.redis import REMOVE_REASONS, TRIM_FEED
+from connectors.redis_keys import Keys, affinity_rank, member
+from schemas.topics import VIEWS, Topic
+from schemas.views import (
+    AffinityView,
+    CountersView,
+    FillTimeline,
+    MineView,
+    PostView,
+    PushEntry,
+    RelationView,
+    RemoveEntry,
+    RemoveSource,
+    SourceView,
+    TimelineOp,
+    UserView,
+)
+from streams.engine.sink import Write
+
+REDIS_VIEWS = tuple(topic for topic in VIEWS if topic != Topic.VIEW_COMMENTS)
+FEED_ENTRIES = 1_000
+FEED_SLACK = 200
+MINE_ENTRIES = 10_000
+POST_TTL_SECONDS = 7 * 24 * 60 * 60
+COMMANDS_PER_ROUND_TRIP = 5_000
+MIN_SCORE = 1e-9
+
+View = TypeVar("View")
+_operations = msgspec.msgpack.Decoder(list[TimelineOp])
+
+
+class _Feeds:
+    """The timeline operations of a batch, folded to one net change per entry and feed.
+
+    The order of operations on one feed is kept: an entry's last operation counts, and what a
+    `RemoveSource` meets is what stood before it.
+    """
+
+    def __init__(self, pipe: Pipeline, keys: Keys, sizes: dict[str, int], script: str) -> None:
+        self._pipe = pipe
+        self._keys = keys
+        self._sizes = sizes
+        self._remove_reasons = script
+        self._net: defaultdict[str, dict[str, int | None]] = defaultdict(dict)
+        self.touched: set[str] = set()
+
+    def apply(self, operation: TimelineOp) -> None:
+        match operation:
+            case PushEntry(post_id, reason, at, owners):
+                entry = member(post_id, reason)
+                for owner in owners:
+                    self._net[owner][entry] = at
+            case RemoveEntry(post_id, reason, _, owners):
+                entry = member(post_id, reason)
+                for owner in owners:
+                    self._net[owner][entry] = None
+            case FillTimeline(owner, entries):
+                net = self._net[owner]
+                for post_id, reason, at in entries:
+                    net[member(post_id, reason)] = at
+            case RemoveSource(owner, reasons):
+                self._write(owner)
+                self._pipe.evalsha(self._remove_reasons, 1, self._keys.feed(owner), *reasons)
+
+    def flush(self) -> None:
+        for owner in list(self._net):
+            self._write(owner)
+
+    def _write(self, owner: str) -> None:
+        net = self._net.pop(owner, None)
+        if not net:
+            return
+        feed = self._keys.feed(owner)
+        added: dict[str, int] = {entry: at for entry, at in net.items() if at is not None}
+        removed = [entry for entry, at in net.items() if at is None]
+        if added:
+            self._pipe.zadd(feed, added)
+            self._sizes[owner] = self._sizes.get(owner, FEED_ENTRIES) + len(added)
+            self.touched.add(owner)
+        if removed:
+            self._pipe.zrem(feed, *removed)
+
+
+class RedisStore:
+    """Writes views into Redis; every key of a partition carries the partition's hash tag."""
+
+    def __init__(self, client: Redis, partitions: int) -> None:
+        self._client = client
+        self._keys = Keys(partitions)
+        self._trim = client.script_load(TRIM_FEED)
+        self._remove_reasons = client.script_load(REMOVE_REASONS)
+        self._sizes: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        self._writers: dict[Topic, Callable[[Pipeline, Sequence[Write]], None]] = {
+            Topic.VIEW_POSTS: self._posts,
+            Topic.VIEW_COUNTERS: self._counters,
+            Topic.VIEW_MINE: self._mine,
+            Topic.VIEW_USERS: self._users,
+            Topic.VIEW_RELATIONS: self._relations,
+            Topic.VIEW_AFFINITY: self._affinity,
+            Topic.VIEW_SOURCES: self._sources,
+        }
+
+    def position(self, topic: Topic, partition: int) -> int | None:
+        """The position kept beside the partition's keys."""
+        found = self._client.get(self._keys.position(topic, partition))
+        return None if found is None else int(found)
+
+    def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
+        """Apply writes in order, then set the position."""
+        with self._client.pipeline(transaction=False) as pipe:
+            if topic == Topic.TIMELINE_WRITES:
+                self._timelines(pipe, partition, writes)
+            else:
+                self._writers[topic](pipe, writes)
+            pipe.set(self._keys.position(topic, partition), position)
+            pipe.execute()
+
+    def _timelines(self, pipe: Pipeline, partition: int, writes: Sequence[Write]) -> None:
+        sizes = self._sizes[partition]
+        feeds = _Feeds(pipe, self._keys, sizes, self._remove_reasons)
+        for write in writes:
+            for operation in _operations.decode(write.value or b"\x90"):
+                feeds.apply(operation)
+                if len(pipe) >= COMMANDS_PER_ROUND_TRIP:
+                    pipe.execute()
+        feeds.flush()
+        for owner in feeds.touched:
+            if sizes[owner] > FEED_ENTRIES + FEED_SLACK:
+                feed, floor = self._keys.feed(owner), self._keys.floor(owner)
+                pipe.evalsha(self._trim, 2, feed, floor, FEED_ENTRIES)
+                sizes[owner] = FEED_ENTRIES
+
+    def _posts(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+        for view, raw in _views(writes, PostView):
+            pipe.set(self._keys.post(view.post_id), raw, ex=POST_TTL_SECONDS)
+
+    def _counters(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+        for view, raw in _views(writes, CountersView):
+            pipe.set(self._keys.counters(view.post_id), raw, ex=POST_TTL_SECONDS)
+
+    def _users(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+        for view, raw in _views(writes, UserView):
+            pipe.set(self._keys.user(view.user_id), raw)
+
+    def _sources(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+        for view, raw in _views(writes, SourceView):
+            pipe.set(self._keys.source(view.source), raw)
+
+    def _mine(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+        touched: set[str] = set()
+        for view, _ in _views(writes, MineView):
+            liked, shared = self._keys.liked(view.user_id), self._keys.shared(view.user_id)
+            if view.reaction == "like":
+                pipe.zadd(liked, {view.post_id: view.reacted_at})
+            else:
+                pipe.zrem(liked, view.post_id)
+            if view.is_shared:
+                pipe.zadd(shared, {view.post_id: view.shared_at})
+            else:
+                pipe.zrem(shared, view.post_id)
+            touched |= {liked, shared}
+        for key in touched:
+            pipe.zremrangebyrank(key, 0, -MINE_ENTRIES - 1)
+
+    def _relations(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+        for view, _ in _views(writes, RelationView):
+            following, blocks = self._keys.following(view.user_id), self._keys.blocks(view.user_id)
+            if view.is_following:
+                pipe.zadd(following, {view.target: view.followed_at})
+            else:
+                pipe.zrem(following, view.target)
+            if view.is_blocking or view.is_blocked:
+                pipe.sadd(blocks, view.target)
+            else:
+                pipe.srem(blocks, view.target)
+
+    def _affinity(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+        for view, _ in _views(writes, AffinityView):
+            key = self._keys.affinity(view.user_id)
+            if view.score > MIN_SCORE:
+                pipe.zadd(key, {view.target_id: affinity_rank(view.score, view.at)})
+            else:
+                pipe.zrem(key, view.target_id)
+
+
+def _views(writes: Sequence[Write], kind: type[View]) -> list[tuple[View, bytes]]:
+    """The newest value per key of a batch, decoded and raw, in the order of first mention."""
+    newest = {write.key: write.value for write in writes if write.value is not None}
+    decode = msgspec.msgpack.Decoder(kind).decode
+    return [(decode(raw), raw) for raw in newest.values()]
