@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.settings import settings
 from connectors.stack import jars
-from connectors.stack.java import java
+from connectors.stack.java import java, shared_classes
 from connectors.stack.parts import Part
 from connectors.stack.ports import HOST, is_listening
 
@@ -119,8 +119,10 @@ class Cassandra(Part):
         config = self.write("cassandra.yaml", yaml(port, storage_port, data))
         logging = self.write("logback.xml", LOGBACK)
         meter = next(jar for jar in class_path if jar.name.startswith("jamm-"))
+        program = java(self.say)
         return [
-            str(java(self.say)),
+            str(program),
+            *shared_classes(program),
             f"-Xmx{settings().cassandra_heap}",
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=300",
@@ -143,6 +145,7 @@ class Cassandra(Part):
             "-Dcassandra-foreground=yes",  # or it closes its output
             "-Dcassandra.skip_wait_for_gossip_to_settle=0",
             "-Dcassandra.ring_delay_ms=1",
+            "-Dcassandra.shutdown_announce_in_ms=0",
             "-cp",
             os.pathsep.join(str(jar) for jar in class_path),
             "org.apache.cassandra.service.CassandraDaemon",
@@ -151,14 +154,21 @@ class Cassandra(Part):
     def probe(self) -> str | None:
         if not is_listening(self.port):
             return None
-        from cassandra.cluster import Cluster, NoHostAvailable
+        from cassandra.cluster import (
+            EXEC_PROFILE_DEFAULT,
+            Cluster,
+            ExecutionProfile,
+            NoHostAvailable,
+        )
         from cassandra.policies import RoundRobinPolicy
 
         cluster = Cluster(
             [HOST],
             port=self.port,
             protocol_version=5,
-            load_balancing_policy=RoundRobinPolicy(),
+            execution_profiles={
+                EXEC_PROFILE_DEFAULT: ExecutionProfile(load_balancing_policy=RoundRobinPolicy())
+            },
             schema_metadata_enabled=False,
             token_metadata_enabled=False,
         )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from connectors.settings import settings
 from connectors.stack.errors import StackError
 
 VERSION = 17
+
+_archiving = threading.Lock()
 
 
 def java(say: Callable[[str], None]) -> Path:
@@ -43,3 +48,25 @@ def version(home: Path) -> int | None:
         return None
     match = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', text, re.MULTILINE)
     return int(match[1]) if match else None
+
+
+def shared_classes(java: Path) -> list[str]:
+    """The option for an archive of Java's own classes, made once (1 s, 12 MB).
+
+    The runtime from PyPI comes without one; with it each server starts 0.7 s sooner. Java starts
+    without it where it is missing or another Java's, so a failure here does no harm.
+    """
+    home = java.parent.parent
+    if list(home.glob("lib/server/classes*.jsa")):
+        return []
+    archive = settings().cache_dir / f"java-{VERSION}.jsa"
+    with _archiving:
+        if not archive.exists():
+            draft = archive.with_suffix(f".{os.getpid()}")
+            dump = [str(java), "-Xshare:dump", f"-XX:SharedArchiveFile={draft}"]
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            done = subprocess.run(dump, capture_output=True, timeout=60, check=False)
+            if done.returncode or not draft.exists():
+                return []
+            draft.replace(archive)
+    return [f"-XX:SharedArchiveFile={archive}"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from connectors.settings import settings
 from connectors.stack import jars
 from connectors.stack.errors import StackError
-from connectors.stack.java import java
+from connectors.stack.java import java, shared_classes
 from connectors.stack.parts import Part
 from connectors.stack.ports import HOST, is_listening
 
@@ -79,8 +79,10 @@ class Kafka(Part):
         port, controller_port = self.reserve_ports(CONTROLLER_PORT)
         logging = self.write("log4j2.properties", LOG4J)
         temporary = self.directory("tmp", is_emptied=True)
+        program = java(self.say)
         start = [
-            str(java(self.say)),
+            str(program),
+            *shared_classes(program),
             f"-Djava.io.tmpdir={temporary}",
             f"-Dlog4j2.configurationFile={logging.as_uri()}",
             "-Djava.awt.headless=true",
