@@ -34,7 +34,7 @@ _QUERIES = {
     "sources": "SELECT * FROM {k}.sources WHERE source IN ?",
     "mine": "SELECT post_id, reaction, is_shared FROM {k}.mine WHERE user_id = ? AND post_id IN ?",
     "following": "SELECT target FROM {k}.following WHERE user_id = ? AND target IN ?",
-    "comment": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id = ? ALLOW FILTERING",
+    "comment": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id = ?",
     "author": "SELECT post_id FROM {k}.posts_by_author WHERE author_id = ? LIMIT 1",
     "ping": "SELECT key FROM system.local",
 }
@@ -160,7 +160,7 @@ class CassandraArchive:
 
     async def _mine(self, found: Found, viewer: str, post_ids: list[str]) -> None:
         for row in await self._rows("mine", viewer, post_ids):
-            if row.reaction is not None:
+            if row.reaction == "like":
                 found.liked.add(row.post_id)
             if row.is_shared:
                 found.shared.add(row.post_id)

@@ -57,9 +57,10 @@ class RedisCache:
             ]
         )
         rows = []
-        for raw_member, score in raw:
+        # Without redis-py's own option the answer stays flat: member, score, member, score.
+        for raw_member, score in zip(raw[::2], raw[1::2], strict=True):
             post_id, reason = split_member(raw_member.decode())
-            rows.append(TimelineRow(int(score), post_id, reason))
+            rows.append(TimelineRow(int(float(score)), post_id, reason))
         known_from = None if raw_floor is None else int(float(raw_floor))
         if len(rows) == MAX_ENTRIES:
             known_from = max(known_from or 0, rows[-1].at)

@@ -73,6 +73,8 @@ def _configure_logs() -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    # The driver prints a traceback for each attempt to connect; api.archive logs one line.
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
 @click.command()

@@ -1,0 +1,324 @@
+"""The API over the real Redis, Cassandra and Kafka, with views as the sinks write them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from msgspec import Struct
+from pydantic import SecretStr
+
+import api.app
+from api.app import create_app
+from api.auth import issue
+from connectors import cassandra, redis
+from connectors.settings import settings
+from connectors.stack.addresses import Addresses
+from schemas.codec import decode
+from schemas.events import Engagement, Event, Follow, Media, Post
+from schemas.topics import Topic
+from schemas.views import (
+    CommentView,
+    CountersView,
+    MineView,
+    PostView,
+    PushEntry,
+    RelationView,
+    SourceView,
+    UserView,
+)
+from streams.archive_sink import CassandraStore
+from streams.engine.sink import Write
+from streams.views_sink import RedisStore
+
+KEY = "k" * 40
+PARTITION = 9_999
+"""Of no topic: the positions of the real sinks stay as they are."""
+
+TOPIC_OF: dict[type[Struct], Topic] = {
+    PostView: Topic.VIEW_POSTS,
+    CountersView: Topic.VIEW_COUNTERS,
+    CommentView: Topic.VIEW_COMMENTS,
+    MineView: Topic.VIEW_MINE,
+    UserView: Topic.VIEW_USERS,
+    RelationView: Topic.VIEW_RELATIONS,
+    SourceView: Topic.VIEW_SOURCES,
+}
+
+
+class Sinks:
+    """Writes views as the sinks do."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self._redis = redis.connect(addresses.redis)
+        self._cluster, session = cassandra.connect(
+            addresses.cassandra, settings().cassandra_keyspace
+        )
+        self._views = RedisStore(self._redis, settings().partitions)
+        self._archive = CassandraStore(session)
+        self._offset = time.time_ns() // 1_000_000
+
+    def write(self, *views: Struct, redis: bool = True, cassandra: bool = True) -> None:
+        """Write view values."""
+        for kind in {type(view): None for view in views}:
+            raw = [msgspec.msgpack.encode(view) for view in views if type(view) is kind]
+            self._write(TOPIC_OF[kind], raw, redis and kind is not CommentView, cassandra)
+
+    def push(
+        self, owner: str, entries: list[tuple[str, str, int]], *, cassandra: bool = True
+    ) -> None:
+        """Put entries (post, reason, time) on a timeline."""
+        operations = [PushEntry(post, reason, at, [owner]) for post, reason, at in entries]
+        self._write(Topic.TIMELINE_WRITES, [msgspec.msgpack.encode(operations)], True, cassandra)
+
+    def _write(self, topic: Topic, raw: list[bytes], redis: bool, cassandra: bool) -> None:
+        writes = []
+        for value in raw:
+            self._offset += 1
+            writes.append(Write(self._offset, secrets.token_bytes(8), value))
+        if redis:
+            self._views.write(topic, PARTITION, writes, self._offset)
+        if cassandra:
+            self._archive.write(topic, PARTITION, writes, self._offset)
+
+    def close(self) -> None:
+        self._redis.close()
+        self._cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def sinks(addresses: Addresses) -> Iterator[Sinks]:
+    sinks = Sinks(addresses)
+    yield sinks
+    sinks.close()
+
+
+@pytest.fixture
+def name() -> str:
+    """A prefix for the ids of one test."""
+    return secrets.token_hex(6)
+
+
+Ask = Callable[..., Awaitable[httpx.Response]]
+
+
+@asynccontextmanager
+async def served(addresses: Addresses) -> AsyncIterator[Ask]:
+    """The application over real stores, and what asks it."""
+    config = settings().model_copy(update={"jwt_secret": SecretStr(KEY)})
+    app = create_app(config, addresses)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client,
+    ):
+
+        async def ask(
+            method: str, path: str, user: str | None = None, **more: Any
+        ) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {issue(KEY, user, 60)}"} if user else {}
+            return await client.request(method, path, headers=headers, **more)
+
+        yield ask
+
+
+async def all_pages(ask: Ask, user: str, limit: int = 100) -> tuple[list[str], set[str]]:
+    """The posts of all pages of a feed, and what was degraded."""
+    posts: list[str] = []
+    degraded: set[str] = set()
+    cursor = None
+    while True:
+        params = {"limit": limit, **({"cursor": cursor} if cursor else {})}
+        response = await ask("GET", "/api/v1/feed", user, params=params)
+        assert response.status_code == 200, response.text
+        page = response.json()
+        posts += [post["post_id"] for post in page["posts"]]
+        degraded |= set(page["degraded"])
+        cursor = page["next_cursor"]
+        if not page["has_more"]:
+            return posts, degraded
+
+
+def test_a_post_is_the_same_from_redis_and_from_cassandra(
+    addresses: Addresses, sinks: Sinks, name: str
+) -> None:
+    al, bob, post = f"al-{name}", f"bob-{name}", f"post-{name}"
+    at = time.time_ns() // 1_000_000
+    sinks.write(
+        UserView(bob, username="bob", display_name="Bob", avatar="https://x/b.png"),
+        PostView(
+            post,
+            bob,
+            at,
+            content="hé",
+            media=(Media(url="https://x/p.jpg", width=3, height=2, alt="a"),),
+            visibility="followers",
+            hashtags=("a",),
+            reply_to="r",
+        ),
+        CountersView(post, reactions={"like": 2, "love": 1}, comments=1, shares=3, views=9),
+        MineView(al, post, reaction="like", reacted_at=at, is_shared=True, shared_at=at),
+        RelationView(al, f"u:{bob}", is_following=True, followed_at=at),
+        SourceView(f"u:{bob}", 1),
+    )
+    sinks.push(al, [(post, f"u:{bob}", at)])
+
+    async def run(where: Addresses) -> tuple[Any, Any, Any]:
+        async with served(where) as ask:
+            page = (await ask("GET", "/api/v1/feed", al)).json()
+            single = (await ask("GET", f"/api/v1/posts/{post}", al)).json()
+            profile = (await ask("GET", f"/api/v1/users/{bob}", al)).json()
+            assert (await ask("GET", f"/api/v1/posts/{post}")).status_code == 404
+            return page, single, profile
+
+    page, single, profile = asyncio.run(run(addresses))
+    assert page["degraded"] == []
+    shown = page["posts"][0]
+    assert shown["is_liked"]
+    assert shown["is_shared"]
+    assert shown["counts"]["reactions"] == {"like": 2, "love": 1}
+    assert shown["media_urls"] == ["https://x/p.jpg"]
+    assert {key: shown[key] for key in single} == single
+    assert profile["followers"] == 1
+    assert profile["is_following"]
+    other, *rest = asyncio.run(run(replace(addresses, redis="redis://127.0.0.1:9/0")))
+    assert other == {**page, "degraded": ["redis"]}
+    assert rest == [single, profile]
+
+
+def test_paging_crosses_from_redis_to_cassandra(
+    addresses: Addresses, sinks: Sinks, name: str
+) -> None:
+    al, bob = f"al-{name}", f"bob-{name}"
+    now = time.time_ns() // 1_000_000
+    entries = [(f"{name}-{n:04}", f"u:{bob}", now - n * 1_000_000) for n in range(1_700)]
+    sinks.write(*(PostView(post, bob, at) for post, _, at in entries))
+    sinks.push(al, [*entries, (entries[1_650][0], f"s:cy-{name}", now + 1)])
+    wanted = [entries[1_650][0], *(post for post, _, _ in entries if post != entries[1_650][0])]
+
+    async def run(where: Addresses) -> tuple[list[str], set[str]]:
+        async with served(where) as ask:
+            return await all_pages(ask, al)
+
+    shown, degraded = asyncio.run(run(addresses))
+    assert shown == wanted
+    assert degraded == set()
+    shown, degraded = asyncio.run(run(replace(addresses, redis="redis://127.0.0.1:9/0")))
+    assert shown == wanted
+    assert degraded == {"redis"}
+
+
+def test_cassandra_down_serves_what_redis_holds(
+    addresses: Addresses, sinks: Sinks, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.app, "CONNECT_SECONDS", 0.5)
+    al, bob = f"al-{name}", f"bob-{name}"
+    now = time.time_ns() // 1_000_000
+    sinks.write(PostView(f"p-{name}", bob, now), CountersView(f"p-{name}"), UserView(bob))
+    sinks.push(al, [(f"p-{name}", f"u:{bob}", now)])
+
+    async def run(where: Addresses) -> tuple[httpx.Response, httpx.Response]:
+        async with served(where) as ask:
+            return await ask("GET", "/api/v1/feed", al), await ask("GET", "/readyz")
+
+    feed, ready = asyncio.run(run(replace(addresses, cassandra="127.0.0.1:9")))
+    assert [post["post_id"] for post in feed.json()["posts"]] == [f"p-{name}"]
+    assert feed.json()["degraded"] == []
+    assert ready.json()["status"] == "degraded"
+    nowhere = replace(addresses, cassandra="127.0.0.1:9", redis="redis://127.0.0.1:9/0")
+    feed, ready = asyncio.run(run(nowhere))
+    assert feed.status_code == ready.status_code == 503
+
+
+def test_a_comment_is_deleted_by_its_author(addresses: Addresses, sinks: Sinks, name: str) -> None:
+    bob, cy, post = f"bob-{name}", f"cy-{name}", f"p-{name}"
+    sinks.write(PostView(post, bob, 1), UserView(bob), CommentView(post, "c", cy, 1, "hm"))
+
+    async def run() -> list[int]:
+        async with served(addresses) as ask:
+            path = f"/api/v1/posts/{post}/engagements"
+            body = {"action": "comment_deleted", "comment_id": "c"}
+            none = {"action": "comment_deleted", "comment_id": "d"}
+            return [
+                (await ask("POST", path, f"al-{name}", json=body)).status_code,
+                (await ask("POST", path, cy, json=none)).status_code,
+                (await ask("POST", path, cy, json=body)).status_code,
+            ]
+
+    assert asyncio.run(run()) == [403, 404, 202]
+
+
+def published(addresses: Addresses, user: str, count: int) -> list[Event]:
+    """The events by a user in the external topics."""
+    topics = [Topic.POSTS, Topic.ENGAGEMENTS, Topic.FOLLOWS]
+    consumer = Consumer(
+        {"bootstrap.servers": addresses.kafka, "group.id": "api-test", "auto.offset.reset": "error"}
+    )
+    consumer.assign(
+        [
+            TopicPartition(topic, partition, 0)
+            for topic in topics
+            for partition in range(settings().partitions)
+        ]
+    )
+    found: list[Event] = []
+    deadline = time.monotonic() + 30
+    try:
+        while len(found) < count and time.monotonic() < deadline:
+            message = consumer.poll(1)
+            if message is None or message.error():
+                continue
+            event = decode(message.value())
+            owner = event.author_id if isinstance(event, Post) else event.user_id
+            if owner == user:
+                found.append(event)
+    finally:
+        consumer.close()
+    return found
+
+
+def test_writes_are_in_kafka_when_they_are_accepted(
+    addresses: Addresses, sinks: Sinks, name: str
+) -> None:
+    al, bob, post = f"al-{name}", f"bob-{name}", f"p-{name}"
+    sinks.write(PostView(post, bob, 1), UserView(bob))
+
+    async def run() -> list[httpx.Response]:
+        async with served(addresses) as ask:
+            assert (await ask("GET", "/readyz")).json()["status"] == "ready"
+            return [
+                await ask("POST", "/api/v1/posts", al, json={"content": "hi", "quote_of": post}),
+                await ask("POST", f"/api/v1/posts/{post}/engagements", al, json={"action": "like"}),
+                await ask("POST", f"/api/v1/users/{bob}/follow", al),
+            ]
+
+    answers = asyncio.run(run())
+    assert [answer.status_code for answer in answers] == [202] * 3
+    events = {event.event_id: event for event in published(addresses, al, 3)}
+    created, liked, followed = (events[answer.json()["event_id"]] for answer in answers)
+    assert isinstance(created, Post)
+    assert (created.post_id, created.content) == (answers[0].json()["post_id"], "hi")
+    assert isinstance(liked, Engagement)
+    assert (liked.action, liked.post_id) == ("like", post)
+    assert isinstance(followed, Follow)
+    assert followed.target == f"u:{bob}"
+
+
+def test_kafka_down_is_told_in_time(addresses: Addresses) -> None:
+    async def run() -> tuple[httpx.Response, float]:
+        async with served(replace(addresses, kafka="127.0.0.1:9")) as ask:
+            started = time.monotonic()
+            response = await ask("POST", "/api/v1/posts", "al", json={"content": "x"})
+            return response, time.monotonic() - started
+
+    response, seconds = asyncio.run(run())
+    assert response.status_code == 503
+    assert seconds < 8
