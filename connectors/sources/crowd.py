@@ -321,8 +321,7 @@ class Crowd:
         if taken is None:
             return None
         user, post = taken
-        if user in post.reach[1:]:
-            post.reach.remove(user)
+        post.reach[1:] = [sharer for sharer in post.reach[1:] if sharer != user]
         return self._engage("unshare", at, user, post)
 
     # People

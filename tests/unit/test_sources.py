@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from itertools import chain, islice, pairwise, permutations
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -157,6 +158,10 @@ HIGGS_CASES = {
             "c share h:3:s h:3:o 0",
         ],
     ),
+    "a mention of someone who has posted is no reply": (
+        "b x 8 MT\na b 9 MT",
+        ["b posts h:1 @x -1", "a posts h:2 @b 0"],
+    ),
     "a reply to oneself answers the post before": (
         "a x 9 MT\na a 9 RE",
         ["a posts h:1 @x 0", "a posts h:2 to h:1 - 0", "a comment h:2:c h:1 0"],
@@ -213,14 +218,26 @@ class TestNetwork:
         assert audiences[-1] > 50 * audiences[len(audiences) // 2]
 
     def test_circles_close(self) -> None:
+        """More follows go to a followee's followee than between the same people by chance."""
         pairs = generate_network(2_000, 7)
-        following: dict[str, set[str]] = {}
-        for a, b in pairs:
-            following.setdefault(a, set()).add(b)
-        closed = sum(
-            any(b in following[c] for c in following[a] if c != b) for a, b in pairs[:5_000]
-        )
-        assert closed > 0.5 * 5_000
+        chance = Random(1)
+        others = [b for _, b in pairs]
+        chance.shuffle(others)
+
+        audiences = Counter(b for _, b in pairs)
+
+        def closed(edges: list[tuple[str, str]]) -> int:
+            following: dict[str, set[str]] = {}
+            for a, b in edges:
+                following.setdefault(a, set()).add(b)
+            return sum(
+                any(b in following.get(c, ()) for c in following[a] if c != b)
+                for a, b in edges
+                if audiences[b] < 30  # stars are everyone's followees' followees
+            )
+
+        by_chance = closed([(a, b) for (a, _), b in zip(pairs, others, strict=True)])
+        assert closed(pairs) > 1.4 * by_chance
 
     @pytest.mark.parametrize("users", [2, 3, 5])
     def test_the_smallest_networks(self, users: int) -> None:
@@ -342,6 +359,32 @@ class TestActivity:
                     if event.action == "share":
                         assert post.visibility == "public"
                         spread[post_id].add(user)
+
+    def test_viewers_may_see_the_post_now(self) -> None:
+        """Whoever views a post follows, as things are, its author or one who shares it."""
+        following = set(PAIRS)
+        posts: dict[str, Post] = {}
+        sharing: dict[str, set[str]] = {}
+        for event in generate_activity(PAIRS, 40_000, 1, END, noise=False):
+            match event:
+                case Follow(action=action, user_id=user, target=target):
+                    pair = (user, target[2:])
+                    if action == "follow":
+                        following.add(pair)
+                    elif action in ("unfollow", "block"):
+                        following.discard(pair)
+                    if action == "block":
+                        following.discard(pair[::-1])
+                case Post(action="created", author_id=str(author)):
+                    posts[event.post_id] = event
+                    sharing[event.post_id] = {author}
+                case Engagement(action="share", post_id=str(post_id), user_id=user):
+                    sharing[post_id].add(user)
+                case Engagement(action="unshare", post_id=str(post_id), user_id=user):
+                    sharing[post_id].discard(user)
+                case Engagement(action="view", post_id=str(post_id), user_id=user):
+                    if posts[post_id].visibility in ("public", "followers"):
+                        assert any((user, source) in following for source in sharing[post_id])
 
     def test_what_is_taken_back_was_there(self) -> None:
         done: set[tuple[str, str, str | None]] = set()
