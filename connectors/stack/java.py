@@ -53,8 +53,9 @@ def version(home: Path) -> int | None:
 def shared_classes(java: Path) -> list[str]:
     """The option for an archive of Java's own classes, made once (1 s, 12 MB).
 
-    The runtime from PyPI comes without one; with it Cassandra started 0.9 s sooner (7.4 to 6.5 s). Java starts
-    without it where it is missing or another Java's, so a failure here does no harm.
+    The runtime from PyPI comes without one; with it Cassandra started 0.9 s sooner
+    (7.4 to 6.5 s). Java starts without it where it is missing or another Java's, so a failure
+    here does no harm.
     """
     home = java.parent.parent
     if list(home.glob("lib/server/classes*.jsa")):
