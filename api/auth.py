@@ -146,19 +146,19 @@ async def _anyone(request: Request, credentials: Credentials) -> Caller | None:
     return _allow(authenticator.caller(credentials.credentials), "read")
 
 
-async def _signed_in(request: Request, credentials: Credentials) -> Caller:
+def _signed_in(request: Request, credentials: Credentials, scope: str) -> Caller:
     if credentials is None:
         raise _unauthorized("A bearer token is needed.")
     authenticator: Authenticator = request.app.state.authenticator
-    return authenticator.caller(credentials.credentials)
+    return _allow(authenticator.caller(credentials.credentials), scope)
 
 
-async def _reader(caller: Annotated[Caller, Depends(_signed_in)]) -> Caller:
-    return _allow(caller, "read")
+async def _reader(request: Request, credentials: Credentials) -> Caller:
+    return _signed_in(request, credentials, "read")
 
 
-async def _writer(caller: Annotated[Caller, Depends(_signed_in)]) -> Caller:
-    return _allow(caller, "write")
+async def _writer(request: Request, credentials: Credentials) -> Caller:
+    return _signed_in(request, credentials, "write")
 
 
 Anyone = Annotated[Caller | None, Depends(_anyone)]

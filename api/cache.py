@@ -13,8 +13,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from api.stores import REDIS, Found, StoreDownError, TimelineRow, Wanted
-from connectors.redis_keys import Keys, split_member
+from api.held import Held
+from api.stores import REDIS, Found, StoreDownError, Wanted
+from connectors.redis_keys import Keys
 from schemas.views import CountersView, PostView, SourceView, UserView
 
 TIMEOUT_SECONDS = 0.5
@@ -44,27 +45,23 @@ class RedisCache:
             max_connections=MAX_CONNECTIONS,
         )
 
-    async def timeline(self, user_id: str) -> tuple[list[TimelineRow], int | None]:
-        """All entries that are held, newest first, and the floor.
+    async def timeline(self, user_id: str) -> Held:
+        """All entries that are held.
 
         The floor is read after the entries: what a trim takes away in between is then below it.
         """
         feed, floor = self._keys.feed(user_id), self._keys.floor(user_id)
-        raw, raw_floor = await self._pipeline(
+        # Without redis-py's own option the answer stays flat: member, score, member, score.
+        flat, raw_floor = await self._pipeline(
             [
                 ("ZREVRANGE", feed, 0, MAX_ENTRIES - 1, "WITHSCORES"),
                 ("GET", floor),
             ]
         )
-        rows = []
-        # Without redis-py's own option the answer stays flat: member, score, member, score.
-        for raw_member, score in zip(raw[::2], raw[1::2], strict=True):
-            post_id, reason = split_member(raw_member.decode())
-            rows.append(TimelineRow(int(float(score)), post_id, reason))
         known_from = None if raw_floor is None else int(float(raw_floor))
-        if len(rows) == MAX_ENTRIES:
-            known_from = max(known_from or 0, rows[-1].at)
-        return rows, known_from
+        if len(flat) == 2 * MAX_ENTRIES:
+            known_from = max(known_from or 0, int(float(flat[-1])))
+        return Held(flat, known_from)
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""

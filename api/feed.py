@@ -10,11 +10,12 @@ from fastapi import APIRouter, Query
 
 from api.auth import Reading
 from api.errors import ProblemError
+from api.held import Candidate, Position
 from api.ids import MAX_ID_BYTES, is_id
 from api.models import FeedPage, FeedPost, problems
 from api.render import feed_post
 from api.state import Shared
-from api.timeline import Candidate, Position, Timeline
+from api.timeline import Timeline
 from api.views import Needs, Reader
 
 DEFAULT_LIMIT = 20

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from api.models import Author, Counts, FeedPost, MediaOut, PostOut
 from api.views import Reader
 from schemas.views import PostView
 
+_EPOCH = datetime(1970, 1, 1)
+
 
 def rfc3339(at: int) -> str:
     """A time in ms since 1970 as RFC 3339 in UTC, with ms."""
-    seconds, ms = divmod(at, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds") + "Z"
 
 
 def _fields(reader: Reader, post: PostView) -> dict[str, Any]:

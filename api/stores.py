@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
+from api.held import Held
 from schemas.events import Event
 from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
 
@@ -71,8 +72,8 @@ class Found(Struct):
 class Cache(Protocol):
     """The views in Redis. Every call may raise `StoreDownError`."""
 
-    async def timeline(self, user_id: str) -> tuple[list[TimelineRow], int | None]:
-        """All entries that are held, newest first, and the floor in ms."""
+    async def timeline(self, user_id: str) -> Held:
+        """All entries that are held."""
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""

@@ -7,11 +7,9 @@ floor; at and below it Cassandra is read, for the 30 days that it keeps.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 
-from msgspec import Struct
-
-from api.stores import StoreDownError, TimelineRow
+from api.held import Candidate, Held, Position
+from api.stores import StoreDownError
 from api.views import Reader
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS
 
@@ -21,34 +19,6 @@ AHEAD_MS = 3_600_000
 
 CHUNK_ROWS = 500
 SKIP_ROWS = 2_000
-
-Position = tuple[int, str]
-"""(time in ms of the newest entry, post id): candidates are ordered by it, descending."""
-
-
-class Candidate(Struct):
-    """A post on a timeline, with the time of its newest entry and its reasons."""
-
-    post_id: str
-    at: int
-    reasons: list[str]
-
-    @property
-    def position(self) -> Position:
-        """Where it stands."""
-        return self.at, self.post_id
-
-
-def grouped(rows: Iterable[TimelineRow]) -> dict[str, Candidate]:
-    """Rows (newest first) by post, in the order of the newest row of each."""
-    groups: dict[str, Candidate] = {}
-    for row in rows:
-        group = groups.get(row.post_id)
-        if group is None:
-            groups[row.post_id] = Candidate(row.post_id, row.at, [row.reason])
-        elif row.reason not in group.reasons:
-            group.reasons.append(row.reason)
-    return groups
 
 
 class Timeline:
@@ -60,6 +30,8 @@ class Timeline:
         self._after = after
         self._oldest = now - KEPT_MS
         self._ahead = now + AHEAD_MS
+        self._held = Held([], None)
+        self._next = 0
         self._ready: deque[Candidate] = deque()
         self._seen: set[str] = set()
         self._below: tuple[int, str, str] | None = None
@@ -70,7 +42,8 @@ class Timeline:
     @property
     def may_have_more(self) -> bool:
         """Whether candidates may remain."""
-        return bool(self._ready) or self._below is not None or self.is_cut
+        is_held = self._next < len(self._held) or bool(self._ready)
+        return is_held or self._below is not None or self.is_cut
 
     @property
     def resume_at(self) -> Position:
@@ -83,6 +56,11 @@ class Timeline:
         """The next candidates; fewer than `count` only at the end, or when `is_cut`."""
         if not self._is_open:
             await self._open()
+        found = self._held.candidates(self._next, count)
+        self._next += len(found)
+        if len(found) == count:
+            return found
+        self._ready.extendleft(reversed(found))
         while len(self._ready) < count and self._below is not None and not self.is_cut:
             await self._read_on(count)
         return [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
@@ -90,23 +68,22 @@ class Timeline:
     async def _open(self) -> None:
         self._is_open = True
         try:
-            rows, floor = await self._reader.stores.cache.timeline(self._owner)
+            self._held = await self._reader.stores.cache.timeline(self._owner)
         except StoreDownError as error:
             self._reader.mark_down(error)
-            rows, floor = [], self._ahead
-        if not rows and floor is None:
+            self._held = Held([], self._ahead)
+        floor = self._held.floor
+        if floor is None and not len(self._held):
             # A feed with nothing in it: a user who follows nobody, or a Redis that lost it.
             floor = self._ahead
-        for group in grouped(rows).values():
-            if floor is None or group.at > floor:
-                self._seen.add(group.post_id)
-                if self._after is None or group.position < self._after:
-                    self._ready.append(group)
+        self._next = self._held.index_below(self._after)
         if floor is not None:
             self._below = (floor + 1, "", "")
 
     async def _read_on(self, count: int) -> None:
         """Read one more chunk from Cassandra."""
+        if not self._seen:
+            self._seen.update(self._held.post_ids())
         try:
             if self._after is not None and (*self._after, "") < (self._below or ()):
                 await self._skip_to(self._after)

@@ -12,8 +12,10 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.auth import issue
+from api.held import Held
 from api.state import Services
 from api.stores import Found, StoreDownError, Stores, TimelineRow, Wanted
+from connectors.redis_keys import member
 from connectors.settings import Settings
 from schemas.events import Event
 from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
@@ -106,9 +108,12 @@ class FakeCache(FakeStore):
         super().__init__()
         self.views = views
 
-    async def timeline(self, user_id: str) -> tuple[list[TimelineRow], int | None]:
+    async def timeline(self, user_id: str) -> Held:
         self.touch("timeline")
-        return self.views.newest_first(user_id), self.views.floors.get(user_id)
+        flat: list[bytes] = []
+        for row in self.views.newest_first(user_id):
+            flat += [member(row.post_id, row.reason).encode(), str(row.at).encode()]
+        return Held(flat, self.views.floors.get(user_id))
 
     async def load(self, wanted: Wanted) -> Found:
         self.touch("load")
