@@ -18,7 +18,7 @@ from connectors.cassandra import connect as connect_cassandra
 from connectors.redis import connect as connect_redis
 from connectors.settings import settings
 from schemas.events import Engagement, Follow, Post, User
-from schemas.topics import INTERNAL, VIEWS, Topic
+from schemas.topics import IN_CASSANDRA, IN_REDIS, INTERNAL, Topic
 from streams.archive_sink import CassandraStore
 from streams.clock import TICK_SECONDS, Clock
 from streams.engine.app import App
@@ -27,7 +27,7 @@ from streams.intake import make_intake
 from streams.posts import PostFold
 from streams.sources import SourceFold
 from streams.users import UserFold
-from streams.views_sink import REDIS_VIEWS, RedisStore
+from streams.views_sink import RedisStore
 
 addresses = resolve_or_default()
 config = settings()
@@ -52,13 +52,13 @@ async def tick() -> None:
 
 views = App("views", addresses, config, config.monitor_port + 1)
 views.sinks(
-    (Topic.TIMELINE_WRITES, *REDIS_VIEWS),
+    IN_REDIS,
     lambda: RedisStore(connect_redis(addresses.redis), config.partitions),
 )
 
 archive = App("archive", addresses, config, config.monitor_port + 2)
 archive.sinks(
-    (Topic.TIMELINE_WRITES, *VIEWS),
+    IN_CASSANDRA,
     lambda: CassandraStore(connect_cassandra(addresses.cassandra, config.cassandra_keyspace)[1]),
 )
 

@@ -9,14 +9,12 @@ from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicP
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from msgspec import Struct
 
-from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic
-
-_SUNK = (Topic.TIMELINE_WRITES, *VIEWS)
+from schemas.topics import EXTERNAL, IN_CASSANDRA, IN_REDIS, INTERNAL
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "headrace-app": (*EXTERNAL, *INTERNAL),
-    "headrace-views": _SUNK,
-    "headrace-archive": _SUNK,
+    "headrace-views": IN_REDIS,
+    "headrace-archive": IN_CASSANDRA,
 }
 """The consumer groups, in the order of the pipeline, with the topics that each reads."""
 

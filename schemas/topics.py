@@ -47,6 +47,9 @@ VIEWS = (
     Topic.VIEW_SOURCES,
 )
 
+IN_CASSANDRA = (Topic.TIMELINE_WRITES, *VIEWS)
+IN_REDIS = tuple(topic for topic in IN_CASSANDRA if topic != Topic.VIEW_COMMENTS)
+
 
 class TopicSpec(Struct, frozen=True):
     """How a topic is created; every topic has the deployment's number of partitions."""

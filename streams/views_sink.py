@@ -12,7 +12,7 @@ from redis.client import Pipeline
 
 from connectors.redis import REMOVE_REASONS, TRIM_FEED
 from connectors.redis_keys import Keys, affinity_rank, member
-from schemas.topics import VIEWS, Topic
+from schemas.topics import Topic
 from schemas.views import (
     AffinityView,
     CountersView,
@@ -29,7 +29,6 @@ from schemas.views import (
 )
 from streams.engine.sink import Write
 
-REDIS_VIEWS = tuple(topic for topic in VIEWS if topic != Topic.VIEW_COMMENTS)
 FEED_ENTRIES = 1_000
 FEED_SLACK = 200
 MINE_ENTRIES = 10_000

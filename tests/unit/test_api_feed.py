@@ -129,6 +129,16 @@ def test_several_entries_of_the_floors_own_time_are_neither_lost_nor_doubled(wor
     assert [name for page in world.pages("al", 7) for name in ids(page)] == wanted
 
 
+def test_at_the_floor_cassandra_decides(world: World) -> None:
+    world.split()
+    for name in ("a", "b", "c"):
+        world.cassandra.post(name, "bob")
+        world.cassandra.entry("al", name, "u:bob", NOW)
+    world.redis.entry("al", "a", "u:bob", NOW)
+    world.redis.floors["al"] = NOW
+    assert ids(world.feed("al")) == ["c", "b", "a"]
+
+
 def test_a_post_shown_above_the_floor_is_not_shown_below(world: World) -> None:
     names = fill(world, 60)
     world.redis.entry("al", "p55", "s:cy", NOW + 5)
