@@ -142,10 +142,9 @@ class SourceFold:
             self._outbox.remove_source(fact.user_id, reasons_of(fact.source))
 
     def _backfill(self, source: str, user_id: str) -> None:
-        newest = (self._recent.get(source) or Recent()).held[-BACKFILL_ACTIVITIES:]
-        entries = [
-            (held.post_id, held.reason, held.at) for held in newest if may_see(held, user_id)
-        ]
+        held = (self._recent.get(source) or Recent()).held
+        seen = [each for each in held if may_see(each, user_id)]
+        entries = [(each.post_id, each.reason, each.at) for each in seen[-BACKFILL_ACTIVITIES:]]
         if entries:
             self._outbox.fill(user_id, entries)
 
