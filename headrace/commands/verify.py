@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_EVENTS = 20_000
+TELL_EVERY_S = 10.0
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -187,13 +188,14 @@ def _hold(console: Console) -> None:
 
 
 class _Shown:
-    """The steps on standard error: a spinner on a terminal, a line a step elsewhere."""
+    """The steps on standard error: a spinner on a terminal, lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = console.status("starting")
         self._step = ""
         self._since = 0.0
+        self._told = 0.0
 
     def __enter__(self) -> Any:
         if self._console.is_terminal:
@@ -207,12 +209,18 @@ class _Shown:
     def step(self, text: str) -> None:
         """A step has begun, so the one before is done."""
         self._end()
-        self._step, self._since = text, time.monotonic()
+        self._step = text
+        self._since = self._told = time.monotonic()
         self._status.update(text)
 
     def detail(self, text: str) -> None:
         """How far the step is."""
-        self._status.update(f"{self._step}: {text}")
+        line = f"{self._step}: {text}"
+        self._status.update(line)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._told >= TELL_EVERY_S:
+            self._told = now
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _end(self) -> None:
         if self._step:
