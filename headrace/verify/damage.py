@@ -36,8 +36,7 @@ def damage(client: redis.Redis, keys: Keys, users: list[str], how: Break, seed: 
     for user_id in rng.sample(users, len(users)):
         feed = keys.feed(user_id)
         entries = _complete_part(client, feed, keys.floor(user_id))
-        times = sorted({at for _, at in entries})
-        if len(times) < 2:
+        if not entries:
             continue
         if how == "drop-one":
             chosen = [rng.choice(entries)[0]]
@@ -50,11 +49,18 @@ def damage(client: redis.Redis, keys: Keys, users: list[str], how: Break, seed: 
             client.zadd(feed, {foreign[0]: foreign[1]})
         else:
             one = rng.choice(entries)
-            other = rng.choice([entry for entry in entries if entry[1] != one[1]])
+            others = [e for e in entries if e[1] != one[1] and not _is_same_post(e, one)]
+            if not others:
+                continue
+            other = rng.choice(others)
             chosen = [one[0], other[0]]
             client.zadd(feed, {one[0]: other[1], other[0]: one[1]})
         return Damage(how, user_id, [split_member(entry.decode()) for entry in chosen])
     raise NothingToBreakError(f"no timeline in Redis is fit for {how}")
+
+
+def _is_same_post(one: tuple[bytes, float], other: tuple[bytes, float]) -> bool:
+    return one[0].partition(b"\0")[0] == other[0].partition(b"\0")[0]
 
 
 def _complete_part(client: Any, feed: str, floor_key: str) -> list[tuple[bytes, float]]:
