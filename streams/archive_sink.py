@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+import structlog
+from cassandra import OperationTimedOut, WriteTimeout
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent
+from cassandra.protocol import OverloadedErrorMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
@@ -30,10 +34,15 @@ from schemas.views import (
 )
 from streams.engine.sink import Write
 
+log = structlog.get_logger(__name__)
+
 GENERATION = 1
 BATCH_ROWS = 100
 BATCH_BYTES = 32 * 1024
-CONCURRENCY = 16
+CONCURRENCY = 4
+ATTEMPTS = 6
+FIRST_PAUSE_S = 0.5
+OVERLOADED = (WriteTimeout, OperationTimedOut, OverloadedErrorMessage)
 MIN_SCORE = 1e-9
 TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
 
@@ -115,12 +124,30 @@ class CassandraStore:
         return prepared
 
     def _execute(self, rows: Iterable[Row]) -> None:
-        statements = ((batch, None) for batch in _batches(rows))
-        for result in execute_concurrent(
-            self._session, statements, concurrency=CONCURRENCY, results_generator=True
-        ):
-            if not result.success:
-                raise result.result_or_exc
+        """Write all rows, batch by batch; what an overloaded server refuses is sent again."""
+        waiting = list(_batches(rows))
+        for attempt in range(ATTEMPTS):
+            if not waiting:
+                return
+            if attempt:
+                time.sleep(random.uniform(0.5, 1) * FIRST_PAUSE_S * 2 ** (attempt - 1))
+            results = execute_concurrent(
+                self._session,
+                [(batch, None) for batch in waiting],
+                concurrency=CONCURRENCY,
+                raise_on_first_error=False,
+            )
+            failed = [
+                (batch, result.result_or_exc)
+                for batch, result in zip(waiting, results, strict=True)
+                if not result.success
+            ]
+            for _, error in failed:
+                if attempt == ATTEMPTS - 1 or not isinstance(error, OVERLOADED):
+                    raise error
+            waiting = [batch for batch, _ in failed]
+            if waiting:
+                log.warning("cassandra refused writes", batches=len(waiting), attempt=attempt)
 
     # Timelines
 

@@ -97,6 +97,7 @@ def yaml(port: int, storage_port: int, data: Path) -> str:
         "prepared_statements_cache_size": "16MiB",
         "batch_size_warn_threshold": "64KiB",
         "batch_size_fail_threshold": "640KiB",
+        "unlogged_batch_across_partitions_warn_threshold": 1000,
         # One busy machine: rather late than failed.
         "read_request_timeout": "10000ms",
         "range_request_timeout": "20000ms",
