@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
@@ -106,6 +107,7 @@ def verify(
       headrace verify --follows social_network.edgelist.gz --activity higgs-activity.txt.gz
       headrace verify --generate 5000 --users 300 --break drop-one
     """
+    signal.signal(signal.SIGTERM, _end)
     options_type = _load()
     events = generate or (0 if activity is not None else DEFAULT_EVENTS)
     plan = Plan(follows=follows, activity=activity, generate=events, users=users, seed=seed)
@@ -118,6 +120,11 @@ def verify(
         timeout_s=timeout_s,
     )
     sys.exit(_run(options, json_file, keep))
+
+
+def _end(*_: object) -> NoReturn:
+    """End in order, so that every part is stopped and its data is removed."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _load() -> type[Options]:
