@@ -5,7 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from msgspec import Struct
 
@@ -21,6 +27,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
 QUIET_PASSES = 2
 PAUSE_S = 0.3
 REQUEST_S = 10.0
+PATIENCE_S = 30.0
+_PASSING = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+)
+"""What a broker says that has just started, or a group that is just being made."""
+
 
 Place = tuple[str, str, int]
 """Group, topic, partition."""
@@ -75,6 +93,22 @@ class LagReader:
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     def read(self) -> Lag:
+        """What waits now; a broker that is busy with itself is asked again, for 30 s.
+
+        See `_read`.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._read()
+            except KafkaException as error:
+                if not error.args[0].retriable() and error.args[0].code() not in _PASSING:
+                    raise
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(PAUSE_S)
+
+    def _read(self) -> Lag:
         """What waits now.
 
         A group's commits are read before the ends of its topics, and both before those of the

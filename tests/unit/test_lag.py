@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
-from connectors.lag import Lag, LagTimeoutError, wait_quiet
+from connectors.lag import Lag, LagReader, LagTimeoutError, wait_quiet
 
 
 def _wait(counts: list[int], timeout_s: float = 100.0) -> int:
@@ -50,3 +51,32 @@ def test_sums() -> None:
     assert lag.total == 14
     assert lag.by_group() == {"headrace-app": 5, "headrace-views": 9, "headrace-archive": 0}
     assert list(lag.by_topic()) == [("headrace-views", "view.posts"), ("headrace-app", "posts")]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_passing"),
+    [
+        (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, True),
+        (KafkaError._TRANSPORT, True),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, False),
+    ],
+)
+def test_a_broker_that_is_busy_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, code: int, is_passing: bool
+) -> None:
+    answers: list[Lag | KafkaException] = [KafkaException(KafkaError(code)), Lag({})]
+
+    def read(_: LagReader) -> Lag:
+        answer = answers.pop(0)
+        if isinstance(answer, KafkaException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(LagReader, "_read", read)
+    monkeypatch.setattr("connectors.lag.PAUSE_S", 0)
+    reader = LagReader("127.0.0.1:1")
+    if is_passing:
+        assert reader.read() == Lag({})
+    else:
+        with pytest.raises(KafkaException):
+            reader.read()
