@@ -180,6 +180,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             raise
         finally:
             self._opening.pop(tp, None)
+        if not self._opening:
+            await self.commit()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let what is in flight finish, then forget the slots; owners keep what comes back."""

@@ -114,6 +114,10 @@ class Supervisor:
         """The process id of an app."""
         return self._workers[name].child.pid
 
+    def is_ready(self, name: str) -> bool:
+        """Whether an app says that it is ready."""
+        return self._workers[name].is_ready() is not None
+
     def token(self, user_id: str) -> str:
         """A token of this API for a user, for a day."""
         return issue(signing_key(settings()), user_id, TOKEN_SECONDS, "read write")

@@ -75,7 +75,7 @@ class Sink:
         loop = asyncio.get_running_loop()
         position = await loop.run_in_executor(self._pool, self._position, partition)
         self._owned.add(partition)
-        log.info("partition opened", topic=self.topic, partition=partition, position=position)
+        log.info("partition opened", topic=self.topic.value, partition=partition, position=position)
         return position
 
     async def close(self, partition: int) -> None:

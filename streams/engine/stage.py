@@ -119,7 +119,7 @@ class Stage:
             self._owned[partition] = owned
             log.info(
                 "partition opened",
-                topic=self.topic,
+                topic=self.topic.value,
                 partition=partition,
                 position=owned.state.position,
             )

@@ -1,0 +1,138 @@
+"""A bad record of each kind goes to the dead letters with its reason; the partition moves on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from connectors.lag import wait_until_quiet
+from connectors.stack.addresses import Addresses
+from headrace.supervisor import Supervisor
+from schemas.codec import encode
+from schemas.events import Engagement, Follow, Post
+from schemas.topics import Topic
+from schemas.views import CountersView, DeadLetter
+
+PARTITION = 3
+HOUR_MS = 3_600_000
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def post(**changes: object) -> bytes:
+    fields: dict[str, object] = {
+        "event_id": "dl:e",
+        "action": "created",
+        "post_id": "dl:p",
+        "author_id": "dl:author",
+        "at": now_ms(),
+    }
+    return encode(Post(**{**fields, **changes}))  # type: ignore[arg-type]
+
+
+def bad_records() -> dict[str, tuple[Topic, bytes]]:
+    """What to publish, by a name whose first part is the code that must come of it."""
+    good = post()
+    follow = Follow(event_id="dl:f", action="follow", user_id="dl:u", target="u:dl:u", at=now_ms())
+    nobody = Engagement(event_id="dl:x", action="like", user_id="dl:u", at=now_ms())
+    return {
+        "not_avro/text": (Topic.POSTS, b'{"post_id": "p1"}'),
+        "not_avro/empty": (Topic.POSTS, b""),
+        "unknown_schema/": (Topic.POSTS, b"\0" + (9_999).to_bytes(4, "big") + good[5:]),
+        "wrong_topic/": (Topic.ENGAGEMENTS, good),
+        "not_decodable/cut": (Topic.POSTS, good[:-4]),
+        "not_decodable/more": (Topic.POSTS, good + b"\0"),
+        "missing_field/author": (Topic.POSTS, post(author_id=None)),
+        "missing_field/post": (Topic.ENGAGEMENTS, encode(nobody)),
+        "id_too_long/": (Topic.POSTS, post(post_id="p" * 257)),
+        "id_invalid/": (Topic.POSTS, post(post_id="p\n1")),
+        "at_too_old/": (Topic.POSTS, post(at=1_000)),
+        "at_in_future/": (Topic.POSTS, post(at=now_ms() + HOUR_MS)),
+        "too_large/": (Topic.POSTS, post(content="x" * 70_000)),
+        "self_relation/": (Topic.FOLLOWS, encode(follow)),
+    }
+
+
+@pytest.fixture(scope="module")
+def running(addresses: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    logs: Path = tmp_path_factory.mktemp("logs")
+    with Supervisor(addresses, ("app", "views", "archive"), log_dir=logs) as supervisor:
+        yield supervisor
+
+
+def dead_letters(brokers: str) -> list[DeadLetter]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "test-dead-letters",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        partitions = consumer.list_topics(Topic.DEAD_LETTERS).topics[Topic.DEAD_LETTERS].partitions
+        consumer.assign(
+            [TopicPartition(Topic.DEAD_LETTERS, number, OFFSET_BEGINNING) for number in partitions]
+        )
+        found = []
+        while messages := consumer.consume(1000, 5):
+            found += [
+                msgspec.msgpack.decode(message.value(), type=DeadLetter) for message in messages
+            ]
+        return found
+    finally:
+        consumer.close()
+
+
+def test_each_kind(addresses: Addresses, running: Supervisor) -> None:
+    records = bad_records()
+    producer = Producer({"bootstrap.servers": addresses.kafka, "acks": "all"})
+    placed: dict[tuple[str, int], tuple[str, bytes]] = {}
+    for name, (topic, raw) in records.items():
+        producer.produce(
+            topic,
+            raw,
+            b"key",
+            PARTITION,
+            on_delivery=lambda _, message, name=name, raw=raw: placed.__setitem__(
+                (message.topic(), message.offset()), (name, raw)
+            ),
+        )
+    like = Engagement(
+        event_id="dl:like", action="like", user_id="dl:u", at=now_ms(), post_id="dl:after"
+    )
+    producer.produce(Topic.ENGAGEMENTS, encode(like), b"key", PARTITION)
+    assert producer.flush(30) == 0
+    wait_until_quiet(addresses.kafka, 60)
+    running.check()
+
+    letters = {(letter.topic, letter.offset): letter for letter in dead_letters(addresses.kafka)}
+    assert letters.keys() == placed.keys()
+    for place, (name, raw) in placed.items():
+        letter = letters[place]
+        assert (letter.code, letter.raw or b"") == (name.partition("/")[0], raw), name
+        assert letter.message
+        assert (letter.key, letter.partition) == (b"key", PARTITION)
+        assert letter.stage == f"headrace-app/{letter.topic}"
+
+
+def test_the_partition_moves_on(addresses: Addresses, running: Supervisor) -> None:
+    """The like that stands behind the bad records is counted."""
+    import redis
+
+    from connectors.redis_keys import Keys
+    from connectors.settings import settings
+
+    running.check()
+    client = redis.Redis.from_url(addresses.redis)
+    raw = client.get(Keys(settings().partitions).counters("dl:after"))
+    client.close()
+    assert raw is not None
+    assert msgspec.msgpack.decode(raw, type=CountersView).reactions == {"like": 1}

@@ -1,0 +1,75 @@
+"""`faust -A topology worker`, as Faust's users know it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from connectors.stack.ports import reserve
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 90
+
+
+def fetch(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return 0, b""
+
+
+@pytest.mark.parametrize(
+    ("app", "topics"),
+    [
+        (
+            "topology",
+            {"posts", "engagements", "follows", "users", "by-post", "by-user", "by-source"},
+        ),
+        ("topology:views", {"timeline-writes", "view.posts", "view.counters"}),
+    ],
+)
+def test_worker(environment: dict[str, str], tmp_path: Path, app: str, topics: set[str]) -> None:
+    port = reserve(16_066)
+    log = tmp_path / "worker.log"
+    command = [sys.executable, "-m", "faust", "-A", app, "worker", "--web-port", str(port.number)]
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    url = f"http://127.0.0.1:{port.number}"
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while fetch(f"{url}/readyz/")[0] != 200:
+            assert worker.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+
+        status, stats = fetch(f"{url}/")
+        assert status == 200
+        assert json.loads(stats)["Sensor0"]["messages_received_total"] >= 0
+
+        status, body = fetch(f"{url}/stages/")
+        assert status == 200
+        stages = json.loads(body)
+        assert topics <= stages.keys()
+        assert all(stage["partitions"] == list(range(8)) for stage in stages.values())
+
+        status, body = fetch(f"{url}/metrics/")
+        assert status == 200
+        assert b"headrace_stage_records_total" in body
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        code = worker.wait(15)
+        port.release()
+    assert code == 0, log.read_text()
