@@ -21,6 +21,14 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
         yield stack.addresses
 
 
+@pytest.fixture(scope="module")
+def own_addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """Parts for one module alone, which writes into them what no event says."""
+    with LocalStack(tmp_path_factory.mktemp("stack"), fresh=True) as stack:
+        prepare(stack.addresses)
+        yield stack.addresses
+
+
 @pytest.fixture(scope="session")
 def kafka_brokers(addresses: Addresses) -> str:
     """Kafka's addresses."""

@@ -53,11 +53,12 @@ def compare_all(
     now = int(time.time() * 1000)
     yield expected.by_source_log
     yield _dead_letters(addresses.kafka, expected)
-    yield from _redis(addresses.redis, expected, now, say)
+    floors: dict[str, int | None] = {}
+    yield from _redis(addresses.redis, expected, now, say, floors)
     yield from _cassandra(addresses.cassandra, expected, now, say)
     if api is not None:
         say("the API")
-        yield _served(*api, expected, choose(expected, api_users, seed), now)
+        yield _served(*api, expected, choose(expected, api_users, seed), now, floors)
 
 
 def _dead_letters(brokers: str, expected: Expected) -> Tally:
@@ -73,7 +74,10 @@ def _dead_letters(brokers: str, expected: Expected) -> Tally:
     )
 
 
-def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
+def _redis(
+    url: str, expected: Expected, now: int, say: Say, floors: dict[str, int | None]
+) -> Iterator[Tally]:
+    """Redis's tallies; the floors of its feeds are put into `floors`."""
     views = RedisViews(url, settings().partitions)
     try:
         say("Redis: the keys")
@@ -82,6 +86,7 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         tally = Tally("timeline", "redis")
         check = TimelineCheck(tally, expected.timelines, now)
         for user_id, found, floor in views.feeds():
+            floors[user_id] = floor
             check.redis(user_id, found, floor)
         check.redis_rest()
         yield tally
@@ -147,7 +152,12 @@ def choose(expected: Expected, count: int, seed: int) -> list[str]:
 
 
 def _served(
-    url: str, token: Callable[[str], str], expected: Expected, users: list[str], now: int
+    url: str,
+    token: Callable[[str], str],
+    expected: Expected,
+    users: list[str],
+    now: int,
+    floors: dict[str, int | None],
 ) -> Tally:
     tally = Tally("timeline", "api")
     for user_id, found in walk_all(url, token, users):
@@ -158,5 +168,6 @@ def _served(
             found,
             now,
             lambda post_id, user_id=user_id: expected.is_hidden(user_id, post_id),
+            floors.get(user_id),
         )
     return tally

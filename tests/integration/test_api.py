@@ -96,6 +96,12 @@ class Sinks:
 
 
 @pytest.fixture(scope="module")
+def addresses(own_addresses: Addresses) -> Addresses:
+    """Parts of this module alone: it writes views that no event implies."""
+    return own_addresses
+
+
+@pytest.fixture(scope="module")
 def sinks(addresses: Addresses) -> Iterator[Sinks]:
     sinks = Sinks(addresses)
     yield sinks
