@@ -12,10 +12,10 @@ from schemas.topics import Topic
 from streams.engine.outbox import Outbox
 from streams.engine.records import Tags, tags_header
 from streams.engine.state import State
-from streams.validation import validate
+from streams.validation import BETWEEN_USERS, validate
 
 MAX_TAGS = 64
-_HASHTAG = re.compile(r"(?<![\w&/#])#(\w*[^\W\d_]\w*)")
+_HASHTAG = re.compile(r"(?<![\w&/#])#(\w+)")
 _MENTION = re.compile(r"(?<![\w@/.])@(\w(?:[\w.:-]*\w)?)")
 
 
@@ -26,7 +26,8 @@ def extract(content: str) -> Tags:
     """
     if "#" not in content and "@" not in content:
         return Tags()
-    hashtags = dict.fromkeys(tag.casefold() for tag in _HASHTAG.findall(content))
+    words = (word for word in _HASHTAG.findall(content) if any(map(str.isalpha, word)))
+    hashtags = dict.fromkeys(word.casefold() for word in words)
     mentions = dict.fromkeys(_MENTION.findall(content))
     return Tags(tuple(hashtags)[:MAX_TAGS], tuple(mentions)[:MAX_TAGS])
 
@@ -50,7 +51,7 @@ class IntakeFold:
             case Post(post_id=post_id):
                 headers = (tags_header(extract(event.content)),)
                 self._outbox.route(Topic.BY_POST, post_id, record.value, headers)
-            case Engagement(post_id=str(post_id)) if event.target is None:
+            case Engagement(post_id=str(post_id)) if event.action not in BETWEEN_USERS:
                 self._outbox.route(Topic.BY_POST, post_id, record.value)
             case _:
                 self._outbox.route(Topic.BY_USER, event.user_id, record.value)

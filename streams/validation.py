@@ -13,11 +13,11 @@ MAX_MEDIA = 64
 MAX_AUDIENCE = 10_000
 EARLIEST_MS = 946_684_800_000  # 2000-01-01
 MAX_AHEAD_MS = 5 * 60 * 1000
+BETWEEN_USERS = ("profile_view", "message")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SOURCE = re.compile(r"[ut]:.")
 _COMMENTS = ("comment", "comment_deleted")
-_BETWEEN_USERS = ("profile_view", "message")
 
 
 def validate(event: Event, broker_time: int) -> None:
@@ -83,7 +83,8 @@ def _post(event: Post) -> None:
 
 def _engagement(event: Engagement) -> None:
     _id("user_id", event.user_id)
-    if event.action in _BETWEEN_USERS:
+    _text("text", event.text)
+    if event.action in BETWEEN_USERS:
         _id("target", event.target)
         return
     _id("post_id", event.post_id)
@@ -92,7 +93,6 @@ def _engagement(event: Engagement) -> None:
     if event.action in _COMMENTS:
         _id("comment_id", event.comment_id)
         _optional_id("parent", event.parent)
-    _text("text", event.text)
 
 
 def _follow(event: Follow) -> None:
