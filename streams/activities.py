@@ -35,7 +35,7 @@ def activities(
                 post_id,
                 post.created[0],
                 body.visibility,
-                body.audience,
+                body.audience if body.visibility == "custom" else (),
                 post.author_id,
             )
         )
