@@ -1,0 +1,253 @@
+"""The stages of `topology:app` on an in-memory Kafka: real folds, real checkpoints, no I/O.
+
+A partition is a list of committed records; a transaction's commit takes an offset of its own, as
+Kafka's markers do. A producer's records become visible when it commits, all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import msgspec
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from connectors.transport import Batch
+from schemas.events import Engagement, Event, Follow, Post, User
+from schemas.topics import EXTERNAL, Topic, changelog_of
+from schemas.views import CountersView, SourceView, TimelineOp, UserView
+from streams.engine import stage as stage_module
+from streams.engine.stage import MakeFold, Stage
+from streams.engine.state import State
+from streams.intake import make_intake
+from streams.posts import PostFold
+from streams.sources import SourceFold
+from streams.users import UserFold
+from tests.unit.folds import NOW, VIEW_TYPES, Timelines, record, timelines
+
+PARTITIONS = 2
+STAGES: dict[Topic, MakeFold] = {
+    Topic.POSTS: partial(make_intake, Post),
+    Topic.ENGAGEMENTS: partial(make_intake, Engagement),
+    Topic.FOLLOWS: partial(make_intake, Follow),
+    Topic.USERS: partial(make_intake, User),
+    Topic.BY_POST: PostFold,
+    Topic.BY_USER: UserFold,
+    Topic.BY_SOURCE: SourceFold,
+}
+TOPIC_OF: dict[type[Event], Topic] = {
+    Post: Topic.POSTS,
+    Engagement: Topic.ENGAGEMENTS,
+    Follow: Topic.FOLLOWS,
+    User: Topic.USERS,
+}
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Crash(Exception):
+    """The process of a stage died."""
+
+
+class Log:
+    """Kafka's partitions: committed records with their offsets."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self._records: dict[tuple[str, int], list[ConsumerRecord]] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers = (),
+    ) -> None:
+        """Write one record, committed at once."""
+        place = (topic, partition)
+        offset = self._ends.get(place, 0)
+        self._ends[place] = offset + 1
+        self._records.setdefault(place, []).append(
+            record(
+                value,
+                topic=topic,
+                partition=partition,
+                offset=offset,
+                timestamp=self.now,
+                key=key,
+                headers=headers,
+            )
+        )
+
+    def mark(self, topic: str, partition: int) -> None:
+        """A commit marker takes an offset that no record has."""
+        self._ends[topic, partition] = self._ends.get((topic, partition), 0) + 1
+
+    def read(self, topic: str, partition: int, start: int = 0) -> list[ConsumerRecord]:
+        """The records from an offset on."""
+        return [r for r in self._records.get((topic, partition), ()) if r.offset >= start]
+
+    def all_of(self, topic: str) -> Iterator[ConsumerRecord]:
+        """A topic's records, each partition in order."""
+        for partition in range(PARTITIONS):
+            yield from self.read(topic, partition)
+
+
+class Producer:
+    """A transactional producer; `dies` says before or after the commit of which it is the last."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._open: list[tuple[str, int, bytes | None, bytes | None, Headers]] | None = None
+        self.dies: str | None = None
+
+    def begin_transaction(self) -> None:
+        assert self._open is None
+        self._open = []
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> None:
+        assert self._open is not None
+        self._open.append((str(topic), partition, value, key, tuple(headers or ())))
+
+    def commit_transaction(self, _timeout: float) -> None:
+        assert self._open is not None
+        if self.dies == "before":
+            raise Crash
+        for each in self._open:
+            self._log.append(*each)
+        for topic, partition in {each[:2] for each in self._open}:
+            self._log.mark(topic, partition)
+        self._open = None
+        if self.dies == "after":
+            raise Crash
+
+
+class Pipeline:
+    """The intake and the three folds, run by hand."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.crashes = 0
+        self._delivered: dict[tuple[Topic, int], int] = {}
+        self._stages = {
+            topic: Stage(
+                topic,
+                make_fold,
+                app_id="test",
+                brokers="",
+                partitions=PARTITIONS,
+                pool=mock.create_autospec(ThreadPoolExecutor, instance=True),
+            )
+            for topic, make_fold in STAGES.items()
+        }
+
+    def run(self, topic: Topic, partition: int, size: int, *, dies: str | None = None) -> bool:
+        """Run a stage on its next records, at most `size`; whether there were any.
+
+        It may die before or after the commit, or be killed (`idle`) with nothing under way; the
+        next run restores it.
+        """
+        stage = self._stages[topic]
+        if dies == "idle":
+            self._die(topic, partition)
+            return True
+        if partition not in stage._owned:
+            self._open(stage, partition)
+        start = self._delivered[topic, partition]
+        records = self.log.read(topic, partition, start)[:size]
+        if not records:
+            return False
+        owned = stage._owned[partition]
+        owned.producer.dies = dies
+        batch = Batch(TP(str(topic), partition), records, records[-1].offset + 1)
+        try:
+            stage._process(batch)
+        except Crash:
+            self._die(topic, partition)
+        else:
+            self._delivered[topic, partition] = batch.next_offset
+        return True
+
+    def drain(self) -> None:
+        """Run all stages until nothing waits."""
+        places = [(topic, partition) for topic in STAGES for partition in range(PARTITIONS)]
+        while any([self.run(topic, partition, 1_000) for topic, partition in places]):
+            pass
+
+    def _open(self, stage: Stage, partition: int) -> None:
+        def restore(_brokers: str, topic: str, number: int, state: State) -> int:
+            changes = self.log.read(changelog_of(topic), number)
+            for change in changes:
+                state.restore(change.key, change.value)
+            return len(changes)
+
+        with mock.patch.multiple(
+            stage_module, transactional_producer=lambda *_: Producer(self.log), restore=restore
+        ):
+            owned = stage_module._Owned(stage, partition)
+        stage._owned[partition] = owned
+        # What the group has committed may lag behind the position: earlier records come again.
+        self._delivered[stage.topic, partition] = max(0, (owned.state.position or 0) - 2)
+
+    def _die(self, topic: Topic, partition: int) -> None:
+        self.crashes += 1
+        self._stages[topic]._owned.pop(partition, None)
+
+    # What came out
+
+    def external(self) -> Iterator[tuple[str, int, int, int, bytes | None]]:
+        """The records of producers, as the oracle reads them."""
+        for topic in EXTERNAL:
+            for each in self.log.all_of(topic):
+                yield each.topic, each.partition, each.offset, each.timestamp, each.value
+
+    def views(self, topic: Topic) -> dict[str, Any]:
+        """Key to the newest value of a view."""
+        found = {}
+        for each in self.log.all_of(topic):
+            view = msgspec.msgpack.decode(each.value, type=VIEW_TYPES[topic])
+            found[each.key.decode()] = view
+        return found
+
+    def timelines(self) -> Timelines:
+        """What the timeline writes come to."""
+        return timelines(
+            operation
+            for each in self.log.all_of(Topic.TIMELINE_WRITES)
+            for operation in msgspec.msgpack.decode(each.value, type=list[TimelineOp])
+        )
+
+    def negative(self) -> list[object]:
+        """Values with a negative count that were ever put out."""
+        found: list[object] = []
+        for topic, kind, counts in _COUNTS:
+            for each in self.log.all_of(topic):
+                view = msgspec.msgpack.decode(each.value, type=kind)
+                if any(count < 0 for count in counts(view)):
+                    found.append(view)
+        return found
+
+
+def _of_counters(view: CountersView) -> list[int]:
+    rest = (view.comments, view.shares, view.views, view.clicks, view.hides, view.reports)
+    return [*view.reactions.values(), *rest]
+
+
+_COUNTS: list[tuple[Topic, type[Any], Callable[[Any], list[int]]]] = [
+    (Topic.VIEW_COUNTERS, CountersView, _of_counters),
+    (Topic.VIEW_SOURCES, SourceView, lambda view: [view.followers]),
+    (Topic.VIEW_USERS, UserView, lambda view: [view.following]),
+]

@@ -1,0 +1,125 @@
+"""Events of a small crowd in a short time, so that they meet: for the property tests."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from schemas.events import Engagement, Event, Follow, Post, User
+from tests.unit.folds import NOW
+
+USERS = ("a", "b", "c", "d")
+POSTS = ("p", "q", "r", "s")
+TOPICS = ("t:x",)
+
+user_ids = st.sampled_from(USERS)
+post_ids = st.sampled_from(POSTS)
+targets = st.sampled_from([*(f"u:{user_id}" for user_id in USERS), *TOPICS])
+event_ids = st.sampled_from("xyz")
+"""How an event's id begins: of events at one time the greater id is the newer."""
+times = st.integers(0, 9).map(lambda n: NOW - 60_000 + n * 1_000)
+visibilities = st.sampled_from(
+    ["public", "public", "public", "followers", "friends", "custom", "private"]
+)
+audiences = st.lists(user_ids, max_size=2).map(tuple)
+
+creations = st.builds(
+    Post,
+    event_id=event_ids,
+    action=st.just("created"),
+    post_id=post_ids,
+    author_id=user_ids,
+    at=times,
+    content=st.sampled_from(["", "one", "two #Tag", "@b three"]),
+    visibility=visibilities,
+    audience=audiences,
+)
+edits = st.builds(
+    Post,
+    event_id=event_ids,
+    action=st.just("edited"),
+    post_id=post_ids,
+    author_id=st.none() | user_ids,
+    at=times,
+    content=st.sampled_from(["", "four", "five #Other"]),
+    visibility=visibilities,
+    audience=audiences,
+)
+deletions = st.builds(
+    Post, event_id=event_ids, action=st.just("deleted"), post_id=post_ids, at=times
+)
+reactions = st.builds(
+    Engagement,
+    event_id=event_ids,
+    action=st.sampled_from(["like", "unlike", "react"]),
+    user_id=user_ids,
+    post_id=post_ids,
+    at=times,
+    kind=st.sampled_from(["like", "wow"]),
+)
+shares = st.builds(
+    Engagement,
+    event_id=event_ids,
+    action=st.sampled_from(["share", "share", "unshare"]),
+    user_id=user_ids,
+    post_id=post_ids,
+    at=times,
+    target=st.none() | user_ids,
+)
+comments = st.builds(
+    Engagement,
+    event_id=event_ids,
+    action=st.sampled_from(["comment", "comment", "comment_deleted"]),
+    user_id=user_ids,
+    post_id=post_ids,
+    at=times,
+    comment_id=st.sampled_from(["m", "n", "o"]),
+    text=st.sampled_from([None, "six", "seven"]),
+    parent=st.sampled_from([None, "m"]),
+)
+marks = st.builds(
+    Engagement,
+    event_id=event_ids,
+    action=st.sampled_from(["view", "click", "hide", "report"]),
+    user_id=user_ids,
+    post_id=post_ids,
+    at=times,
+)
+contacts = st.builds(
+    Engagement,
+    event_id=event_ids,
+    action=st.sampled_from(["message", "profile_view"]),
+    user_id=user_ids,
+    target=user_ids,
+    at=times,
+)
+follows = st.builds(
+    Follow,
+    event_id=event_ids,
+    action=st.sampled_from(["follow", "follow", "unfollow", "block", "unblock", "mute"]),
+    user_id=user_ids,
+    target=targets,
+    at=times,
+)
+profiles = st.builds(
+    User,
+    event_id=event_ids,
+    action=st.sampled_from(["profile", "active", "deactivated", "reactivated", "deleted"]),
+    user_id=user_ids,
+    at=times,
+    username=st.sampled_from([None, "eight"]),
+    display_name=st.sampled_from([None, "Nine"]),
+    verified=st.booleans(),
+)
+
+
+def numbered(event: Event, number: int) -> Event:
+    """The event with an id that no other has: only an event and its copies share one."""
+    return replace(event, event_id=f"{event.event_id}{number}")
+
+
+engagements = st.one_of(reactions, shares, comments, marks)
+posts = st.one_of(creations, edits, deletions)
+events: st.SearchStrategy[Event] = st.one_of(
+    creations, edits, deletions, reactions, shares, comments, marks, contacts, follows, profiles
+)

@@ -1,0 +1,291 @@
+"""Intake and folds under crashes, duplicates and disorder: the views are what the rules say.
+
+Hypothesis publishes events, runs stages on batches of any size, kills them at any point and
+restores them from their changelogs. In the end the views must equal the oracle's, which is
+computed from the published events apart from the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+
+from schemas.codec import encode
+from schemas.events import Event
+from schemas.topics import EXTERNAL, INTERNAL, Topic
+from schemas.views import DeadLetter
+from streams import sources
+from streams.engine import stage
+from streams.facts import Activity, RelationFact, Removal, Tick, decode_fact, encode_fact
+from tests.oracle import affinity
+from tests.oracle import timelines as oracle_timelines
+from tests.oracle.events import collect
+from tests.oracle.expected import Expected, expect
+from tests.oracle.users import NOBODY
+from tests.property import strategies
+from tests.property.pipeline import PARTITIONS, STAGES, TOPIC_OF, Pipeline
+from tests.unit.folds import DAY, NOW
+
+HELD, BACKFILLED, DELIVERIES = 4, 2, 5
+
+partitions = st.integers(0, PARTITIONS - 1)
+stages = st.sampled_from(list(STAGES))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_limits() -> Iterator[None]:
+    """Limits that a few events reach, in the product and in the oracle."""
+    with (
+        mock.patch.object(sources, "RECENT_ACTIVITIES", HELD),
+        mock.patch.object(sources, "BACKFILL_ACTIVITIES", BACKFILLED),
+        mock.patch.object(oracle_timelines, "HELD", HELD),
+        mock.patch.object(oracle_timelines, "BACKFILLED", BACKFILLED),
+        mock.patch.object(stage, "MAX_DELIVERIES_PER_CHECKPOINT", DELIVERIES),
+        mock.patch.object(stage, "log"),
+    ):
+        yield
+
+
+class Machine(RuleBasedStateMachine):
+    """Producers, the stages, and whatever may befall them."""
+
+    published: Bundle[Event] = Bundle("published")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pipeline = Pipeline()
+        self.count = 0
+
+    def _publish(self, event: Event, partition: int) -> Event:
+        self.count += 1
+        new = strategies.numbered(event, self.count)
+        self._write(new, partition)
+        return new
+
+    def _write(self, event: Event, partition: int) -> None:
+        self.pipeline.log.append(TOPIC_OF[type(event)], partition, encode(event))
+
+    @rule(target=published, event=strategies.events, partition=partitions)
+    def publish(self, event: Event, partition: int) -> Event:
+        """A producer writes an event; its time says nothing about when it comes."""
+        return self._publish(event, partition)
+
+    @rule(target=published, event=strategies.creations, partition=partitions)
+    def publish_post(self, event: Event, partition: int) -> Event:
+        """A producer writes a post, which most others need."""
+        return self._publish(event, partition)
+
+    @rule(target=published, event=strategies.follows, partition=partitions)
+    def publish_follow(self, event: Event, partition: int) -> Event:
+        """A producer writes a follow."""
+        return self._publish(event, partition)
+
+    @rule(target=published, some=st.lists(strategies.events, max_size=8), data=st.data())
+    def publish_some(self, some: list[Event], data: st.DataObject) -> Any:
+        """Producers write events that have come in disorder."""
+        return multiple(*(self._publish(event, data.draw(partitions)) for event in some))
+
+    @rule(event=published, partition=partitions)
+    def publish_again(self, event: Event, partition: int) -> None:
+        """A producer writes an event a second time, maybe elsewhere."""
+        self._write(event, partition)
+
+    @rule(
+        topic=st.sampled_from(EXTERNAL),
+        partition=partitions,
+        event=strategies.events,
+        cut=st.integers(0, 20),
+    )
+    def publish_nonsense(self, topic: Topic, partition: int, event: Event, cut: int) -> None:
+        """A producer writes what is no event, or one of another topic."""
+        self.count += 1
+        self.pipeline.log.append(topic, partition, encode(event)[:-cut])
+
+    @precondition(lambda self: self.count > 0)
+    @rule(topic=stages, partition=partitions, size=st.integers(1, 20))
+    def run_stage(self, topic: Topic, partition: int, size: int) -> None:
+        """A stage processes a batch of what waits for it."""
+        self.pipeline.run(topic, partition, size)
+
+    @precondition(lambda self: self.count > 0)
+    @rule(size=st.integers(1, 20))
+    def run_stages(self, size: int) -> None:
+        """All stages process a batch each."""
+        for topic in STAGES:
+            for partition in range(PARTITIONS):
+                self.pipeline.run(topic, partition, size)
+
+    @precondition(lambda self: self.count > 0)
+    @rule(
+        topic=stages,
+        partition=partitions,
+        size=st.integers(1, 20),
+        dies=st.sampled_from(["before", "after", "idle"]),
+    )
+    def crash(self, topic: Topic, partition: int, size: int, dies: str) -> None:
+        """A stage dies: before or after its commit, or between batches."""
+        self.pipeline.run(topic, partition, size, dies=dies)
+
+    @rule(topic=st.sampled_from(INTERNAL), partition=partitions, minutes=st.integers(-30, 90))
+    def tick(self, topic: Topic, partition: int, minutes: int) -> None:
+        """The clock writes the time; clocks of workers are not the same."""
+        value = encode_fact(Tick(NOW + minutes * 60_000))
+        self.pipeline.log.append(topic, partition, value)
+
+    @invariant()
+    def nothing_is_negative(self) -> None:
+        """No count was ever below nought."""
+        assert self.pipeline.negative() == []
+
+    def teardown(self) -> None:
+        """Everything is processed, and compared."""
+        self.pipeline.drain()
+        check(self.pipeline)
+
+
+def check(pipeline: Pipeline) -> None:
+    """The views are what the oracle expects, and what is refused is in the dead letters."""
+    log = (
+        (each.partition, fact)
+        for each in pipeline.log.all_of(Topic.BY_SOURCE)
+        if isinstance(fact := decode_fact(each.value), Activity | RelationFact | Removal)
+    )
+    expected = expect(collect(pipeline.external()), log)
+    assert expected.by_source_log.differences == []
+    assert _timelines(pipeline) == _expected_timelines(expected)
+    assert _counters(pipeline) == expected.counters
+    assert _posts(pipeline) == expected.posts
+    assert _comments(pipeline) == expected.comments
+    assert _mine(pipeline) == expected.mine
+    assert _users(pipeline) == expected.users
+    assert _following(pipeline) == expected.following()
+    assert _blocks(pipeline) == set(expected.blocks())
+    assert _followers(pipeline) == expected.relations.followers
+    assert _affinity(pipeline) == pytest.approx(_expected_affinity(expected), abs=1e-9)
+    assert _dead_letters(pipeline) == expected.rejected
+
+
+def _timelines(pipeline: Pipeline) -> dict[str, dict[tuple[str, str], int]]:
+    return pipeline.timelines()
+
+
+def _expected_timelines(expected: Expected) -> dict[str, dict[tuple[str, str], int]]:
+    return {
+        user_id: {(post_id, reason): at for at, post_id, reason in entries}
+        for user_id in expected.timelines.rows
+        if (entries := list(expected.timelines.entries(user_id)))
+    }
+
+
+def _fields(view: msgspec.Struct, *left_out: str) -> dict[str, object]:
+    return {k: v for k, v in msgspec.structs.asdict(view).items() if k not in left_out}
+
+
+def _counters(pipeline: Pipeline) -> dict[str, dict[str, object]]:
+    rows = {
+        post_id: _fields(view, "post_id")
+        for post_id, view in pipeline.views(Topic.VIEW_COUNTERS).items()
+    }
+    return {post_id: row for post_id, row in rows.items() if any(row.values())}
+
+
+def _posts(pipeline: Pipeline) -> dict[str, dict[str, object]]:
+    return {
+        post_id: {"author_id": view.author_id, "at": view.at, "is_deleted": True}
+        if view.is_deleted
+        else _fields(view, "post_id")
+        for post_id, view in pipeline.views(Topic.VIEW_POSTS).items()
+    }
+
+
+def _comments(pipeline: Pipeline) -> dict[tuple[str, str], dict[str, object]]:
+    return {
+        (view.post_id, view.comment_id): _fields(view, "post_id", "comment_id", "is_deleted")
+        for view in pipeline.views(Topic.VIEW_COMMENTS).values()
+        if not view.is_deleted
+    }
+
+
+def _mine(pipeline: Pipeline) -> dict[tuple[str, str], dict[str, object]]:
+    return {
+        (view.user_id, view.post_id): {
+            "reaction": view.reaction,
+            "reacted_at": view.reacted_at if view.reaction else 0,
+            "is_shared": view.is_shared,
+            "shared_at": view.shared_at if view.is_shared else 0,
+        }
+        for view in pipeline.views(Topic.VIEW_MINE).values()
+        if view.reaction or view.is_shared
+    }
+
+
+def _users(pipeline: Pipeline) -> dict[str, dict[str, object]]:
+    rows = {
+        user_id: _fields(view, "user_id")
+        for user_id, view in pipeline.views(Topic.VIEW_USERS).items()
+    }
+    return {user_id: row for user_id, row in rows.items() if row != NOBODY}
+
+
+def _following(pipeline: Pipeline) -> dict[tuple[str, str], int]:
+    return {
+        (view.user_id, view.target): view.followed_at
+        for view in pipeline.views(Topic.VIEW_RELATIONS).values()
+        if view.is_following
+    }
+
+
+def _blocks(pipeline: Pipeline) -> set[tuple[str, str]]:
+    return {
+        (view.user_id, view.target)
+        for view in pipeline.views(Topic.VIEW_RELATIONS).values()
+        if view.is_blocking or view.is_blocked
+    }
+
+
+def _followers(pipeline: Pipeline) -> dict[str, int]:
+    return {
+        source: view.followers
+        for source, view in pipeline.views(Topic.VIEW_SOURCES).items()
+        if view.followers
+    }
+
+
+def _affinity(pipeline: Pipeline) -> dict[tuple[str, str], float]:
+    scores = {
+        (view.user_id, view.target_id): affinity.decayed(view.score, view.at, NOW + DAY)
+        for view in pipeline.views(Topic.VIEW_AFFINITY).values()
+    }
+    return {pair: score for pair, score in scores.items() if abs(score) > 1e-9}
+
+
+def _expected_affinity(expected: Expected) -> dict[tuple[str, str], float]:
+    return expected.affinity(NOW + DAY)
+
+
+def _dead_letters(pipeline: Pipeline) -> dict[tuple[str, int, int], str]:
+    letters = [
+        msgspec.msgpack.decode(each.value, type=DeadLetter)
+        for each in pipeline.log.all_of(Topic.DEAD_LETTERS)
+    ]
+    found = {(each.topic, each.partition, each.offset): each.code for each in letters}
+    assert len(found) == len(letters)
+    return found
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=100, stateful_step_count=50)
