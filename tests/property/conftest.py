@@ -11,6 +11,7 @@ PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 
 settings.register_profile(
     "ci",
+    max_examples=200,
     deadline=None,
     print_blob=True,
     suppress_health_check=CHECKS,

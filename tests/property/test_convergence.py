@@ -1,0 +1,308 @@
+"""One entity's events, in any order and any of them twice, come to one end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events import Engagement, Event, Follow, Post, User
+from schemas.topics import Topic
+from streams.facts import Activity, RelationFact, Removal
+from streams.posts import PostFold
+from streams.sources import SourceFold
+from streams.users import UserFold
+from tests.oracle import affinity
+from tests.oracle.posts import counters, fold_engagements, fold_posts
+from tests.oracle.relations import KINDS, empty_row, follows
+from tests.oracle.timelines import Standing, activities, audience_of
+from tests.oracle.users import NOBODY, fold_users
+from tests.property import strategies
+from tests.unit.folds import DAY, NOW, Folded, affinity_sums, standing
+
+ORDER_FREE_VIEWS = (Topic.VIEW_POSTS, Topic.VIEW_COUNTERS, Topic.VIEW_COMMENTS, Topic.VIEW_MINE)
+
+
+def _of_one_post(event: Any) -> Any:
+    return msgspec.structs.replace(event, post_id="p")
+
+
+def _of_one_user(event: Any) -> Any:
+    return msgspec.structs.replace(event, user_id="a")
+
+
+@st.composite
+def histories(draw: st.DrawFn, event: st.SearchStrategy[Any]) -> tuple[list[Any], list[Any]]:
+    """Distinct events, and the same in another order with some of them again."""
+    drawn = draw(st.lists(event, min_size=1, max_size=25))
+    events = [strategies.numbered(each, number) for number, each in enumerate(drawn)]
+    again = draw(st.lists(st.sampled_from(events), max_size=5))
+    return events, list(draw(st.permutations([*events, *again])))
+
+
+def _folded(make_fold: Any, events: list[Any], batch: int) -> Folded:
+    """Events folded in batches of a size, each checkpointed."""
+    folded = Folded(make_fold)
+    for start in range(0, len(events), batch):
+        folded.add(*events[start : start + batch]).checkpoint()
+    return folded
+
+
+def _rows(folded: Folded) -> dict[str, Any]:
+    """The state without rows of the same meaning as no row."""
+    restored = {}
+    for name, table in folded.state._tables.items():
+        rows = table._rows if hasattr(table, "_rows") else table._groups
+        restored[name] = dict(rows)
+    return restored
+
+
+posts_events = histories(
+    st.one_of(strategies.posts, strategies.engagements, strategies.creations).map(_of_one_post)
+)
+
+
+@given(posts_events, st.integers(1, 9))
+def test_a_post_comes_to_one_end(history: tuple[list[Event], list[Event]], batch: int) -> None:
+    events, disorder = history
+    one, other = _folded(PostFold, events, len(events)), _folded(PostFold, disorder, batch)
+    for topic in ORDER_FREE_VIEWS:
+        assert _normal(one, topic) == _normal(other, topic)
+    facts = [each.facts(Topic.BY_SOURCE) for each in (one, other)]
+    assert standing(facts[0]) == standing(facts[1])
+    sums = [affinity_sums(each.facts(Topic.BY_USER)) for each in (one, other)]
+    assert sums[0] == pytest.approx(sums[1], abs=1e-9)
+    assert _rows(one) == _rows(other)
+
+
+def _normal(folded: Folded, topic: Topic) -> dict[str, Any]:
+    """Newest values; counts of nought are as good as none."""
+    views = folded.views(topic)
+    if topic == Topic.VIEW_COUNTERS:
+        return {k: v for k, v in views.items() if v != type(v)(v.post_id)}
+    return views
+
+
+@given(posts_events, st.integers(1, 9))
+def test_a_posts_counts_and_facts_are_those_of_a_plain_count(
+    history: tuple[list[Event], list[Event]], batch: int
+) -> None:
+    _, disorder = history
+    folded = Folded(PostFold)
+    for number, event in enumerate(disorder, 1):
+        folded.add(event)
+        if number % batch == 0:
+            folded.checkpoint()
+        seen = disorder[:number]
+        reactions = fold_engagements(e for e in seen if isinstance(e, Engagement))
+        shown = {
+            post_id: {k: v for k, v in msgspec.structs.asdict(view).items() if k != "post_id"}
+            for post_id, view in folded.views(Topic.VIEW_COUNTERS).items()
+        }
+        assert {k: v for k, v in shown.items() if any(v.values())} == counters(reactions)
+        assert all(
+            count >= 0
+            for row in shown.values()
+            for count in [*row.pop("reactions").values(), *row.values()]
+        )
+    by_post = fold_posts(e for e in disorder if isinstance(e, Post))
+    implied = activities(by_post, reactions.shared)
+    assert {
+        source: {k: _standing(a) for k, a in found.items()}
+        for source, found in _by_source(folded).items()
+    } == implied
+    facts = affinity.facts(by_post, reactions, [])
+    expected = affinity.scores(facts, NOW + 30 * DAY)
+    assert affinity_sums(folded.facts(Topic.BY_USER)) == pytest.approx(expected, abs=1e-9)
+
+
+def _standing(each: Activity) -> Standing:
+    audience = audience_of(each.visibility, each.audience)
+    return Standing(each.at, each.visibility, audience, each.author_id)
+
+
+def _by_source(folded: Folded) -> dict[str, dict[tuple[str, str], Activity]]:
+    found: dict[str, dict[tuple[str, str], Activity]] = {}
+    for key, each in standing(folded.facts(Topic.BY_SOURCE)).items():
+        found.setdefault(each.source, {})[key] = each
+    return found
+
+
+# Users
+
+relations = st.builds(
+    RelationFact,
+    source=st.sampled_from(["u:b", "u:c"]),
+    user_id=st.just("a"),
+    kind=st.sampled_from(["blocked", "unblocked"]),
+    at=strategies.times,
+    event_id=strategies.event_ids,
+)
+others = st.sampled_from(["u:b", "u:c", "t:x"])
+follows_of_one = st.tuples(strategies.follows.map(_of_one_user), others).map(
+    lambda pair: msgspec.structs.replace(pair[0], target=pair[1])
+)
+users_events = histories(
+    st.one_of(
+        follows_of_one,
+        relations,
+        strategies.profiles.map(_of_one_user),
+        strategies.contacts.map(_of_one_user),
+    )
+)
+
+
+@given(users_events, st.integers(1, 9))
+def test_a_user_comes_to_one_end(history: tuple[list[Any], list[Any]], batch: int) -> None:
+    events, disorder = history
+    one, other = _folded(UserFold, events, len(events)), _folded(UserFold, disorder, batch)
+    assert one.views(Topic.VIEW_RELATIONS) == other.views(Topic.VIEW_RELATIONS)
+    assert one.views(Topic.VIEW_USERS) == other.views(Topic.VIEW_USERS)
+    assert _scores(one) == pytest.approx(_scores(other), abs=1e-9)
+    assert _greatest(one) == _greatest(other)
+    rows = [_rows(each) for each in (one, other)]
+    for each in rows:
+        del each["affinity"]  # a sum of floats; compared above
+    assert rows[0] == rows[1]
+
+
+def _scores(folded: Folded) -> dict[str, float]:
+    return {
+        key: affinity.decayed(view.score, view.at, NOW)
+        for key, view in folded.views(Topic.VIEW_AFFINITY).items()
+    }
+
+
+def _greatest(folded: Folded) -> dict[tuple[str, ...], tuple[int, str]]:
+    """What is told to sources and users comes to this, by its greatest stamps."""
+    found: dict[tuple[str, ...], tuple[int, str]] = {}
+    for topic in (Topic.BY_SOURCE, Topic.BY_USER):
+        for fact in folded.facts(topic):
+            assert isinstance(fact, RelationFact)
+            key = (topic, fact.source, fact.user_id, fact.kind)
+            found[key] = max(found.get(key, (0, "")), (fact.at, fact.event_id))
+    return found
+
+
+@given(users_events)
+def test_a_users_view_is_that_of_a_plain_fold(history: tuple[list[Any], list[Any]]) -> None:
+    _, disorder = history
+    folded = Folded(UserFold)
+    for number, event in enumerate(disorder, 1):
+        folded.add(event)
+        rows: dict[str, Any] = {}
+        for each in disorder[:number]:
+            match each:
+                case Follow(action=kind, target=source) if kind in KINDS:
+                    pass
+                case RelationFact(kind=kind, source=source):
+                    pass
+                case _:
+                    continue
+            row = rows.setdefault(source, empty_row())
+            place = KINDS.index(kind)
+            row[place] = max(row[place], (each.at, each.event_id))
+        following = {source: row[0][0] for source, row in rows.items() if follows(row)}
+        shown = folded.views(Topic.VIEW_RELATIONS).values()
+        assert {view.target: view.followed_at for view in shown if view.is_following} == following
+        users = [each for each in disorder[:number] if isinstance(each, User)]
+        found = {
+            user_id: {k: v for k, v in msgspec.structs.asdict(view).items() if k != "user_id"}
+            for user_id, view in folded.views(Topic.VIEW_USERS).items()
+        }
+        expected = fold_users(users, {"a": following})
+        assert {k: v for k, v in found.items() if v != NOBODY} == expected
+
+
+@given(histories(strategies.contacts))
+def test_messages_and_views_count_once(history: tuple[list[Any], list[Any]]) -> None:
+    events, disorder = history
+    expected = affinity.scores(affinity.facts({}, fold_engagements([]), events), NOW)
+    found = {
+        (view.user_id, view.target_id): affinity.decayed(view.score, view.at, NOW)
+        for view in _folded(UserFold, disorder, 3).views(Topic.VIEW_AFFINITY).values()
+    }
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+# Sources
+
+source_relations = st.builds(
+    RelationFact,
+    source=st.just("u:z"),
+    user_id=strategies.user_ids,
+    kind=st.sampled_from([KINDS[0], *KINDS]),
+    at=strategies.times,
+    event_id=strategies.event_ids,
+)
+
+
+@given(histories(source_relations), st.integers(1, 9))
+def test_a_sources_followers_come_to_one_end(
+    history: tuple[list[Any], list[Any]], batch: int
+) -> None:
+    events, disorder = history
+    one, other = _folded(SourceFold, events, len(events)), _folded(SourceFold, disorder, batch)
+    assert _rows(one)["relation"] == _rows(other)["relation"]
+    rows: dict[str, Any] = {}
+    for fact in events:
+        row = rows.setdefault(fact.user_id, empty_row())
+        place = KINDS.index(fact.kind)
+        row[place] = max(row[place], (fact.at, fact.event_id))
+    followers = sum(map(follows, rows.values()))
+    for folded in (one, other):
+        counts = [view.followers for view in folded.views(Topic.VIEW_SOURCES).values()]
+        assert (counts or [0]) == [followers]
+
+
+activity_facts = st.builds(
+    Activity,
+    source=st.just("u:z"),
+    reason=st.just("u:z"),
+    post_id=strategies.post_ids,
+    at=st.just(NOW),
+    visibility=st.sampled_from(["public", "followers", "custom", "private"]),
+    audience=strategies.audiences,
+    author_id=st.just("z"),
+)
+
+
+@given(st.lists(st.one_of(activity_facts, st.just(None), source_relations), max_size=25))
+def test_a_source_never_shows_what_it_does_not_hold(drawn: list[Any]) -> None:
+    """At any point: everyone sees only what stands, followers only; the author all of it."""
+    folded = Folded(SourceFold)
+    there: dict[str, Activity] = {}
+    rows: dict[str, Any] = {}
+    for number, fact in enumerate(drawn):
+        if fact is None:
+            if not there:
+                continue
+            gone = there.pop(next(iter(there)))
+            folded.add(Removal(gone.source, gone.reason, gone.post_id, gone.at))
+        elif isinstance(fact, Activity):
+            if fact.post_id in there:
+                continue
+            there[fact.post_id] = fact
+            folded.add(fact)
+        else:
+            folded.add(strategies.numbered(fact, number))
+            row = rows.setdefault(fact.user_id, empty_row())
+            place = KINDS.index(fact.kind)
+            stamp = (fact.at, f"{fact.event_id}{number}")
+            row[place] = max(row[place], stamp)
+        allowed = {
+            user_id: {
+                (post_id, "u:z")
+                for post_id, a in there.items()
+                if a.visibility in ("public", "followers")
+                or (a.visibility == "custom" and user_id in a.audience)
+            }
+            for user_id, row in rows.items()
+            if follows(row)
+        }
+        found = {owner: set(entries) for owner, entries in folded.timelines().items()}
+        assert found.pop("z", set()) == {(post_id, "u:z") for post_id in there}
+        assert found == {owner: entries for owner, entries in allowed.items() if entries}
