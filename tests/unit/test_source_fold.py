@@ -1,0 +1,264 @@
+"""Sources: who gets which entry, and what a new follower is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.codec import UndecodableError, encode
+from schemas.topics import Topic
+from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, SourceView
+from streams.facts import AffinityFact, Fact, Tick, encode_fact
+from streams.sources import SourceFold, may_see, reasons_of
+from tests.unit.folds import (
+    NOW,
+    Folded,
+    activity,
+    created,
+    fold_all,
+    record,
+    relation,
+    removal,
+    time,
+)
+
+FOLLOW = relation("follow", "bob", 1)
+UNFOLLOW = relation("unfollow", "bob", 2)
+SHARE = activity("q", 5, author="cy", sharer="ann")
+
+
+@pytest.mark.parametrize(
+    ("facts", "owners"),
+    [
+        pytest.param([activity()], {"ann"}, id="nobody follows: the author alone"),
+        pytest.param([FOLLOW, activity()], {"ann", "bob"}, id="a follower"),
+        pytest.param(
+            [FOLLOW, relation("follow", "cy"), activity()], {"ann", "bob", "cy"}, id="two followers"
+        ),
+        pytest.param([FOLLOW, UNFOLLOW, activity()], {"ann"}, id="who no longer follows"),
+        pytest.param([activity(), FOLLOW], {"ann", "bob"}, id="who follows later is given it"),
+        pytest.param(
+            [FOLLOW, activity(), UNFOLLOW], {"ann"}, id="who leaves loses it; the author does not"
+        ),
+        pytest.param(
+            [FOLLOW, activity(), relation("blocked", "bob", 2)], {"ann"}, id="who is blocked"
+        ),
+        pytest.param([FOLLOW, activity(), removal(activity())], set(), id="removed from all"),
+        pytest.param(
+            [activity(), removal(activity()), FOLLOW], set(), id="removed before the follow"
+        ),
+        pytest.param(
+            [FOLLOW, activity(visibility="followers")], {"ann", "bob"}, id="for followers"
+        ),
+        pytest.param([FOLLOW, activity(visibility="private")], {"ann"}, id="private"),
+        pytest.param([FOLLOW, activity(visibility="friends")], {"ann"}, id="for friends"),
+        pytest.param(
+            [
+                FOLLOW,
+                relation("follow", "cy"),
+                activity(visibility="custom", audience=("cy", "di")),
+            ],
+            {"ann", "cy"},
+            id="custom: followers in the audience",
+        ),
+        pytest.param(
+            [activity(visibility="private"), FOLLOW], {"ann"}, id="private, and followed later"
+        ),
+        pytest.param(
+            [activity(visibility="custom", audience=("bob",)), FOLLOW],
+            {"ann", "bob"},
+            id="custom, and followed later",
+        ),
+        pytest.param(
+            [FOLLOW, relation("follow", "cy", source="u:zed"), activity()],
+            {"ann", "bob"},
+            id="followers of another source",
+        ),
+    ],
+)
+def test_who_gets_an_entry(facts: Sequence[Fact], owners: set[str]) -> None:
+    found = fold_all(SourceFold, facts).timelines()
+    assert set(found) == owners
+    assert all(entries == {("p", "u:ann"): NOW} for entries in found.values())
+
+
+def test_a_share_is_an_entry_of_its_own() -> None:
+    folded = fold_all(SourceFold, [FOLLOW, activity("q", 1), SHARE])
+    assert folded.timelines()["bob"] == {("q", "u:ann"): time(1), ("q", "s:ann"): time(5)}
+    folded.add(removal(SHARE))
+    assert folded.timelines()["bob"] == {("q", "u:ann"): time(1)}
+    folded.add(SHARE, UNFOLLOW)
+    assert "bob" not in folded.timelines()
+
+
+def test_operations_of_a_life() -> None:
+    post = activity("p", 3)
+    folded = fold_all(SourceFold, [post, FOLLOW, removal(post), UNFOLLOW])
+    by_owner = {
+        "ann": [
+            PushEntry("p", "u:ann", time(3), ["ann"]),
+            RemoveEntry("p", "u:ann", time(3), ["ann"]),
+        ],
+        "bob": [
+            FillTimeline("bob", [("p", "u:ann", time(3))]),
+            RemoveEntry("p", "u:ann", time(3), ["bob"]),
+            RemoveSource("bob", ["u:ann", "s:ann"]),
+        ],
+    }
+    found: dict[str, list[object]] = {"ann": [], "bob": []}
+    for operation in folded.operations():
+        match operation:
+            case PushEntry(post_id, reason, at, owners) | RemoveEntry(post_id, reason, at, owners):
+                for owner in owners:
+                    found[owner].append(type(operation)(post_id, reason, at, [owner]))
+            case FillTimeline(owner=owner) | RemoveSource(owner=owner):
+                found[owner].append(operation)
+    assert found == by_owner
+
+
+# Backfill
+
+
+def _posts(count: int, visibility: str = "public", start: int = 0) -> list[Fact]:
+    return [activity(f"p{n:03}", n, visibility=visibility) for n in range(start, start + count)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "given"),
+    [
+        pytest.param(_posts(3), range(3), id="all of few"),
+        pytest.param(_posts(30), range(10, 30), id="the 20 newest"),
+        pytest.param(_posts(30)[::-1], range(10, 30), id="by time, not by the order in the log"),
+        pytest.param(
+            [*_posts(30), *_posts(10, "private", 30)], range(10, 30), id="that the follower may see"
+        ),
+        pytest.param(
+            [*_posts(30), *map(removal, _posts(5, start=25))],  # type: ignore[arg-type]
+            range(5, 25),
+            id="removed ones make room",
+        ),
+        pytest.param(
+            [*_posts(120), *map(removal, _posts(95, start=25))],  # type: ignore[arg-type]
+            range(20, 25),
+            id="no more than the 100 newest are held: dropped ones do not come back",
+        ),
+        pytest.param(
+            [*_posts(100, start=1), *_posts(1)],
+            range(81, 101),
+            id="an old one is dropped when 100 newer are held",
+        ),
+    ],
+)
+def test_what_a_new_follower_is_given(facts: Sequence[Fact], given: range) -> None:
+    folded = fold_all(SourceFold, facts)
+    before = len(folded.operations())
+    folded.add(FOLLOW)
+    assert {post for post, _ in folded.timelines().get("bob", {})} == {f"p{n:03}" for n in given}
+    assert len(folded.operations()) == before + 1
+
+
+def test_at_one_time_the_greater_post_id_is_the_newer() -> None:
+    facts = [activity(f"p{n:03}", 1) for n in range(21)]
+    given = fold_all(SourceFold, [*facts, FOLLOW]).timelines()["bob"]
+    assert ("p000", "u:ann") not in given
+    assert len(given) == 20
+
+
+def test_what_is_pushed_later_comes_whatever_its_time() -> None:
+    folded = fold_all(SourceFold, [*_posts(30, start=10), FOLLOW, activity("old", 0)])
+    assert ("old", "u:ann") in folded.timelines()["bob"]
+
+
+def test_nothing_is_given_where_nothing_is_held() -> None:
+    assert fold_all(SourceFold, [FOLLOW]).operations() == []
+
+
+# Followers
+
+
+@pytest.mark.parametrize(
+    ("facts", "followers"),
+    [
+        pytest.param([FOLLOW], 1, id="one"),
+        pytest.param([FOLLOW, relation("follow", "cy")], 2, id="two"),
+        pytest.param([FOLLOW, FOLLOW], 1, id="repeated"),
+        pytest.param([FOLLOW, UNFOLLOW], 0, id="and none"),
+        pytest.param([UNFOLLOW, FOLLOW], None, id="left before coming"),
+        pytest.param([FOLLOW, relation("follow", "bob", 3), UNFOLLOW], 1, id="came again"),
+        pytest.param([FOLLOW, relation("block", "bob", 3)], 0, id="blocks"),
+        pytest.param(
+            [FOLLOW, relation("blocked", "bob", 3), relation("unblocked", "bob", 4)],
+            0,
+            id="was blocked for a while",
+        ),
+    ],
+)
+def test_followers(facts: Sequence[Fact], followers: int | None) -> None:
+    views = fold_all(SourceFold, facts).views(Topic.VIEW_SOURCES)
+    assert views == ({} if followers is None else {"u:ann": SourceView("u:ann", followers)})
+
+
+def test_a_topic_has_followers_and_no_timeline_of_its_own() -> None:
+    folded = fold_all(SourceFold, [relation("follow", source="t:rust", at=1)])
+    folded.add(relation("unfollow", source="t:rust", at=2))
+    assert folded.view(Topic.VIEW_SOURCES) == SourceView("t:rust", 0)
+    assert folded.operations() == [RemoveSource("bob", ["t:rust"])]
+
+
+def test_rows_of_former_batches_are_seen() -> None:
+    folded = fold_all(SourceFold, [FOLLOW]).checkpoint()
+    folded.add(activity()).checkpoint()
+    folded.add(relation("follow", "cy", 1), UNFOLLOW)
+    assert set(folded.timelines()) == {"ann", "cy"}
+    assert folded.view(Topic.VIEW_SOURCES).followers == 1
+
+
+@pytest.mark.parametrize(
+    ("visibility", "sees"),
+    [
+        ("public", True),
+        ("followers", True),
+        ("custom", True),
+        ("friends", False),
+        ("private", False),
+    ],
+)
+def test_who_may_see(visibility: str, sees: bool) -> None:
+    assert may_see(activity(visibility=visibility, audience=("bob",)), "bob") is sees
+    others = visibility in ("public", "followers")
+    assert may_see(activity(visibility=visibility, audience=("bob",)), "cy") is others
+
+
+def test_the_reasons_of_a_source() -> None:
+    assert reasons_of("u:u:x") == ["u:u:x", "s:u:x"]
+    assert reasons_of("t:rust") == ["t:rust"]
+
+
+# Records
+
+
+def test_records_are_folded() -> None:
+    folded = Folded(SourceFold)
+    for fact in (FOLLOW, activity(), Tick(NOW)):
+        folded.fold.apply(record(encode_fact(fact)))
+    assert set(folded.timelines()) == {"ann", "bob"}
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        pytest.param(encode(created()), "wrong_topic", id="an event"),
+        pytest.param(
+            encode_fact(AffinityFact("a", "b", 1.0, 1)), "wrong_topic", id="a user's fact"
+        ),
+        pytest.param(b"\xc1", "not_decodable", id="no msgpack"),
+        pytest.param(b"\x92\xa4what\x01", "not_decodable", id="an unknown fact"),
+        pytest.param(b"", "not_avro", id="empty"),
+        pytest.param(None, "not_avro", id="null"),
+    ],
+)
+def test_what_is_no_fact_of_a_source_is_refused(value: bytes | None, code: str) -> None:
+    with pytest.raises(UndecodableError) as refused:
+        Folded(SourceFold).fold.apply(record(value))
+    assert refused.value.code == code
