@@ -20,6 +20,7 @@ from streams.facts import Fact, encode_fact
 
 MAX_OPERATIONS_PER_RECORD = 10_000
 MAX_RECORD_BYTES = 512 * 1024
+MAX_OWNERS_PER_OPERATION = 1_900  # of ids of at most 256 bytes, so that one fits a record
 _BYTES_PER_OPERATION = 48
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -113,8 +114,8 @@ class Outbox:
         for owner in owners:
             groups.setdefault(partition_of(owner, self._partitions), []).append(owner)
         for partition, group in groups.items():
-            for start in range(0, len(group), MAX_OPERATIONS_PER_RECORD):
-                yield partition, group[start : start + MAX_OPERATIONS_PER_RECORD]
+            for start in range(0, len(group), MAX_OWNERS_PER_OPERATION):
+                yield partition, group[start : start + MAX_OWNERS_PER_OPERATION]
 
 
 def _weight(operation: TimelineOp) -> tuple[int, int]:
