@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.topics import changelog_of
 from streams.engine.state import State
 
 BATCH = 10_000
+WAIT_SECONDS = 0.05  # a call returns then, also when it has only part of a batch
 STALL_SECONDS = 30.0
 QUERY_TIMEOUT_S = 10.0
 
@@ -42,9 +45,12 @@ def restore(brokers: str, topic: str, partition: int, state: State) -> int:
         if low == high:
             return 0
         consumer.assign([source])
+        heard = time.monotonic()
         while True:
-            messages = consumer.consume(BATCH, STALL_SECONDS)
-            if not messages:
+            messages = consumer.consume(BATCH, WAIT_SECONDS)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > STALL_SECONDS:
                 raise RestoreError(
                     f"{source.topic}/{partition}: no record for {STALL_SECONDS:.0f} s after "
                     f"{count} records; is the broker up?"
