@@ -1,0 +1,316 @@
+"""A stage's batches: what is refused, what fails, where a batch is cut and where it resumes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+from aiokafka import ConsumerRecord
+from confluent_kafka import KafkaError, KafkaException
+from faust.types import TP
+from msgspec import Struct
+
+from connectors.transport import Batch
+from schemas.codec import UndecodableError
+from schemas.topics import Topic
+from schemas.views import DeadLetter
+from streams.engine import stage as stage_module
+from streams.engine.outbox import Outbox
+from streams.engine.records import RejectedError
+from streams.engine.stage import Stage
+from streams.engine.state import State
+from tests.unit.folds import NOW, record
+
+LIMIT = 10
+
+
+class Row(Struct, frozen=True, array_like=True):
+    """How often a word was seen."""
+
+    n: int
+
+
+class WordFold:
+    """Counts words; some words do something else."""
+
+    def __init__(self, state: State, outbox: Outbox) -> None:
+        self._words = state.table("word", Row)
+        self._outbox = outbox
+
+    def apply(self, record: ConsumerRecord) -> None:
+        word = record.value.decode()
+        if word == "rejected":
+            raise RejectedError("too_large", "no")
+        if word == "undecodable":
+            raise UndecodableError("not_avro", "no")
+        self._words.put(word, Row(self.seen(word) + 1))
+        self._words.put("last", Row(record.offset))
+        self._outbox.route(Topic.BY_POST, word, record.value)
+        if word == "broken":
+            raise ZeroDivisionError("a fault in the fold")
+        if word.startswith("many"):
+            self._outbox.push("p", "u:a", 1, [f"user{n}" for n in range(int(word[4:]))])
+
+    def seen(self, word: str) -> int:
+        row = self._words.get(word)
+        return row.n if row else 0
+
+
+class Producer:
+    """A transactional producer that keeps what it commits, one list per transaction."""
+
+    def __init__(self) -> None:
+        self.committed: list[list[tuple[Any, ...]]] = []
+        self.faults: list[KafkaException] = []
+        self._open: list[tuple[Any, ...]] | None = None
+
+    def begin_transaction(self) -> None:
+        assert self._open is None
+        self._open = []
+
+    def produce(self, *arguments: Any, headers: Any = ()) -> None:
+        assert self._open is not None
+        self._open.append((*arguments, list(headers)))
+
+    def commit_transaction(self, _timeout: float) -> None:
+        assert self._open is not None
+        if self.faults:
+            raise self.faults.pop(0)
+        self.committed.append(self._open)
+        self._open = None
+
+
+class Bench:
+    """A stage of one partition with its producer."""
+
+    def __init__(self) -> None:
+        self.stage = Stage(
+            Topic.POSTS,
+            WordFold,
+            app_id="app",
+            brokers="",
+            partitions=1,
+            pool=mock.create_autospec(ThreadPoolExecutor, instance=True),
+        )
+        self.owned = self.stage._owned[2] = stage_module._Owned(self.stage, 2)
+        assert isinstance(self.owned.producer, Producer)
+        self.producer = self.owned.producer
+
+    def process(self, *words: str, start: int = 0, step: int = 1, end: int | None = None) -> None:
+        """Process a batch of words from an offset on."""
+        records = [
+            record(
+                word.encode(),
+                topic="posts",
+                partition=2,
+                offset=start + number * step,
+                timestamp=NOW + number,
+                key=b"k",
+            )
+            for number, word in enumerate(words)
+        ]
+        behind = records[-1].offset + 1 if end is None else end
+        self.stage._process(Batch(TP("posts", 2), records, behind))
+
+    def seen(self, word: str) -> int:
+        fold = self.owned.fold
+        assert isinstance(fold, WordFold)
+        return fold.seen(word)
+
+    def sent(self, topic: Topic | str, transaction: int | None = None) -> list[Any]:
+        """The values committed to a topic, by all transactions or one."""
+        chosen = self.producer.committed
+        if transaction is not None:
+            chosen = [chosen[transaction]]
+        return [value for each in chosen for name, value, *_ in each if name == topic]
+
+    def letters(self) -> list[DeadLetter]:
+        decode = msgspec.msgpack.Decoder(DeadLetter).decode
+        return [decode(value) for value in self.sent(Topic.DEAD_LETTERS)]
+
+    def positions(self) -> list[int]:
+        """The position that each transaction committed."""
+        return [
+            int.from_bytes(value, "big")
+            for each in self.producer.committed
+            for name, value, key, *_ in each
+            if (name, key) == ("changelog.posts", State.POSITION_KEY)
+        ]
+
+
+@pytest.fixture(autouse=True)
+def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_module, "transactional_producer", lambda *_: Producer())
+    monkeypatch.setattr(stage_module, "restore", lambda *_: 0)
+    monkeypatch.setattr(stage_module, "MAX_DELIVERIES_PER_CHECKPOINT", LIMIT)
+    monkeypatch.setattr(stage_module, "log", mock.Mock())
+
+
+def test_a_batch_is_one_transaction_of_outputs_rows_and_position() -> None:
+    bench = Bench()
+    bench.process("a", "b", "a", start=40)
+    assert len(bench.producer.committed) == 1
+    assert bench.producer.committed[0] == [
+        ("by-post", b"a", b"a", 0, []),
+        ("by-post", b"b", b"b", 0, []),
+        ("by-post", b"a", b"a", 0, []),
+        ("changelog.posts", b"\x91\x02", b"word\0a", 2, []),
+        ("changelog.posts", b"\x91\x2a", b"word\0last", 2, []),
+        ("changelog.posts", b"\x91\x01", b"word\0b", 2, []),
+        ("changelog.posts", (43).to_bytes(8, "big"), State.POSITION_KEY, 2, []),
+    ]
+    assert (bench.seen("a"), bench.owned.state.position) == (2, 43)
+    bench.process("c", start=43)
+    assert bench.sent("by-post", 1) == [b"c"]
+    assert bench.positions() == [43, 44]
+    assert (bench.stage.stats.records, bench.stage.stats.batches) == (4, 2)
+    assert bench.stage.stats.outputs == 4
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "message"),
+    [
+        ("rejected", "too_large", "no"),
+        ("undecodable", "not_avro", "no"),
+        ("broken", "fold_failed", "a fault in the fold"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((), ()), ((), ("a", "b")), (("a", "b"), ()), (("a",), ("b",))],
+    ids=["alone", "first", "last", "between"],
+)
+def test_a_bad_record_goes_to_the_dead_letters_and_the_others_stay(
+    bad: str, code: str, message: str, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    bench = Bench()
+    bench.process(*before, bad, *after, start=7)
+    place = 7 + len(before)
+    (letter,) = bench.letters()
+    assert letter == DeadLetter(
+        topic="posts",
+        partition=2,
+        offset=place,
+        key=b"k",
+        raw=bad.encode(),
+        code=code,
+        message=message,
+        stage="app/posts",
+        at=NOW + len(before),
+    )
+    assert bench.sent("by-post") == [word.encode() for word in (*before, *after)]
+    assert [bench.seen(word) for word in (*before, *after)] == [1] * len(before + after)
+    assert bench.seen(bad) == 0
+    assert bench.positions() == [7 + len(before) + 1 + len(after)]
+    assert bench.stage.stats.dead_letters == 1
+
+
+def test_many_bad_records_of_all_kinds() -> None:
+    bench = Bench()
+    bench.process("broken", "a", "rejected", "a", "broken", "undecodable", "a", "broken")
+    assert sorted((letter.offset, letter.code) for letter in bench.letters()) == [
+        (0, "fold_failed"),
+        (2, "too_large"),
+        (4, "fold_failed"),
+        (5, "not_avro"),
+        (7, "fold_failed"),
+    ]
+    assert bench.seen("a") == 3
+    assert bench.stage.stats.dead_letters == 5
+    assert bench.positions() == [8]
+
+
+def test_records_below_the_position_are_dropped() -> None:
+    bench = Bench()
+    bench.process("a", "b", start=5)
+    bench.process("a", "b", "c", start=5)
+    assert [bench.seen(word) for word in "abc"] == [1, 1, 1]
+    assert bench.positions() == [7, 8]
+    bench.process("a", "b", "c", start=5)
+    assert bench.positions() == [7, 8]
+    assert bench.stage.stats.records == 3
+
+
+def test_a_restored_position_counts_too() -> None:
+    bench = Bench()
+    bench.owned.state.restore(State.POSITION_KEY, (6).to_bytes(8, "big"))
+    bench.process("a", "b", start=5)
+    assert (bench.seen("a"), bench.seen("b")) == (0, 1)
+
+
+def test_a_batch_is_cut_where_enough_deliveries_wait() -> None:
+    bench = Bench()
+    bench.process("many4", "many4", "many4", "a", "many20", "b", start=10, step=3, end=99)
+    assert bench.positions() == [19, 25, 99]
+    assert [bench.sent("by-post", n) for n in range(3)] == [
+        [b"many4", b"many4", b"many4"],
+        [b"a", b"many20"],
+        [b"b"],
+    ]
+    assert bench.stage.stats.deliveries == 32
+    assert len(bench.sent(Topic.TIMELINE_WRITES)) == 2
+
+
+def test_a_batch_that_ends_at_the_cut_is_one_transaction() -> None:
+    bench = Bench()
+    bench.process("many10", start=10, end=14)
+    assert bench.positions() == [14]
+
+
+def test_bad_records_around_a_cut_are_put_away_once() -> None:
+    bench = Bench()
+    bench.process("rejected", "many10", "broken", "many10", "rejected", "broken", "a")
+    assert [letter.offset for letter in bench.letters()] == [0, 2, 4, 5]
+    assert bench.positions() == [2, 4, 7]
+    assert [bench.sent("by-post", n) for n in range(3)] == [[b"many10"], [b"many10"], [b"a"]]
+    assert (bench.seen("many10"), bench.seen("broken"), bench.seen("a")) == (2, 0, 1)
+    assert bench.stage.stats.dead_letters == 4
+    assert bench.stage.stats.deliveries == 20
+
+
+def test_a_failed_record_leaves_no_deliveries() -> None:
+    bench = Bench()
+    bench.process("many6", "broken", "many3", "a", end=9)
+    assert bench.positions() == [9]
+    assert bench.stage.stats.deliveries == 9
+    (record_of_operations,) = bench.sent(Topic.TIMELINE_WRITES)
+    assert len(msgspec.msgpack.decode(record_of_operations)) == 2
+
+
+def _fault(code: int, *, retriable: bool = False) -> KafkaException:
+    return KafkaException(KafkaError(code, "x", False, retriable, False))
+
+
+def test_a_commit_that_timed_out_is_asked_for_again() -> None:
+    bench = Bench()
+    bench.producer.faults = [_fault(KafkaError._TIMED_OUT, retriable=True)] * 2
+    bench.process("a")
+    assert bench.positions() == [1]
+    assert bench.seen("a") == 1
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param([_fault(KafkaError._FENCED)], id="fenced"),
+        pytest.param([_fault(KafkaError._TIMED_OUT, retriable=True)] * 3, id="no answer"),
+    ],
+)
+def test_a_commit_that_fails_is_no_checkpoint(faults: list[KafkaException]) -> None:
+    bench = Bench()
+    bench.producer.faults = faults
+    with pytest.raises(KafkaException):
+        bench.process("a")
+    assert bench.producer.committed == []
+    assert bench.owned.state.position is None
+    assert bench.owned.state.sizes() == {"word": 0}
+
+
+def test_rows_and_partitions_are_told() -> None:
+    bench = Bench()
+    bench.process("a", "b")
+    assert bench.stage.owned == [2]
+    assert bench.stage.rows() == {"word": 3}
