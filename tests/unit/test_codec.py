@@ -1,0 +1,104 @@
+"""Wire bytes: what goes in comes out, and why bytes are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas import codec
+from schemas.codec import LockError, UndecodableError, decode, encode, versions
+from schemas.events import EVENT_TYPES, Engagement, Event, Follow, Media, Post, Surface, User
+from tests.unit.folds import contacted, created, deleted, engaged, followed, user
+
+EVENTS = [
+    created(
+        content="日本 #x", media=(Media(url="http://x/", width=3),), audience=("b",), language="en"
+    ),
+    deleted(),
+    followed("block", target="t:x"),
+    engaged("react", kind="wow", dwell_ms=2**40, surface=Surface(feed="f", position=3)),
+    engaged("comment", comment_id="c", text="", parent="d"),
+    contacted("message", "a", "b"),
+    user("profile", username="x", verified=True, preferences={"k": "v"}, device_tokens=("t",)),
+    user("deleted", at=-(10**9)),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.action)
+def test_an_event_comes_out_as_it_went_in(event: Event) -> None:
+    raw = encode(event)
+    assert raw[0] == 0
+    assert decode(raw) == event
+    assert decode(raw, type(event)) == event
+    assert encode(decode(raw)) == raw
+
+
+def test_each_type_of_event_has_a_schema_with_its_id() -> None:
+    assert {version.event for version in versions()} == set(EVENT_TYPES)
+    numbers = [version.id for version in versions()]
+    assert len(set(numbers)) == len(numbers)
+    by_id = {int.from_bytes(encode(event)[1:5], "big"): type(event) for event in EVENTS}
+    assert by_id == {1: Post, 2: Follow, 3: Engagement, 4: User}
+
+
+GOOD = encode(followed("follow"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        pytest.param(None, "not_avro", id="null"),
+        pytest.param(b"", "not_avro", id="empty"),
+        pytest.param(b'{"action": "follow"}', "not_avro", id="JSON"),
+        pytest.param(GOOD[:4], "not_avro", id="less than a header"),
+        pytest.param(b"\1" + GOOD[1:], "not_avro", id="another magic byte"),
+        pytest.param(b"\0\0\0\0\x63" + GOOD[5:], "unknown_schema", id="id 99"),
+        pytest.param(b"\0\x02\0\0\0" + GOOD[5:], "unknown_schema", id="an id of the other end"),
+        pytest.param(encode(created()), "wrong_topic", id="an event of another kind"),
+        pytest.param(GOOD[:5], "not_decodable", id="no event"),
+        pytest.param(GOOD[:-1], "not_decodable", id="cut"),
+        pytest.param(GOOD + b"\0", "not_decodable", id="bytes left over"),
+        pytest.param(GOOD[:5] + b"\xff" * 30, "not_decodable", id="no Avro"),
+        pytest.param(b"\0\0\0\0\2\2\xff\0\2a\2b\2", "not_decodable", id="text that is no UTF-8"),
+        pytest.param(b"\0\0\0\0\2\2e\x7e\2a\2b\2", "not_decodable", id="an unknown action"),
+    ],
+)
+def test_why_bytes_are_refused(raw: bytes | None, code: str) -> None:
+    with pytest.raises(UndecodableError) as refused:
+        decode(raw, Follow)
+    assert refused.value.code == code
+
+
+def test_the_example_of_hand_made_bytes_is_a_follow() -> None:
+    assert decode(b"\0\0\0\0\2\2e\0\2a\2b\2") == Follow(
+        event_id="e", action="follow", user_id="a", target="b", at=1
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the schemas and their lock, in use."""
+    for path in [*codec.HERE.glob("*.avsc"), codec.HERE / "lock.json"]:
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(codec, "HERE", tmp_path)
+    versions.cache_clear()
+    yield tmp_path
+    monkeypatch.undo()
+    versions.cache_clear()
+
+
+def test_the_lock_fits_the_files(copy: Path) -> None:
+    assert len(versions()) == len(json.loads((copy / "lock.json").read_text()))
+    listed = {entry["file"] for entry in json.loads((copy / "lock.json").read_text())}
+    assert listed == {path.name for path in copy.glob("*.avsc")}
+
+
+def test_a_changed_schema_is_refused(copy: Path) -> None:
+    path = copy / "follow.1.avsc"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(LockError, match=r"follow\.1\.avsc.*add a new version"):
+        versions()

@@ -1,0 +1,322 @@
+"""The Redis sink: which commands a batch of records comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+import pytest
+from redis import Redis
+
+from connectors.redis import REMOVE_REASONS, TRIM_FEED
+from connectors.redis_keys import affinity_rank
+from schemas.topics import IN_REDIS, Topic
+from schemas.views import (
+    AffinityView,
+    CountersView,
+    FillTimeline,
+    MineView,
+    PostView,
+    PushEntry,
+    RelationView,
+    RemoveEntry,
+    RemoveSource,
+    SourceView,
+    TimelineOp,
+    UserView,
+)
+from streams import views_sink
+from streams.engine.sink import Write
+from streams.views_sink import FEED_ENTRIES, FEED_SLACK, RedisStore
+from tests.unit.folds import NOW
+
+FEED = "feed:{p0}:bob"
+FLOOR = "floor:{p0}:bob"
+SECONDS_7_DAYS = 604_800
+
+Command = tuple[Any, ...]
+
+
+class Pipe:
+    """Records commands instead of sending them."""
+
+    def __init__(self, sent: list[list[Command]]) -> None:
+        self._sent = sent
+        self._queue: list[Command] = []
+
+    def __enter__(self) -> Pipe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert not self._queue, "commands were left behind"
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __getattr__(self, name: str) -> Any:
+        def queue(*arguments: Any, **options: Any) -> None:
+            self._queue.append((name, *arguments, *options.items()))
+
+        return queue
+
+    def execute(self) -> None:
+        self._sent.append(self._queue)
+        self._queue = []
+
+
+class Client:
+    """A client with no server."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[Command]] = []
+        self.values: dict[str, bytes] = {}
+
+    def script_load(self, script: str) -> str:
+        return {TRIM_FEED: "trim", REMOVE_REASONS: "remove reasons"}[script]
+
+    def get(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+    def pipeline(self, *, transaction: bool) -> Pipe:
+        assert not transaction
+        return Pipe(self.sent)
+
+
+def _store() -> tuple[RedisStore, Client]:
+    client = Client()
+    return RedisStore(cast(Redis, client), 1), client
+
+
+def _timeline_commands(*records: Sequence[TimelineOp]) -> list[Command]:
+    store, client = _store()
+    writes = [Write(n, None, msgspec.msgpack.encode(list(r))) for n, r in enumerate(records)]
+    store.write(Topic.TIMELINE_WRITES, 0, writes, 9)
+    (commands,) = client.sent
+    assert commands.pop() == ("set", "pos:{p0}:timeline-writes", 9)
+    return commands
+
+
+def _view_commands(topic: Topic, views: Iterable[tuple[str, Any]]) -> list[Command]:
+    store, client = _store()
+    writes = [
+        Write(n, key.encode(), msgspec.msgpack.encode(view)) for n, (key, view) in enumerate(views)
+    ]
+    store.write(topic, 0, writes, 9)
+    (commands,) = client.sent
+    assert commands.pop() == ("set", f"pos:{{p0}}:{topic}", 9)
+    return commands
+
+
+PUSH_P = PushEntry("p", "u:a", 1, ["bob"])
+PUSH_Q = PushEntry("q", "u:b", 2, ["bob"])
+REMOVE_P = RemoveEntry("p", "u:a", 1, ["bob"])
+LEAVE_A = RemoveSource("bob", ["u:a", "s:a"])
+FILL = FillTimeline("bob", [("p", "u:a", 1), ("r", "s:a", 3)])
+DROP_A = ("evalsha", "remove reasons", 1, FEED, "u:a", "s:a")
+
+
+@pytest.mark.parametrize(
+    ("operations", "commands"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([PUSH_P], [("zadd", FEED, {"p\0u:a": 1})], id="a push"),
+        pytest.param(
+            [PUSH_P, PUSH_Q], [("zadd", FEED, {"p\0u:a": 1, "q\0u:b": 2})], id="pushes are one"
+        ),
+        pytest.param([REMOVE_P], [("zrem", FEED, "p\0u:a")], id="a removal"),
+        pytest.param([PUSH_P, REMOVE_P], [("zrem", FEED, "p\0u:a")], id="pushed and removed"),
+        pytest.param([REMOVE_P, PUSH_P], [("zadd", FEED, {"p\0u:a": 1})], id="removed and pushed"),
+        pytest.param(
+            [PUSH_P, PUSH_Q, REMOVE_P],
+            [("zadd", FEED, {"q\0u:b": 2}), ("zrem", FEED, "p\0u:a")],
+            id="one of two removed",
+        ),
+        pytest.param(
+            [PUSH_P, PushEntry("p", "u:a", 5, ["bob"])],
+            [("zadd", FEED, {"p\0u:a": 5})],
+            id="the last time counts",
+        ),
+        pytest.param(
+            [PUSH_P, PushEntry("p", "s:c", 5, ["bob"])],
+            [("zadd", FEED, {"p\0u:a": 1, "p\0s:c": 5})],
+            id="one post for two reasons",
+        ),
+        pytest.param([FILL], [("zadd", FEED, {"p\0u:a": 1, "r\0s:a": 3})], id="a filling"),
+        pytest.param(
+            [REMOVE_P, FILL],
+            [("zadd", FEED, {"p\0u:a": 1, "r\0s:a": 3})],
+            id="a removal before a filling",
+        ),
+        pytest.param([LEAVE_A], [DROP_A], id="a source leaves"),
+        pytest.param(
+            [PUSH_P, LEAVE_A],
+            [("zadd", FEED, {"p\0u:a": 1}), DROP_A],
+            id="what was pushed before the source left is met by it",
+        ),
+        pytest.param(
+            [LEAVE_A, FILL],
+            [DROP_A, ("zadd", FEED, {"p\0u:a": 1, "r\0s:a": 3})],
+            id="what comes after it stays",
+        ),
+        pytest.param(
+            [PUSH_P, LEAVE_A, PUSH_P, REMOVE_P, LEAVE_A, PUSH_Q],
+            [
+                ("zadd", FEED, {"p\0u:a": 1}),
+                DROP_A,
+                ("zrem", FEED, "p\0u:a"),
+                DROP_A,
+                ("zadd", FEED, {"q\0u:b": 2}),
+            ],
+            id="in the order of the log",
+        ),
+    ],
+)
+def test_operations_on_one_feed(operations: list[TimelineOp], commands: list[Command]) -> None:
+    assert _timeline_commands(operations) == commands
+    assert _timeline_commands(*([each] for each in operations)) == commands
+
+
+def test_feeds_are_apart() -> None:
+    push = PushEntry("p", "u:a", 1, ["bob", "cy"])
+    commands = _timeline_commands([push, RemoveEntry("p", "u:a", 1, ["cy"]), LEAVE_A])
+    assert commands == [
+        ("zadd", FEED, {"p\0u:a": 1}),
+        DROP_A,
+        ("zrem", "feed:{p0}:cy", "p\0u:a"),
+    ]
+
+
+def test_an_empty_record_is_nothing() -> None:
+    store, client = _store()
+    store.write(Topic.TIMELINE_WRITES, 0, [Write(1, None, None)], 2)
+    assert client.sent == [[("set", "pos:{p0}:timeline-writes", 2)]]
+
+
+def test_a_feed_is_trimmed_when_it_may_be_too_long() -> None:
+    store, client = _store()
+    trims = []
+    for n in range(2 * FEED_SLACK + 50):
+        value = msgspec.msgpack.encode([PushEntry(f"p{n}", "u:a", n, ["bob"])])
+        store.write(Topic.TIMELINE_WRITES, 0, [Write(n, None, value)], n + 1)
+        if ("evalsha", "trim", 2, FEED, FLOOR, FEED_ENTRIES) in client.sent[-1]:
+            trims.append(n + 1)
+    assert trims == [FEED_SLACK + 1, 2 * (FEED_SLACK + 1)]
+
+
+def test_a_large_batch_takes_several_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views_sink, "COMMANDS_PER_ROUND_TRIP", 10)
+    store, client = _store()
+    leaves = [RemoveSource(f"user{n}", ["u:a"]) for n in range(25)]
+    store.write(Topic.TIMELINE_WRITES, 0, [Write(0, None, msgspec.msgpack.encode(leaves))], 1)
+    assert [len(commands) for commands in client.sent] == [10, 10, 6]
+    assert client.sent[-1][-1] == ("set", "pos:{p0}:timeline-writes", 1)
+
+
+def test_the_position_is_read_from_beside_the_keys() -> None:
+    store, client = _store()
+    assert store.position(Topic.VIEW_POSTS, 3) is None
+    client.values["pos:{p3}:view.posts"] = b"17"
+    assert store.position(Topic.VIEW_POSTS, 3) == 17
+
+
+WHOLE_VIEWS = [
+    (Topic.VIEW_POSTS, "post:{p0}:p", lambda n: PostView("p", "ann", n), SECONDS_7_DAYS),
+    (Topic.VIEW_COUNTERS, "counters:{p0}:p", lambda n: CountersView("p", shares=n), SECONDS_7_DAYS),
+    (Topic.VIEW_USERS, "user:{p0}:ann", lambda n: UserView("ann", following=n), None),
+    (Topic.VIEW_SOURCES, "source:{p0}:u:ann", lambda n: SourceView("u:ann", n), None),
+]
+
+
+@pytest.mark.parametrize(("topic", "key", "view", "ttl"), WHOLE_VIEWS)
+def test_the_newest_value_is_set_as_it_is(
+    topic: Topic, key: str, view: Any, ttl: int | None
+) -> None:
+    commands = _view_commands(topic, [("k", view(1)), ("k", view(2))])
+    expires = () if ttl is None else (("ex", ttl),)
+    assert commands == [("set", key, msgspec.msgpack.encode(view(2)), *expires)]
+
+
+LIKED, SHARED = "liked:{p0}:bob", "shared:{p0}:bob"
+
+
+@pytest.mark.parametrize(
+    ("view", "commands"),
+    [
+        pytest.param(
+            MineView("bob", "p", "like", 7),
+            [("zadd", LIKED, {"p": 7}), ("zrem", SHARED, "p")],
+            id="liked",
+        ),
+        pytest.param(
+            MineView("bob", "p", "wow", 7, True, 8),
+            [("zrem", LIKED, "p"), ("zadd", SHARED, {"p": 8})],
+            id="another reaction and shared",
+        ),
+        pytest.param(
+            MineView("bob", "p", None, 7, False, 8),
+            [("zrem", LIKED, "p"), ("zrem", SHARED, "p")],
+            id="taken back",
+        ),
+    ],
+)
+def test_what_a_user_did(view: MineView, commands: list[Command]) -> None:
+    *found, one, other = _view_commands(Topic.VIEW_MINE, [("bob\0p", view)])
+    assert found == commands
+    assert {one, other} == {("zremrangebyrank", key, 0, -10_001) for key in (LIKED, SHARED)}
+
+
+FOLLOWING, BLOCKS = "following:{p0}:bob", "blocks:{p0}:bob"
+
+
+@pytest.mark.parametrize(
+    ("view", "commands"),
+    [
+        pytest.param(
+            RelationView("bob", "u:ann", True, 7),
+            [("zadd", FOLLOWING, {"u:ann": 7}), ("srem", BLOCKS, "u:ann")],
+            id="follows",
+        ),
+        pytest.param(
+            RelationView("bob", "u:ann", False),
+            [("zrem", FOLLOWING, "u:ann"), ("srem", BLOCKS, "u:ann")],
+            id="nothing",
+        ),
+        *(
+            pytest.param(
+                RelationView("bob", "u:ann", False, 0, *blocks),
+                [("zrem", FOLLOWING, "u:ann"), ("sadd", BLOCKS, "u:ann")],
+                id=name,
+            )
+            for name, blocks in {"blocks": (True, False), "is blocked": (False, True)}.items()
+        ),
+    ],
+)
+def test_relations(view: RelationView, commands: list[Command]) -> None:
+    assert _view_commands(Topic.VIEW_RELATIONS, [("bob\0u:ann", view)]) == commands
+
+
+@pytest.mark.parametrize(
+    ("score", "is_there"), [(8.0, True), (1e-8, True), (1e-10, False), (0.0, False), (-1.0, False)]
+)
+def test_affinity(score: float, is_there: bool) -> None:
+    key = "affinity:{p0}:bob"
+    commands = _view_commands(
+        Topic.VIEW_AFFINITY, [("bob\0ann", AffinityView("bob", "ann", score, NOW))]
+    )
+    if is_there:
+        assert commands == [("zadd", key, {"ann": affinity_rank(score, NOW)})]
+    else:
+        assert commands == [("zrem", key, "ann")]
+
+
+def test_only_the_newest_relation_of_a_batch_is_written() -> None:
+    views = [("k", RelationView("bob", "u:ann", True, n)) for n in (1, 2)]
+    assert _view_commands(Topic.VIEW_RELATIONS, views)[0] == ("zadd", FOLLOWING, {"u:ann": 2})
+
+
+@pytest.mark.parametrize("topic", [topic for topic in IN_REDIS if topic != Topic.TIMELINE_WRITES])
+def test_a_deletion_in_a_view_topic_writes_nothing(topic: Topic) -> None:
+    store, client = _store()
+    store.write(topic, 0, [Write(1, b"k", None)], 2)
+    assert client.sent == [[("set", f"pos:{{p0}}:{topic}", 2)]]
