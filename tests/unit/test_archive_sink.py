@@ -1,0 +1,431 @@
+"""The Cassandra sink: rows with their write times and lifetimes, batches, and retries."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+from unittest import mock
+
+import msgspec
+import pytest
+from cassandra import OperationTimedOut, Unavailable, WriteTimeout
+from cassandra.cluster import Session
+from cassandra.protocol import OverloadedErrorMessage
+from cassandra.query import BatchType
+
+from connectors.cassandra_tables import month_of, months_back
+from schemas.events import Media
+from schemas.topics import IN_CASSANDRA, Topic
+from schemas.views import (
+    AffinityView,
+    CommentView,
+    CountersView,
+    FillTimeline,
+    MineView,
+    PostView,
+    PushEntry,
+    RelationView,
+    RemoveEntry,
+    RemoveSource,
+    SourceView,
+    TimelineOp,
+    UserView,
+)
+from streams import archive_sink
+from streams.archive_sink import ATTEMPTS, BATCH_BYTES, BATCH_ROWS, CassandraStore, timestamp_of
+from streams.engine.sink import Write
+from tests.unit.folds import DAY, NOW
+
+TTL = 30 * 86_400
+MONTH = month_of(NOW)
+
+
+class Batch:
+    """Stands in for the driver's batch statement."""
+
+    def __init__(self, batch_type: BatchType) -> None:
+        assert batch_type is BatchType.UNLOGGED
+        self.rows: list[tuple[str, tuple[Any, ...]]] = []
+
+    def add(self, statement: str, values: tuple[Any, ...]) -> None:
+        self.rows.append((statement, values))
+
+
+class Result(NamedTuple):
+    success: bool
+    result_or_exc: Any
+
+
+class Database:
+    """Stands in for a session: keeps what was executed, and fails as told."""
+
+    def __init__(self) -> None:
+        self.executed: list[Any] = []
+        self.faults: list[Exception | None] = []
+        self.timeline: list[tuple[int, str, str]] = []
+        self.sleeps: list[float] = []
+
+    def prepare(self, query: str) -> str:
+        return query
+
+    def execute(self, statement: str, values: tuple[Any, ...]) -> Any:
+        if statement.startswith("SELECT at"):
+            return [
+                SimpleNamespace(at=at, post_id=post_id, reason=reason)
+                for at, post_id, reason in self.timeline
+                if values == ("bob", month_of(at))
+            ]
+        if statement.startswith("SELECT position"):
+            return mock.Mock(one=lambda: SimpleNamespace(position=17) if values[1] else None)
+        self.executed.append((statement, values))
+        return None
+
+    def concurrently(
+        self, _session: Any, statements: list[tuple[Batch, None]], **_: Any
+    ) -> list[Result]:
+        results = []
+        for batch, _none in statements:
+            fault = self.faults.pop(0) if self.faults else None
+            if fault is None:
+                self.executed.append(batch)
+            results.append(Result(fault is None, fault))
+        return results
+
+    @property
+    def batches(self) -> list[Batch]:
+        return [each for each in self.executed if isinstance(each, Batch)]
+
+    @property
+    def rows(self) -> list[tuple[str, tuple[Any, ...]]]:
+        return [row for batch in self.batches for row in batch.rows]
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A database, and no waiting."""
+    found = Database()
+    monkeypatch.setattr(archive_sink, "BatchStatement", Batch)
+    monkeypatch.setattr(archive_sink, "execute_concurrent", found.concurrently)
+    monkeypatch.setattr(archive_sink, "log", mock.Mock())
+    monkeypatch.setattr(archive_sink.time, "sleep", found.sleeps.append)
+    return found
+
+
+def _store(database: Database) -> CassandraStore:
+    return CassandraStore(cast(Session, database), clock=lambda: NOW / 1000)
+
+
+def _write_timelines(database: Database, *records: tuple[int, list[TimelineOp]]) -> None:
+    writes = [Write(offset, None, msgspec.msgpack.encode(r)) for offset, r in records]
+    _store(database).write(Topic.TIMELINE_WRITES, 0, writes, 99)
+
+
+def _write(database: Database, topic: Topic, *views: Any) -> None:
+    writes = [Write(5 + n, b"k", msgspec.msgpack.encode(view)) for n, view in enumerate(views)]
+    _store(database).write(topic, 0, writes, 99)
+
+
+# Write times
+
+
+def test_write_times_are_in_the_order_of_the_log() -> None:
+    places = [(0, 0), (0, 1), (0, 9_999), (1, 0), (2**30, 3), (2**30 + 1, 0)]
+    times = [timestamp_of(*place) for place in places]
+    assert times == sorted(set(times))
+    assert timestamp_of(7, 3) == 2**50 + 7 * 2**14 + 3
+    assert timestamp_of(2**35, 2**14 - 1) < 2**63
+
+
+# Timelines
+
+
+def test_entries_have_write_time_and_lifetime(database: Database) -> None:
+    at = NOW - 2 * DAY
+    operations: list[TimelineOp] = [
+        PushEntry("p", "u:a", at, ["bob", "cy"]),
+        FillTimeline("di", [("q", "u:a", NOW)]),
+        RemoveEntry("p", "u:a", at, ["cy"]),
+    ]
+    _write_timelines(database, (7, operations))
+    month = month_of(at)
+    values = [row[1] for row in database.rows]
+    assert values == [
+        ("bob", month, at, "p", "u:a", timestamp_of(7, 0), TTL - 2 * 86_400),
+        ("cy", month, at, "p", "u:a", timestamp_of(7, 0), TTL - 2 * 86_400),
+        ("di", MONTH, NOW, "q", "u:a", timestamp_of(7, 1), TTL),
+        (timestamp_of(7, 2), "cy", month, at, "p", "u:a"),
+    ]
+    assert [row[0].split()[0] for row in database.rows] == ["INSERT"] * 3 + ["DELETE"]
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "ttl"),
+    [
+        pytest.param(0, TTL, id="now"),
+        pytest.param(-300_000, TTL, id="5 minutes ahead: no longer than 30 days"),
+        pytest.param(1_000, TTL - 1, id="a second old"),
+        pytest.param(30 * DAY - 1_000, 1, id="its last second"),
+        pytest.param(30 * DAY - 1, 1, id="its last moment"),
+        pytest.param(30 * DAY, None, id="30 days: a lifetime of 0 would be for ever"),
+        pytest.param(400 * DAY, None, id="older"),
+    ],
+)
+def test_lifetimes(database: Database, age_ms: int, ttl: int | None) -> None:
+    at = NOW - age_ms
+    _write_timelines(
+        database, (1, [PushEntry("p", "u:a", at, ["bob"]), FillTimeline("bob", [("q", "u:a", at)])])
+    )
+    assert [row[1][-1] for row in database.rows] == ([] if ttl is None else [ttl, ttl])
+
+
+def test_an_old_entry_can_be_removed(database: Database) -> None:
+    at = NOW - 400 * DAY
+    _write_timelines(database, (1, [RemoveEntry("p", "u:a", at, ["bob"])]))
+    assert [row[1] for row in database.rows] == [
+        (timestamp_of(1, 0), "bob", month_of(at), at, "p", "u:a")
+    ]
+
+
+def test_a_source_leaves_after_the_entries_of_the_batch(database: Database) -> None:
+    old, new = NOW - 29 * DAY, NOW
+    database.timeline = [
+        (new, "p", "u:a"),
+        (new, "p", "u:b"),
+        (old, "q", "s:a"),
+        (old, "r", "u:aa"),
+    ]
+    _write_timelines(
+        database,
+        (3, [RemoveSource("bob", ["u:a", "s:a"])]),
+        (4, [PushEntry("p", "u:a", new, ["bob"])]),
+    )
+    assert [row[1] for row in database.rows] == [
+        ("bob", MONTH, new, "p", "u:a", timestamp_of(4, 0), TTL),
+        (timestamp_of(3, 0), "bob", MONTH, new, "p", "u:a"),
+        (timestamp_of(3, 0), "bob", month_of(old), old, "q", "s:a"),
+    ]
+
+
+def test_the_position_is_written_last(database: Database) -> None:
+    _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, ["bob"])]))
+    statement, values = database.executed[-1]
+    assert statement.startswith("INSERT INTO positions")
+    assert values == ("timeline-writes", 0, 99)
+    assert len(database.executed) == 2
+
+
+def test_the_position_is_read(database: Database) -> None:
+    store = _store(database)
+    assert store.position(Topic.VIEW_POSTS, 0) is None
+    assert store.position(Topic.VIEW_POSTS, 1) == 17
+
+
+# Views
+
+POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), hashtags=("x",))
+
+
+@pytest.mark.parametrize(
+    ("topic", "view", "rows"),
+    [
+        pytest.param(
+            Topic.VIEW_POSTS,
+            POST,
+            [("INSERT", "posts"), ("INSERT", "posts_by_author")],
+            id="a post",
+        ),
+        pytest.param(
+            Topic.VIEW_POSTS,
+            PostView("p", "ann", NOW, is_deleted=True),
+            [("INSERT", "posts"), ("DELETE", "posts_by_author")],
+            id="a deleted post",
+        ),
+        pytest.param(
+            Topic.VIEW_COUNTERS,
+            CountersView("p", {"like": 1}),
+            [("INSERT", "counters")],
+            id="counts",
+        ),
+        pytest.param(
+            Topic.VIEW_COMMENTS,
+            CommentView("p", "c", "bob", NOW, "hi"),
+            [("INSERT", "comments")],
+            id="a comment",
+        ),
+        pytest.param(
+            Topic.VIEW_COMMENTS,
+            CommentView("p", "c", "bob", NOW, is_deleted=True),
+            [("DELETE", "comments")],
+            id="a deleted comment",
+        ),
+        pytest.param(Topic.VIEW_MINE, MineView("bob", "p"), [("INSERT", "mine")], id="mine"),
+        pytest.param(Topic.VIEW_USERS, UserView("ann"), [("INSERT", "users")], id="a user"),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
+            RelationView("bob", "u:ann", True, NOW),
+            [("INSERT", "following"), ("INSERT", "followers")],
+            id="a follow",
+        ),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
+            RelationView("bob", "u:ann", False),
+            [("DELETE", "following"), ("DELETE", "followers")],
+            id="no follow",
+        ),
+        pytest.param(
+            Topic.VIEW_AFFINITY,
+            AffinityView("bob", "ann", 1.0, NOW),
+            [("INSERT", "affinity")],
+            id="affinity",
+        ),
+        pytest.param(
+            Topic.VIEW_AFFINITY,
+            AffinityView("bob", "ann", 1e-10, NOW),
+            [("DELETE", "affinity")],
+            id="no affinity",
+        ),
+        pytest.param(
+            Topic.VIEW_SOURCES, SourceView("u:a", 3), [("INSERT", "sources")], id="a source"
+        ),
+    ],
+)
+def test_rows_of_views(
+    database: Database, topic: Topic, view: Any, rows: list[tuple[str, str]]
+) -> None:
+    _write(database, topic, view)
+    found = []
+    for query, values in database.rows:
+        words = query.split()
+        found.append((words[0], words[2]))
+        assert query.count("?") == len(values)
+        assert values[-1 if words[0] == "INSERT" else 0] == timestamp_of(5, 0)
+    assert found == rows
+
+
+def test_every_column_of_a_post_is_written(database: Database) -> None:
+    _write(database, Topic.VIEW_POSTS, POST)
+    query, values = database.rows[0]
+    columns = query[query.index("(") + 1 : query.index(")")].split(", ")
+    row = dict(zip(columns, values, strict=False))
+    assert set(columns) == set(PostView.__struct_fields__)
+    assert row["media"] == '[{"url":"u","kind":"image","width":null,"height":null,"alt":null}]'
+    assert (row["audience"], row["hashtags"], row["at"]) == (["bob"], ["x"], NOW)
+
+
+def test_only_the_newest_value_of_a_batch_is_written(database: Database) -> None:
+    _write(database, Topic.VIEW_SOURCES, SourceView("u:a", 1), SourceView("u:a", 2))
+    assert [row[1] for row in database.rows] == [("u:a", 2, timestamp_of(6, 0))]
+
+
+@pytest.mark.parametrize("topic", IN_CASSANDRA)
+def test_a_null_writes_only_the_position(database: Database, topic: Topic) -> None:
+    _store(database).write(topic, 3, [Write(1, b"k", None)], 2)
+    assert database.batches == []
+    assert database.executed[-1][1] == (topic.value, 3, 2)
+
+
+# Batches
+
+
+@pytest.mark.parametrize(
+    ("owners", "sizes"),
+    [
+        pytest.param(1, [1], id="one"),
+        pytest.param(BATCH_ROWS, [BATCH_ROWS], id="a whole batch"),
+        pytest.param(2 * BATCH_ROWS + 1, [BATCH_ROWS, BATCH_ROWS, 1], id="a row more than two"),
+    ],
+)
+def test_batches_have_at_most_100_rows(database: Database, owners: int, sizes: list[int]) -> None:
+    names = [f"u{n}" for n in range(owners)]
+    _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, names)]))
+    assert [len(batch.rows) for batch in database.batches] == sizes
+
+
+@pytest.mark.parametrize("letter", ["x", "日"], ids=["ASCII", "three bytes a letter"])
+def test_batches_have_at_most_32_kib(database: Database, letter: str) -> None:
+    posts = [PostView(letter * n, "ann", NOW, letter * 3_000) for n in range(1, 20)]
+    writes = [Write(n, b"%d" % n, msgspec.msgpack.encode(p)) for n, p in enumerate(posts)]
+    _store(database).write(Topic.VIEW_POSTS, 0, writes, 99)
+    assert len(database.rows) == 2 * len(posts)
+    for batch in database.batches:
+        size = sum(
+            len(value.encode()) if isinstance(value, str) else 8
+            for _, values in batch.rows
+            for value in values
+        )
+        assert size <= BATCH_BYTES
+    assert len(database.batches) < len(posts)
+
+
+def test_a_row_larger_than_a_batch_goes_alone(database: Database) -> None:
+    _write(database, Topic.VIEW_POSTS, PostView("p", "ann", NOW, "x" * 65_536))
+    assert [len(batch.rows) for batch in database.batches] == [1, 1]
+
+
+# Overload
+
+OVERLOADED = [
+    WriteTimeout("x", write_type=0),
+    OperationTimedOut(),
+    OverloadedErrorMessage(0, "x", None),
+]
+
+
+def _three_batches(database: Database) -> None:
+    names = [f"u{n}" for n in range(3 * BATCH_ROWS)]
+    _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, names)]))
+
+
+@pytest.mark.parametrize("fault", OVERLOADED, ids=lambda fault: type(fault).__name__)
+def test_what_an_overloaded_server_refuses_is_sent_again(
+    database: Database, fault: Exception
+) -> None:
+    database.faults = [None, fault, None, fault]
+    _three_batches(database)
+    owners = sorted(values[0] for _, values in database.rows)
+    assert owners == sorted(f"u{n}" for n in range(3 * BATCH_ROWS))
+    assert database.executed[-1][0].startswith("INSERT INTO positions")
+    first, second = database.sleeps
+    assert 0.25 <= first <= 0.5 <= second <= 1.0
+
+
+def test_it_is_not_sent_for_ever(database: Database) -> None:
+    database.faults = [OVERLOADED[0]] * 100
+    with pytest.raises(WriteTimeout):
+        _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, ["bob"])]))
+    assert len(database.faults) == 100 - ATTEMPTS
+    assert database.executed == []
+
+
+def test_another_fault_is_not_sent_again(database: Database) -> None:
+    database.faults = [None, Unavailable("x"), None]
+    with pytest.raises(Unavailable):
+        _three_batches(database)
+    assert database.sleeps == []
+    assert not any(isinstance(each, tuple) for each in database.executed), "no position"
+
+
+# Months
+
+
+@pytest.mark.parametrize(
+    ("at", "month"),
+    [
+        (0, 197001),
+        (951_782_400_000, 200002),
+        (951_868_800_000, 200003),
+        (1_704_067_199_999, 202312),
+    ],
+)
+def test_months(at: int, month: int) -> None:
+    assert month_of(at) == month
+
+
+@pytest.mark.parametrize("day", range(0, 800, 7))
+def test_the_months_of_30_days_hold_every_entry_that_lives(day: int) -> None:
+    now = NOW + day * DAY
+    months = months_back(now, 30)
+    assert months == sorted(set(months), reverse=True)
+    assert len(months) <= 3
+    for age in (-300_000, 0, *(n * DAY for n in range(31)), 30 * DAY - 1):
+        assert month_of(now - age) in months
