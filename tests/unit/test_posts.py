@@ -157,6 +157,25 @@ def test_a_repeated_post_event_says_nothing_new() -> None:
         assert [*folded.outputs(Topic.VIEW_POSTS), *folded.outputs(Topic.BY_SOURCE)] == before
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        engaged("like", at=1),
+        engaged("unlike", at=1),
+        engaged("share", at=1),
+        engaged("unshare", at=1),
+        engaged("comment", at=1, comment_id="x"),
+        engaged("comment_deleted", at=1, comment_id="x"),
+        engaged("view", at=1),
+    ],
+    ids=lambda event: event.action,
+)
+def test_a_repeated_engagement_says_nothing_at_all(event: Event) -> None:
+    folded = fold_all(PostFold, [created(), event]).checkpoint()
+    folded.add(event)
+    assert list(folded.outbox.outputs()) == list(folded.state.changes()) == []
+
+
 # Counts
 
 

@@ -304,6 +304,14 @@ def test_a_tick_of_a_slow_clock_forgets_nothing() -> None:
     assert folded.view(Topic.VIEW_AFFINITY).score == 10
 
 
+def test_what_is_seen_after_a_tick_of_a_slow_clock_is_forgotten_in_time() -> None:
+    folded = fold_all(UserFold, [Tick(FIRST_TICK + 48 * HOUR_MS), Tick(FIRST_TICK)])
+    folded.add(contacted("message", "bob", "ann")).checkpoint()
+    for hour in range(48, 80):
+        folded.add(Tick(FIRST_TICK + hour * HOUR_MS)).checkpoint()
+    assert folded.state.sizes()["seen"] == 0
+
+
 # Records
 
 
