@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from schemas.events import Engagement, Event, Follow, Post, User
 from tests.unit.folds import NOW
 
-USERS = ("a", "b", "c", "d")
-POSTS = ("p", "q", "r", "s")
+USERS = ("a", "b", "c")
+POSTS = ("p", "q", "r", "s", "t", "u", "v", "w")
 TOPICS = ("t:x",)
 
 user_ids = st.sampled_from(USERS)
@@ -111,6 +111,14 @@ profiles = st.builds(
     display_name=st.sampled_from([None, "Nine"]),
     verified=st.booleans(),
 )
+
+
+@st.composite
+def blogs(draw: st.DrawFn) -> list[Event]:
+    """Several posts by one author, more than a new follower is given."""
+    author = draw(user_ids)
+    chosen = draw(st.lists(creations, min_size=3, max_size=6, unique_by=lambda post: post.post_id))
+    return [replace(post, author_id=author) for post in chosen]
 
 
 def numbered(event: Event, number: int) -> Event:
