@@ -114,7 +114,7 @@ profiles = st.builds(
 
 
 @st.composite
-def blogs(draw: st.DrawFn) -> list[Event]:
+def blogs(draw: st.DrawFn) -> list[Post]:
     """Several posts by one author, more than a new follower is given."""
     author = draw(user_ids)
     chosen = draw(st.lists(creations, min_size=3, max_size=6, unique_by=lambda post: post.post_id))

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from schemas.codec import encode
-from schemas.events import Event
+from schemas.events import Engagement, Event, Follow, Post
 from schemas.topics import EXTERNAL, INTERNAL, Topic
 from schemas.views import DeadLetter
 from streams import sources
@@ -41,6 +41,7 @@ from tests.property.pipeline import PARTITIONS, STAGES, TOPIC_OF, Pipeline
 from tests.unit.folds import DAY, NOW
 
 HELD, BACKFILLED, DELIVERIES = 3, 2, 5
+LATE = NOW - 30_000
 
 partitions = st.integers(0, PARTITIONS - 1)
 stages = st.sampled_from(list(STAGES))
@@ -99,10 +100,41 @@ class Machine(RuleBasedStateMachine):
         """Producers write events that have come in disorder."""
         return multiple(*(self._publish(event, data.draw(partitions)) for event in some))
 
-    @rule(target=published, blog=strategies.blogs(), partition=partitions)
-    def publish_blog(self, blog: list[Event], partition: int) -> Any:
-        """An author writes more than a new follower is given."""
-        return multiple(*(self._publish(post, partition) for post in blog))
+    @rule(
+        target=published,
+        blog=strategies.blogs(),
+        reader=strategies.user_ids,
+        partition=partitions,
+        is_read_late=st.booleans(),
+    )
+    def publish_blog(
+        self, blog: list[Post], reader: str, partition: int, is_read_late: bool
+    ) -> Any:
+        """An author writes more than a new follower is given; someone follows after that."""
+        published: list[Event] = [self._publish(post, partition) for post in blog]
+        if is_read_late:
+            self.pipeline.drain()
+        follow = Follow(
+            event_id="f",
+            action="follow",
+            user_id=reader,
+            target=f"u:{blog[0].author_id}",
+            at=LATE,
+        )
+        return multiple(*published, self._publish(follow, partition))
+
+    @rule(target=published, event=published, sharer=strategies.user_ids, partition=partitions)
+    def share_or_leave(self, event: Event, sharer: str, partition: int) -> Any:
+        """Someone shares a post; whoever follows leaves."""
+        if isinstance(event, Post):
+            share = Engagement(
+                event_id="s", action="share", user_id=sharer, post_id=event.post_id, at=LATE
+            )
+            return self._publish(share, partition)
+        if isinstance(event, Follow):
+            leave = msgspec.structs.replace(event, action="unfollow", at=event.at + 1)
+            return self._publish(leave, partition)
+        return multiple()
 
     @rule(event=published, partition=partitions)
     def publish_again(self, event: Event, partition: int) -> None:
