@@ -49,6 +49,13 @@ class Settings(BaseSettings):
     partitions: int = Field(8, alias="HEADRACE_PARTITIONS", ge=1, le=4096)
     replication: int = Field(1, alias="HEADRACE_REPLICATION", ge=1, le=7)
 
+    worker_id: str = Field(
+        "",
+        alias="HEADRACE_WORKER_ID",
+        description="a lasting name of this worker: after a restart it gets its partitions back "
+        "at once (static group membership)",
+    )
+
     api_host: str = Field("127.0.0.1", alias="HEADRACE_API_HOST")
     api_port: int = Field(8080, alias="HEADRACE_API_PORT")
     monitor_host: str = Field("127.0.0.1", alias="HEADRACE_MONITOR_HOST")

@@ -128,6 +128,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self._wake = asyncio.Event()
         self._landed = asyncio.Event()
         self._generation = 0
+        self._is_assigned = False
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -163,6 +164,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self._owned &= assigned
         for tp in assigned:
             self._opening[tp] = asyncio.create_task(self._open(tp, self._generation))
+        self._is_assigned = True
 
     async def _open(self, tp: TP, generation: int) -> None:
         try:
@@ -192,6 +194,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
 
     async def _quiesce(self) -> None:
         self._generation += 1
+        self._is_assigned = False
         for task in list(self._opening.values()):
             await asyncio.wait([task])
         for slot in self._slots.values():
@@ -234,7 +237,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
     @property
     def is_ready(self) -> bool:
         """Whether partitions were assigned and all are restored and being read."""
-        return self._generation > 0 and not self._opening and self._slots.keys() == self._owned
+        return self._is_assigned and not self._opening and self._slots.keys() == self._owned
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Stock liveness checks look at acks, which are not used here."""

@@ -194,6 +194,7 @@ class Supervisor:
             "REDIS_URL": self._addresses.redis,
             "CASSANDRA_HOSTS": self._addresses.cassandra,
             "HEADRACE_DATA_DIR": str(config.data_dir),
+            "HEADRACE_WORKER_ID": config.worker_id or f"local-{name}",
         }
         child = Child(name, self.log_dir / f"{name}.log", grace_s=STOP_SECONDS)
         return _Worker(name, port, child, command, env, health)

@@ -65,6 +65,7 @@ class App(faust.App):  # type: ignore[misc]
             broker_session_timeout=10.0,
             broker_heartbeat_interval=3.0,
             broker_max_poll_interval=600.0,
+            consumer_group_instance_id=settings.worker_id or None,
             web_bind=settings.monitor_host,
             web_host=settings.monitor_host,
             web_port=port,

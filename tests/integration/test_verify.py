@@ -12,17 +12,19 @@ import pytest
 import redis
 
 from connectors.stack.addresses import Addresses
+from headrace.supervisor import Supervisor
 
 
 def verify(environment: dict[str, str], report: Path, *arguments: str) -> tuple[int, str, Any]:
-    command = [sys.executable, "-m", "headrace", "verify", "--json", str(report), *arguments]
+    command = [sys.executable, "-m", "headrace", "verify", "--json", str(report)]
+    command += ["--timeout", "120", *arguments]
     done = subprocess.run(
         command,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=250,
         check=False,
     )
     return done.returncode, done.stdout, json.loads(report.read_text())
@@ -30,7 +32,7 @@ def verify(environment: dict[str, str], report: Path, *arguments: str) -> tuple[
 
 def tallies(found: Any) -> dict[tuple[str, str], tuple[int, int]]:
     return {
-        (row["kind"], row["store"]): (row["compared"], row["different"]) for row in found["kinds"]
+        (row["kind"], row["store"]): (row["compared"], row["different"]) for row in found["rows"]
     }
 
 
@@ -55,9 +57,10 @@ def test_damage_is_named(
     client = redis.Redis.from_url(addresses.redis)
     before = {key: client.zrange(key, 0, -1, withscores=True) for key in client.keys("feed:*")}
     try:
-        code, output, found = verify(
-            environment, tmp_path / "report.json", "--no-replay", "--break", how
-        )
+        with Supervisor(addresses, log_dir=tmp_path / "logs"):
+            code, output, found = verify(
+                environment, tmp_path / "report.json", "--no-replay", "--break", how
+            )
         assert code == 1, output
         compared = tallies(found)
         assert compared["timeline", "redis"][1] == damaged, output
