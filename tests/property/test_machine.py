@@ -40,7 +40,7 @@ from tests.property import strategies
 from tests.property.pipeline import PARTITIONS, STAGES, TOPIC_OF, Pipeline
 from tests.unit.folds import DAY, NOW
 
-HELD, BACKFILLED, DELIVERIES = 3, 2, 5
+HELD, BACKFILLED, DELIVERIES = 3, 2, 2
 LATE = NOW - 30_000
 
 partitions = st.integers(0, PARTITIONS - 1)
@@ -182,6 +182,16 @@ class Machine(RuleBasedStateMachine):
     def crash(self, topic: Topic, partition: int, size: int, dies: str) -> None:
         """A stage dies: before or after its commit, or between batches."""
         self.pipeline.run(topic, partition, size, dies=dies)
+
+    @precondition(lambda self: self.count > 0)
+    @rule(dies=st.sampled_from(["before", "after", "idle"]), is_drained=st.booleans())
+    def crash_everything(self, dies: str, is_drained: bool) -> None:
+        """The machine under all stages dies."""
+        if is_drained:
+            self.pipeline.drain()
+        for topic in STAGES:
+            for partition in range(PARTITIONS):
+                self.pipeline.run(topic, partition, 20, dies=dies)
 
     @rule(topic=st.sampled_from(INTERNAL), partition=partitions, minutes=st.integers(-30, 90))
     def tick(self, topic: Topic, partition: int, minutes: int) -> None:
