@@ -95,6 +95,7 @@ class Bench:
         consumer._owned = {PLACE}
         consumer._group_offsets = {}
         consumer._generation = 1
+        consumer._is_assigned = True
         consumer._wake = asyncio.Event()
         consumer._landed = asyncio.Event()
         consumer._unacked_messages = set()
@@ -202,7 +203,8 @@ def test_ready_is_assigned_opened_and_read() -> None:
         consumer._slots.clear()
         assert not consumer.is_ready
         consumer._owned.clear()
-        consumer._generation = 0
+        assert consumer.is_ready, "nothing is assigned to this worker"
+        consumer._is_assigned = False
         assert not consumer.is_ready
 
     asyncio.run(run())
