@@ -13,7 +13,10 @@ from schemas.events import Media, Visibility
 
 
 class PostView(Struct, frozen=True, array_like=True):
-    """A post (`view.posts`, key: post id). A deleted post says so and carries no content."""
+    """A post (`view.posts`, key: post id). A deleted post says so and carries no content.
+
+    `former_places` are (author id, at) under which it may have been shown, and is not now.
+    """
 
     post_id: str
     author_id: str
@@ -30,6 +33,7 @@ class PostView(Struct, frozen=True, array_like=True):
     mentions: tuple[str, ...] = ()
     edited_at: int | None = None
     is_deleted: bool = False
+    former_places: tuple[tuple[str, int], ...] = ()
 
 
 class CountersView(Struct, frozen=True, array_like=True):

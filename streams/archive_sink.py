@@ -235,6 +235,10 @@ class CassandraStore:
             edited_at=view.edited_at,
             is_deleted=view.is_deleted,
         )
+        for author_id, at in view.former_places:
+            yield self._drop(
+                write, "posts_by_author", author_id=author_id, at=at, post_id=view.post_id
+            )
         place = {"author_id": view.author_id, "at": view.at, "post_id": view.post_id}
         if view.is_deleted:
             yield self._drop(write, "posts_by_author", **place)

@@ -42,16 +42,24 @@ class Body(Struct, frozen=True, array_like=True):
 
 class PostRow(Struct, frozen=True, array_like=True):
     """A post: made by `author_id` (None while only other events were seen), its bodies by who
-    claims to be their author (one, but for forged or misdirected events)."""
+    claims to be their author (one, but for forged or misdirected events), and the places (author,
+    time) of all `created` events seen."""
 
     author_id: str | None = None
     created: Stamp = NEVER
     bodies: dict[str | None, Body] = {}
     is_deleted: bool = False
+    places: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_known(self) -> bool:
         return self.author_id is not None
+
+    @property
+    def former_places(self) -> tuple[tuple[str, int], ...]:
+        """Where the post may have been shown before, and is not now."""
+        now = (self.author_id, self.created[0])
+        return tuple(place for place in self.places if place != now)
 
     @property
     def body(self) -> Body | None:
@@ -172,7 +180,13 @@ class PostFold:
         body = row.body
         assert row.author_id is not None
         if row.is_deleted or body is None:
-            view = PostView(post_id, row.author_id, row.created[0], is_deleted=True)
+            view = PostView(
+                post_id,
+                row.author_id,
+                row.created[0],
+                is_deleted=True,
+                former_places=row.former_places,
+            )
         else:
             view = PostView(
                 post_id=post_id,
@@ -189,6 +203,7 @@ class PostFold:
                 hashtags=body.tags.hashtags,
                 mentions=body.tags.mentions,
                 edited_at=body.stamp[0] if body.is_edit else None,
+                former_places=row.former_places,
             )
         self._outbox.show(Topic.VIEW_POSTS, post_id, post_id, view)
 
@@ -369,8 +384,11 @@ def _after(row: PostRow, event: Post, tags: Tags) -> PostRow:
         return replace(row, is_deleted=True, bodies={})
     stamp = (event.at, event.event_id)
     after = row
-    if event.action == "created" and (not row.is_known or stamp < row.created):
-        after = replace(row, author_id=event.author_id, created=stamp)
+    if event.action == "created":
+        places = tuple(sorted({*row.places, (event.author_id or "", event.at)}))
+        after = replace(row, places=places)
+        if not row.is_known or stamp < row.created:
+            after = replace(after, author_id=event.author_id, created=stamp)
     known = row.bodies.get(event.author_id)
     if row.is_deleted or (known is not None and known.stamp >= stamp):
         return after

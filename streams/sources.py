@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import insort
-
 from aiokafka import ConsumerRecord
 from msgspec import Struct
 
@@ -19,23 +17,16 @@ from streams.relations import Relation, advance
 RECENT_ACTIVITIES = 100
 BACKFILL_ACTIVITIES = 20
 USER = "u:"
+SEPARATOR = "\0"
 
 
-class Held(Struct, frozen=True, array_like=True, order=True):
-    """An activity that a source holds; compares by time, then post, then reason."""
+class Held(Struct, frozen=True, array_like=True):
+    """An activity that a source holds; its post and reason are the row's key."""
 
     at: int
-    post_id: str
-    reason: str
     visibility: str
     audience: tuple[str, ...]
     author_id: str
-
-
-class Recent(Struct, frozen=True, array_like=True):
-    """The newest activities of a source, oldest first, at most 100."""
-
-    held: tuple[Held, ...] = ()
 
 
 class Source(Struct, frozen=True, array_like=True):
@@ -58,12 +49,12 @@ def may_see(held: Held | Activity, user_id: str) -> bool:
 class SourceFold:
     """Folds a source's log: activities, removals and relations, into its audience's timelines.
 
-    A follow costs O(1) rows; an activity costs O(audience) timeline operations.
+    A follow costs O(1) rows; an activity costs O(1) rows and O(audience) timeline operations.
     """
 
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._sources = state.table("source", Source)
-        self._recent = state.table("recent", Recent)
+        self._recent = state.group_table("recent", Held)
         self._relations = state.group_table("relation", Relation)
         self._outbox = outbox
 
@@ -85,18 +76,11 @@ class SourceFold:
                 self._relate(fact)
 
     def _add(self, activity: Activity) -> None:
-        held = Held(
-            activity.at,
-            activity.post_id,
-            activity.reason,
-            activity.visibility,
-            activity.audience,
-            activity.author_id,
-        )
-        recent = list((self._recent.get(activity.source) or Recent()).held)
-        if held not in recent:
-            insort(recent, held)
-            self._recent.put(activity.source, Recent(tuple(recent[-RECENT_ACTIVITIES:])))
+        held = Held(activity.at, activity.visibility, activity.audience, activity.author_id)
+        self._recent.put(activity.source, _key(activity), held)
+        keys = [(row.at, key) for key, row in self._recent.scan(activity.source)]
+        if len(keys) > RECENT_ACTIVITIES:
+            self._recent.delete(activity.source, min(keys)[1])
         owners = [
             user_id
             for user_id, relation in self._relations.scan(activity.source)
@@ -106,14 +90,7 @@ class SourceFold:
         self._outbox.push(activity.post_id, activity.reason, activity.at, owners)
 
     def _remove(self, removal: Removal) -> None:
-        recent = self._recent.get(removal.source)
-        if recent is not None:
-            kept = tuple(
-                held
-                for held in recent.held
-                if (held.post_id, held.reason) != (removal.post_id, removal.reason)
-            )
-            self._recent.put(removal.source, Recent(kept))
+        self._recent.delete(removal.source, _key(removal))
         owners = [
             user_id
             for user_id, relation in self._relations.scan(removal.source)
@@ -142,11 +119,20 @@ class SourceFold:
             self._outbox.remove_source(fact.user_id, reasons_of(fact.source))
 
     def _backfill(self, source: str, user_id: str) -> None:
-        held = (self._recent.get(source) or Recent()).held
-        seen = [each for each in held if may_see(each, user_id)]
-        entries = [(each.post_id, each.reason, each.at) for each in seen[-BACKFILL_ACTIVITIES:]]
+        seen = sorted(
+            (held.at, key) for key, held in self._recent.scan(source) if may_see(held, user_id)
+        )
+        entries = []
+        for at, key in seen[-BACKFILL_ACTIVITIES:]:
+            post_id, _, reason = key.partition(SEPARATOR)
+            entries.append((post_id, reason, at))
         if entries:
             self._outbox.fill(user_id, entries)
+
+
+def _key(activity: Activity | Removal) -> str:
+    """The key of a held activity among its source's; ids have no control characters."""
+    return f"{activity.post_id}{SEPARATOR}{activity.reason}"
 
 
 def reasons_of(source: str) -> list[str]:

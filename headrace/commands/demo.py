@@ -179,7 +179,7 @@ def _show(console: Console, supervisor: Supervisor, pairs: Pairs, figures: Figur
         table.add_column(column)
     for post in feed["posts"]:
         table.add_row(
-            post["created_at"][:16].replace("T", " "),
+            post["created_at"][5:16].replace("T", " "),
             post["user"]["user_id"],
             post["content"][:48],
             str(post["like_count"]),

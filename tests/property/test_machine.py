@@ -260,7 +260,7 @@ def _posts(pipeline: Pipeline) -> dict[str, dict[str, object]]:
     return {
         post_id: {"author_id": view.author_id, "at": view.at, "is_deleted": True}
         if view.is_deleted
-        else _fields(view, "post_id")
+        else _fields(view, "post_id", "former_places")
         for post_id, view in pipeline.views(Topic.VIEW_POSTS).items()
     }
 

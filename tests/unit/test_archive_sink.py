@@ -307,7 +307,7 @@ def test_every_column_of_a_post_is_written(database: Database) -> None:
     query, values = database.rows[0]
     columns = query[query.index("(") + 1 : query.index(")")].split(", ")
     row = dict(zip(columns, values, strict=False))
-    assert set(columns) == set(PostView.__struct_fields__)
+    assert set(columns) == set(PostView.__struct_fields__) - {"former_places"}
     assert row["media"] == '[{"url":"u","kind":"image","width":null,"height":null,"alt":null}]'
     assert (row["audience"], row["hashtags"], row["at"]) == (["bob"], ["x"], NOW)
 
@@ -429,3 +429,12 @@ def test_the_months_of_30_days_hold_every_entry_that_lives(day: int) -> None:
     assert len(months) <= 3
     for age in (-300_000, 0, *(n * DAY for n in range(31)), 30 * DAY - 1):
         assert month_of(now - age) in months
+
+
+def test_a_post_that_moved_leaves_its_former_places(database: Database) -> None:
+    view = PostView("p", "ann", 1, former_places=(("ann", 2), ("bob", 3)))
+    _write(database, Topic.VIEW_POSTS, view)
+    dropped = [
+        values[1:] for query, values in database.rows if query.startswith("DELETE FROM posts_by")
+    ]
+    assert dropped == [("ann", 2, "p"), ("bob", 3, "p")]

@@ -65,7 +65,7 @@ def _changed(value: Any) -> Any:
 FIELDS = [
     (view, key_fields, to_row, name)
     for view, key_fields, to_row in [
-        (POST, {"post_id"}, rows.post_row),
+        (POST, {"post_id", "former_places"}, rows.post_row),
         (COUNTERS, {"post_id"}, rows.counters_row),
         (MINE, {"user_id", "post_id"}, rows.mine_row),
         (USER, {"user_id"}, rows.user_row),

@@ -573,3 +573,11 @@ def test_the_rows_of_a_batch_are_read_by_the_next() -> None:
     folded = fold_all(PostFold, [created(), like]).checkpoint()
     folded.add(like, engaged("like", "cy", 1))
     assert folded.view(Topic.VIEW_COUNTERS) == CountersView("p", {"like": 2})
+
+
+def test_where_a_post_stood_before_is_told() -> None:
+    """An older `created` event moves the post; its view names the places that it left."""
+    events = [created("bob", 3), created("ann", 2), created("ann", 1)]
+    view = fold_all(PostFold, events).view(Topic.VIEW_POSTS)
+    assert (view.author_id, view.at) == ("ann", time(1))
+    assert view.former_places == (("ann", time(2)), ("bob", time(3)))
