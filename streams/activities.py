@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from streams.facts import Activity
-
-if TYPE_CHECKING:
-    from streams.posts import PostRow
+from streams.post_rows import PostRow
 
 
 def activities(

@@ -1,0 +1,132 @@
+"""The rows of a post's state: what it says, and one row for each who did something with it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas.events import Media, Post, Visibility
+from streams.engine.records import Tags
+from streams.relations import NEVER, Stamp
+
+
+class Body(Struct, frozen=True, array_like=True):
+    """What a post says, as of one event."""
+
+    stamp: Stamp
+    is_edit: bool
+    content: str
+    media: tuple[Media, ...]
+    visibility: Visibility
+    audience: tuple[str, ...]
+    reply_to: str | None
+    quote_of: str | None
+    language: str | None
+    location: str | None
+    tags: Tags
+
+
+class PostRow(Struct, frozen=True, array_like=True):
+    """A post: made by `author_id` (None while only other events were seen), its bodies by who
+    claims to be their author (one, but for forged or misdirected events), and the places (author,
+    time) of all `created` events seen."""
+
+    author_id: str | None = None
+    created: Stamp = NEVER
+    bodies: dict[str | None, Body] = {}
+    is_deleted: bool = False
+    places: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        return self.author_id is not None
+
+    @property
+    def former_places(self) -> tuple[tuple[str, int], ...]:
+        """Where the post may have been shown before, and is not now."""
+        now = (self.author_id, self.created[0])
+        return tuple(place for place in self.places if place != now)
+
+    @property
+    def body(self) -> Body | None:
+        """The newest body by the post's author, or by an event that names none."""
+        mine = [self.bodies[key] for key in (self.author_id, None) if key in self.bodies]
+        return max(mine, key=lambda body: body.stamp, default=None)
+
+
+class Reaction(Struct, frozen=True, array_like=True):
+    """A user's newest reaction to a post; `kind` None: taken back."""
+
+    stamp: Stamp
+    kind: str | None
+
+
+class Share(Struct, frozen=True, array_like=True):
+    """A user's newest share or unshare of a post."""
+
+    stamp: Stamp
+    is_shared: bool
+
+    @property
+    def at(self) -> int:
+        return self.stamp[0]
+
+
+class Comment(Struct, frozen=True, array_like=True):
+    """A comment: of the events with its id the oldest counts; a deletion wins for ever."""
+
+    stamp: Stamp = NEVER
+    user_id: str = ""
+    text: str = ""
+    parent: str | None = None
+    is_deleted: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        return not self.is_deleted and self.stamp != NEVER
+
+
+class Counters(Struct, frozen=True, array_like=True):
+    """A post's counts; views, clicks, hides and reports are of distinct users."""
+
+    reactions: dict[str, int] = {}
+    comments: int = 0
+    shares: int = 0
+    views: int = 0
+    clicks: int = 0
+    hides: int = 0
+    reports: int = 0
+
+
+class Mark(Struct, frozen=True, array_like=True):
+    """A user viewed, clicked, hid or reported a post, at least once."""
+
+
+def after_event(row: PostRow, event: Post, tags: Tags) -> PostRow:
+    """The row after a post event."""
+    if event.action == "deleted":
+        return replace(row, is_deleted=True, bodies={})
+    stamp = (event.at, event.event_id)
+    after = row
+    if event.action == "created":
+        places = tuple(sorted({*row.places, (event.author_id or "", event.at)}))
+        after = replace(row, places=places)
+        if not row.is_known or stamp < row.created:
+            after = replace(after, author_id=event.author_id, created=stamp)
+    known = row.bodies.get(event.author_id)
+    if row.is_deleted or (known is not None and known.stamp >= stamp):
+        return after
+    body = Body(
+        stamp,
+        event.action == "edited",
+        event.content,
+        event.media,
+        event.visibility,
+        event.audience,
+        event.reply_to,
+        event.quote_of,
+        event.language,
+        event.location,
+        tags,
+    )
+    return replace(after, bodies={**row.bodies, event.author_id: body})
