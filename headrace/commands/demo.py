@@ -11,7 +11,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from connectors.admin import prepare
-from connectors.lag import wait_until_quiet
-from connectors.publisher import Publisher, publish
+from connectors.admin import PartitionCountError, prepare
+from connectors.lag import Lag, LagTimeoutError, wait_until_quiet
+from connectors.publisher import Publisher, PublishError, publish
 from connectors.settings import settings
 from connectors.sources import (
     endless_activity,
@@ -33,7 +33,7 @@ from connectors.sources import (
 from connectors.stack.addresses import Addresses
 from connectors.stack.errors import StackError
 from connectors.stack.local import use_stack
-from headrace.freshness import Freshness, measure
+from headrace.freshness import measure
 from headrace.supervisor import Supervisor, keep_running
 from schemas.events import Event
 
@@ -59,6 +59,15 @@ class Figures(msgspec.Struct):
     event_to_feed_p50_ms: float
     event_to_feed_p99_ms: float
     lost: int
+
+
+class _Fed(NamedTuple):
+    """How many people and events went in, in how long, and how many timeline entries came of it."""
+
+    users: int
+    events: int
+    seconds: float
+    writes: int
 
 
 @click.command()
@@ -87,15 +96,30 @@ def demo(is_exiting: bool, users: int, events: int, fresh: bool, json_file: Path
                 start_s = time.monotonic() - began
                 console.print(f"Everything runs after {start_s:.1f} s.")
                 pairs = generate_network(users, NETWORK_SEED)
-                figures = _feed_in(console, addresses, supervisor, pairs, events, start_s)
-                _show(console, supervisor, pairs, figures)
+                fed = _feed_in(console, addresses, supervisor, pairs, events)
+                reader = Counter(follower for follower, _ in pairs).most_common(1)[0][0]
+                _show_feed(console, supervisor, reader)
+                console.print("Measuring how long a post takes until it stands in a feed ...")
+                freshness = measure(addresses, settings().partitions, pairs)
+                figures = Figures(
+                    users=fed.users,
+                    events=fed.events,
+                    start_s=round(start_s, 1),
+                    events_per_s=round(fed.events / fed.seconds, 1),
+                    timeline_writes=fed.writes,
+                    timeline_writes_per_s=round(fed.writes / fed.seconds, 1),
+                    event_to_feed_p50_ms=freshness.p50_ms,
+                    event_to_feed_p99_ms=freshness.p99_ms,
+                    lost=freshness.lost,
+                )
+                _show_figures(console, supervisor, reader, figures)
                 if json_file is not None:
                     json_file.write_bytes(msgspec.json.encode(figures) + b"\n")
                 if figures.lost:
                     raise click.ClickException(f"{figures.lost} posts did not reach a feed in time")
                 if not is_exiting:
                     _stay(console, addresses, supervisor, pairs)
-    except StackError as error:
+    except (StackError, LagTimeoutError, PublishError, PartitionCountError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         console.print("stopped")
@@ -107,8 +131,7 @@ def _feed_in(
     supervisor: Supervisor,
     pairs: Pairs,
     count: int,
-    start_s: float,
-) -> Figures:
+) -> _Fed:
     now = time.time_ns() // 1_000_000
     before = now - HOURS * 3_600_000 - DAY_MS
     people = list(dict.fromkeys(itertools.chain.from_iterable(pairs)))
@@ -132,27 +155,16 @@ def _feed_in(
         progress.update(task, completed=report.acknowledged, description="published ")
         waiting = progress.add_task("processing", total=None)
         drained = time.perf_counter()
-        wait_until_quiet(
-            addresses.kafka,
-            QUIET_SECONDS,
-            lambda lag: progress.update(waiting, description=f"processing, {lag.total:,} wait"),
-        )
+
+        def tell(lag: Lag) -> None:
+            supervisor.tend()
+            progress.update(waiting, description=f"processing, {lag.total:,} wait")
+
+        wait_until_quiet(addresses.kafka, QUIET_SECONDS, tell)
         seconds = report.seconds + time.perf_counter() - drained
         progress.update(waiting, description="processed ", total=1, completed=1)
     writes = _deliveries(supervisor) - written
-    console.print("Measuring how long a post takes until it stands in a follower's feed ...")
-    fresh: Freshness = measure(addresses, settings().partitions, pairs)
-    return Figures(
-        users=len(people),
-        events=report.acknowledged,
-        start_s=round(start_s, 1),
-        events_per_s=round(report.acknowledged / seconds, 1),
-        timeline_writes=writes,
-        timeline_writes_per_s=round(writes / seconds, 1),
-        event_to_feed_p50_ms=fresh.p50_ms,
-        event_to_feed_p99_ms=fresh.p99_ms,
-        lost=fresh.lost,
-    )
+    return _Fed(len(people), report.acknowledged, seconds, writes)
 
 
 def _deliveries(supervisor: Supervisor) -> int:
@@ -170,10 +182,12 @@ def _get(url: str, token: str | None = None) -> dict[str, Any]:
     return body
 
 
-def _show(console: Console, supervisor: Supervisor, pairs: Pairs, figures: Figures) -> None:
-    reader = Counter(follower for follower, _ in pairs).most_common(1)[0][0]
-    url = f"{supervisor.api_url}/api/v1/feed?limit={SHOWN_POSTS}"
-    feed = _get(url, supervisor.token(reader))
+def _feed_url(supervisor: Supervisor) -> str:
+    return f"{supervisor.api_url}/api/v1/feed?limit={SHOWN_POSTS}"
+
+
+def _show_feed(console: Console, supervisor: Supervisor, reader: str) -> None:
+    feed = _get(_feed_url(supervisor), supervisor.token(reader))
     table = Table(title=f"The feed of {reader}", title_justify="left")
     for column in ("when", "by", "what", "likes", "comments", "shares", "because"):
         table.add_column(column)
@@ -188,6 +202,10 @@ def _show(console: Console, supervisor: Supervisor, pairs: Pairs, figures: Figur
             ", ".join(post["reasons"]),
         )
     console.print(table)
+
+
+def _show_figures(console: Console, supervisor: Supervisor, reader: str, figures: Figures) -> None:
+    url = _feed_url(supervisor)
     console.print(
         f"{figures.events:,} events of {figures.users:,} people: "
         f"{figures.events_per_s:,.0f} events/s, "

@@ -24,7 +24,7 @@ def work(apps: tuple[str, ...]) -> None:
     Uses KAFKA_BROKERS, REDIS_URL and CASSANDRA_HOSTS, else the running local stack, else starts
     one of its own.
     """
-    from connectors.admin import prepare
+    from connectors.admin import PartitionCountError, prepare
     from connectors.settings import settings
     from connectors.stack.local import use_stack
     from headrace.supervisor import Supervisor, keep_running
@@ -38,5 +38,5 @@ def work(apps: tuple[str, ...]) -> None:
             with Supervisor(addresses, apps or APPS, log_dir=logs) as supervisor:
                 click.echo("running; Ctrl-C stops", err=True)
                 keep_running(supervisor, lambda: None, stop)
-    except StackError as error:
+    except (StackError, PartitionCountError) as error:
         raise click.ClickException(str(error)) from error
