@@ -85,7 +85,8 @@ def demo(is_exiting: bool, users: int, events: int, fresh: bool, json_file: Path
     EVENTS things. Stays up with live traffic until Ctrl-C, unless --exit.
     """
     console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     began = time.monotonic()
     try:
         with use_stack(fresh=fresh) as addresses:

@@ -30,7 +30,8 @@ def work(apps: tuple[str, ...]) -> None:
     from headrace.supervisor import Supervisor, keep_running
 
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: stop.set())
     logs = settings().data_dir / "logs"
     try:
         with use_stack() as addresses:

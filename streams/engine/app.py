@@ -23,7 +23,7 @@ from streams.engine.stage import MakeFold, Stage, StageStats
 log = structlog.get_logger(__name__)
 
 EXIT_FAULT = 70
-THREADS = 8
+THREADS = 16
 
 
 class Processor(PartitionOwner, Protocol):
