@@ -54,6 +54,7 @@ class _Slot:
 
     def __init__(self, position: int) -> None:
         self.position = position
+        self.reached = position
         self.in_flight = False
         self._fetches: deque[tuple[int, list[aiokafka.ConsumerRecord]]] = deque()
         self._bytes = 0
@@ -220,8 +221,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         """Tell the group where the positions stand: for lag tools, never read back."""
         offsets: dict[TP, int] = {}
         for tp, slot in self._slots.items():
-            fetched = self._thread.fetch_position(tp) if slot.is_idle else None
-            reached = max(slot.position, fetched or 0)
+            reached = max(slot.position, slot.reached) if slot.is_idle else slot.position
             if reached != self._group_offsets.get(tp):
                 offsets[tp] = reached
         if not offsets or not await self._thread.commit(offsets):
@@ -255,7 +255,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
 
     async def _drain_once(self) -> None:
         wanted = {tp for tp, slot in self._slots.items() if not slot.is_full}
-        if not wanted or not self.flow_active:
+        if not wanted or not self.flow_active or not self._is_assigned:
             self._wake.clear()
             await self._wait_for_wake()
             return
@@ -270,6 +270,13 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 continue
             slot.add(records)
             await self._deliver(tp, slot)
+        self._note_reached()
+
+    def _note_reached(self) -> None:
+        """Between two fetches: where idle partitions stand, behind commit markers too."""
+        for tp, slot in self._slots.items():
+            if slot.is_idle:
+                slot.reached = self._thread.fetch_position(tp) or slot.reached
 
     async def _wait_for_wake(self) -> None:
         try:
@@ -278,7 +285,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             return
 
     async def _deliver(self, tp: TP, slot: _Slot) -> None:
-        if slot.in_flight or slot.is_idle:
+        if slot.in_flight or slot.is_idle or not self._is_assigned:
             return
         records = slot.take()
         slot.in_flight = True

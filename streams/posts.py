@@ -125,8 +125,8 @@ class PostFold:
 
     def _retell_activities(self, post_id: str, before: PostRow, after: PostRow) -> None:
         shares = [(user, share.at) for user, share in self._shares.scan(post_id) if share.is_shared]
-        was = activities(post_id, before, shares)
-        now = activities(post_id, after, shares)
+        was = dict.fromkeys(activities(post_id, before, shares))
+        now = dict.fromkeys(activities(post_id, after, shares))
         for old in was:
             if old not in now:
                 self._tell_removal(old)

@@ -92,6 +92,10 @@ class _Feeds:
             self._pipe.zrem(feed, *removed)
 
 
+class StoreMovedError(Exception):
+    """Redis does not hold what this sink has written."""
+
+
 class RedisStore:
     """Writes views into Redis; every key of a partition carries the partition's hash tag."""
 
@@ -101,6 +105,7 @@ class RedisStore:
         self._trim = client.script_load(TRIM_FEED)
         self._remove_reasons = client.script_load(REMOVE_REASONS)
         self._sizes: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        self._positions: dict[tuple[Topic, int], int | None] = {}
         self._writers: dict[Topic, Callable[[Pipeline, Sequence[Write]], None]] = {
             Topic.VIEW_POSTS: self._posts,
             Topic.VIEW_COUNTERS: self._counters,
@@ -114,17 +119,31 @@ class RedisStore:
     def position(self, topic: Topic, partition: int) -> int | None:
         """The position kept beside the partition's keys."""
         found = self._client.get(self._keys.position(topic, partition))
-        return None if found is None else int(found)
+        position = None if found is None else int(found)
+        self._positions[topic, partition] = position
+        return position
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
-        """Apply writes in order, then set the position."""
+        """Apply writes in order, and when all are confirmed set the position.
+
+        Raises:
+            StoreMovedError: the position is not where this sink left it.
+        """
+        is_known = (topic, partition) in self._positions
+        left = self._positions.get((topic, partition))
+        if self.position(topic, partition) != left and is_known:
+            raise StoreMovedError(
+                f"Redis does not stand where {topic}/{partition} was left ({left}): it lost "
+                "writes, or another worker writes; what is missing is written after a restart"
+            )
         with self._client.pipeline(transaction=False) as pipe:
             if topic == Topic.TIMELINE_WRITES:
                 self._timelines(pipe, partition, writes)
             else:
                 self._writers[topic](pipe, writes)
-            pipe.set(self._keys.position(topic, partition), position)
             pipe.execute()
+        self._client.set(self._keys.position(topic, partition), position)
+        self._positions[topic, partition] = position
 
     def _timelines(self, pipe: Pipeline, partition: int, writes: Sequence[Write]) -> None:
         sizes = self._sizes[partition]

@@ -158,6 +158,7 @@ def test_the_group_is_told_positions_and_markers_only_when_idle() -> None:
         await bench.consumer.commit()
         assert bench.committed == [{PLACE: 7}], "in flight: where the state stands"
         await bench.consumer.done(bench.delivered[0])
+        bench.consumer._note_reached()
         await bench.consumer.commit()
         assert bench.committed[1:] == [{PLACE: 15}], "idle: behind the commit marker"
         await bench.consumer.commit()

@@ -28,7 +28,7 @@ from schemas.views import (
 )
 from streams import views_sink
 from streams.engine.sink import Write
-from streams.views_sink import FEED_ENTRIES, FEED_SLACK, RedisStore
+from streams.views_sink import FEED_ENTRIES, FEED_SLACK, RedisStore, StoreMovedError
 from tests.unit.folds import NOW
 
 FEED = "feed:{p0}:bob"
@@ -78,6 +78,9 @@ class Client:
     def get(self, key: str) -> bytes | None:
         return self.values.get(key)
 
+    def set(self, key: str, value: int) -> None:
+        self.values[key] = str(value).encode()
+
     def pipeline(self, *, transaction: bool) -> Pipe:
         assert not transaction
         return Pipe(self.sent)
@@ -93,7 +96,7 @@ def _timeline_commands(*records: Sequence[TimelineOp]) -> list[Command]:
     writes = [Write(n, None, msgspec.msgpack.encode(list(r))) for n, r in enumerate(records)]
     store.write(Topic.TIMELINE_WRITES, 0, writes, 9)
     (commands,) = client.sent
-    assert commands.pop() == ("set", "pos:{p0}:timeline-writes", 9)
+    assert client.values == {"pos:{p0}:timeline-writes": b"9"}
     return commands
 
 
@@ -104,7 +107,7 @@ def _view_commands(topic: Topic, views: Iterable[tuple[str, Any]]) -> list[Comma
     ]
     store.write(topic, 0, writes, 9)
     (commands,) = client.sent
-    assert commands.pop() == ("set", f"pos:{{p0}}:{topic}", 9)
+    assert client.values == {f"pos:{{p0}}:{topic}": b"9"}
     return commands
 
 
@@ -190,7 +193,8 @@ def test_feeds_are_apart() -> None:
 def test_an_empty_record_is_nothing() -> None:
     store, client = _store()
     store.write(Topic.TIMELINE_WRITES, 0, [Write(1, None, None)], 2)
-    assert client.sent == [[("set", "pos:{p0}:timeline-writes", 2)]]
+    assert client.sent == [[]]
+    assert client.values == {"pos:{p0}:timeline-writes": b"2"}
 
 
 def test_a_feed_is_trimmed_when_it_may_be_too_long() -> None:
@@ -209,8 +213,8 @@ def test_a_large_batch_takes_several_round_trips(monkeypatch: pytest.MonkeyPatch
     store, client = _store()
     leaves = [RemoveSource(f"user{n}", ["u:a"]) for n in range(25)]
     store.write(Topic.TIMELINE_WRITES, 0, [Write(0, None, msgspec.msgpack.encode(leaves))], 1)
-    assert [len(commands) for commands in client.sent] == [10, 10, 6]
-    assert client.sent[-1][-1] == ("set", "pos:{p0}:timeline-writes", 1)
+    assert [len(commands) for commands in client.sent] == [10, 10, 5]
+    assert client.values == {"pos:{p0}:timeline-writes": b"1"}
 
 
 def test_the_position_is_read_from_beside_the_keys() -> None:
@@ -319,4 +323,21 @@ def test_only_the_newest_relation_of_a_batch_is_written() -> None:
 def test_a_deletion_in_a_view_topic_writes_nothing(topic: Topic) -> None:
     store, client = _store()
     store.write(topic, 0, [Write(1, b"k", None)], 2)
-    assert client.sent == [[("set", f"pos:{{p0}}:{topic}", 2)]]
+    assert client.sent == [[]]
+    assert client.values == {f"pos:{{p0}}:{topic}": b"2"}
+
+
+@pytest.mark.parametrize("now", [None, b"1", b"3"], ids=["lost all", "lost some", "another wrote"])
+def test_a_redis_that_moved_is_not_written(now: bytes | None) -> None:
+    """What Redis lost would never be written again if the sink just went on."""
+    store, client = _store()
+    value = msgspec.msgpack.encode([PUSH_P])
+    store.write(Topic.TIMELINE_WRITES, 0, [Write(1, None, value)], 2)
+    if now is None:
+        client.values.clear()
+    else:
+        client.values["pos:{p0}:timeline-writes"] = now
+    sent = len(client.sent)
+    with pytest.raises(StoreMovedError):
+        store.write(Topic.TIMELINE_WRITES, 0, [Write(2, None, value)], 3)
+    assert len(client.sent) == sent
