@@ -160,7 +160,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     """A record that could not be processed (`dead-letters`), with the reason.
 
     `code` is a short stable word, `stage` the name of the topic's reader, `at` the time of the
-    verdict; the raw key and value are as they were read.
+    verdict; the raw key and value are as they were read, the value up to its first
+    1,000,000 bytes.
     """
 
     topic: str

@@ -10,11 +10,12 @@ from schemas.codec import decode
 from schemas.events import Engagement, Event, Post
 from schemas.topics import Topic
 from streams.engine.outbox import Outbox
-from streams.engine.records import Tags, tags_header
+from streams.engine.records import RejectedError, Tags, tags_header
 from streams.engine.state import State
 from streams.validation import BETWEEN_USERS, validate
 
 MAX_TAGS = 64
+MAX_RECORD_BYTES = 1_000_000
 _HASHTAG = re.compile(r"(?<![\w&/#])#(\w+)")
 _MENTION = re.compile(r"(?<![\w@/.])@(\w(?:[\w.:-]*\w)?)")
 
@@ -45,6 +46,8 @@ class IntakeFold:
 
     def apply(self, record: ConsumerRecord) -> None:
         """Check and route one record; see `streams.validation` for what is refused."""
+        if record.value is not None and len(record.value) > MAX_RECORD_BYTES:
+            raise RejectedError("too_large", f"the record has more than {MAX_RECORD_BYTES} bytes")
         event = decode(record.value, self._expected)
         validate(event, record.timestamp)
         match event:

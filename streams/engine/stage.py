@@ -26,6 +26,7 @@ from streams.engine.state import State
 log = structlog.get_logger(__name__)
 
 MAX_DELIVERIES_PER_CHECKPOINT = 20_000
+MAX_RAW_BYTES = 1_000_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -215,7 +216,7 @@ class Stage:
             partition=record.partition,
             offset=record.offset,
             key=record.key,
-            raw=record.value,
+            raw=record.value[:MAX_RAW_BYTES] if record.value else record.value,
             code=code,
             message=str(error),
             stage=f"{self.app_id}/{self.topic}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from schemas.codec import UndecodableError, encode
@@ -11,7 +13,7 @@ from schemas.topics import Topic
 from streams.engine.outbox import Outbox
 from streams.engine.records import RejectedError, Tags, tags_of
 from streams.engine.state import State
-from streams.intake import MAX_TAGS, extract, make_intake
+from streams.intake import MAX_TAGS, IntakeFold, extract, make_intake
 from tests.unit.folds import (
     NOW,
     PARTITIONS,
@@ -127,3 +129,12 @@ def test_at_most_64_of_each_are_found() -> None:
     tags = extract(text)
     assert tags.hashtags == tuple(f"t{n}" for n in range(MAX_TAGS))
     assert tags.mentions == tuple(f"u{n}" for n in range(MAX_TAGS))
+
+
+def test_a_huge_record_is_refused() -> None:
+    """A record that no changelog or dead letter could hold never reaches a fold."""
+    fold = IntakeFold(User, Outbox(1))
+    huge = SimpleNamespace(value=b"\0" * 1_000_001, timestamp=0)
+    with pytest.raises(RejectedError) as refused:
+        fold.apply(huge)
+    assert refused.value.code == "too_large"
