@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streams.facts import Activity
-from streams.post_rows import PostRow
+from streams.post_rows import Body, PostRow
 
 
 def activities(
     post_id: str,
     post: PostRow,
+    body: Body | None,
     shares: Iterable[tuple[str, int]],
     *,
     is_author_wanted: bool = True,
 ) -> list[Activity]:
-    """What must stand in the logs of sources for a post with `shares` (user id, at in ms).
+    """What must stand in the logs of sources for a post that says `body` and has `shares`
+    (user id, at in ms).
 
     Nothing for a post that is unknown or deleted; shares only of public posts.
     """
-    body = post.body
     if post.author_id is None or post.is_deleted or body is None:
         return []
     found = []

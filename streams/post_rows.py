@@ -6,8 +6,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.events import Media, Post, Visibility
-from streams.engine.records import Tags
+from streams.engine.records import RejectedError, Tags
 from streams.relations import NEVER, Stamp
+
+MAX_PLACES = 64
 
 
 class Body(Struct, frozen=True, array_like=True):
@@ -27,13 +29,11 @@ class Body(Struct, frozen=True, array_like=True):
 
 
 class PostRow(Struct, frozen=True, array_like=True):
-    """A post: made by `author_id` (None while only other events were seen), its bodies by who
-    claims to be their author (one, but for forged or misdirected events), and the places (author,
-    time) of all `created` events seen."""
+    """A post: made by `author_id` (None while only other events were seen), and the places
+    (author, time) of all `created` events seen."""
 
     author_id: str | None = None
     created: Stamp = NEVER
-    bodies: dict[str | None, Body] = {}
     is_deleted: bool = False
     places: tuple[tuple[str, int], ...] = ()
 
@@ -46,12 +46,6 @@ class PostRow(Struct, frozen=True, array_like=True):
         """Where the post may have been shown before, and is not now."""
         now = (self.author_id, self.created[0])
         return tuple(place for place in self.places if place != now)
-
-    @property
-    def body(self) -> Body | None:
-        """The newest body by the post's author, or by an event that names none."""
-        mine = [self.bodies[key] for key in (self.author_id, None) if key in self.bodies]
-        return max(mine, key=lambda body: body.stamp, default=None)
 
 
 class Reaction(Struct, frozen=True, array_like=True):
@@ -102,22 +96,31 @@ class Mark(Struct, frozen=True, array_like=True):
     """A user viewed, clicked, hid or reported a post, at least once."""
 
 
-def after_event(row: PostRow, event: Post, tags: Tags) -> PostRow:
-    """The row after a post event."""
+def after_event(row: PostRow, event: Post) -> PostRow:
+    """The row after a post event.
+
+    Raises:
+        RejectedError: `too_many_claims`, for the 65th place that `created` events claim.
+    """
     if event.action == "deleted":
-        return replace(row, is_deleted=True, bodies={})
+        return replace(row, is_deleted=True)
+    if event.action == "edited":
+        return row
+    places = tuple(sorted({*row.places, (event.author_id or "", event.at)}))
+    if len(places) > MAX_PLACES:
+        raise RejectedError(
+            "too_many_claims", f"the post was created under {MAX_PLACES} other authors or times"
+        )
     stamp = (event.at, event.event_id)
-    after = row
-    if event.action == "created":
-        places = tuple(sorted({*row.places, (event.author_id or "", event.at)}))
-        after = replace(row, places=places)
-        if not row.is_known or stamp < row.created:
-            after = replace(after, author_id=event.author_id, created=stamp)
-    known = row.bodies.get(event.author_id)
-    if row.is_deleted or (known is not None and known.stamp >= stamp):
-        return after
-    body = Body(
-        stamp,
+    if row.is_known and stamp > row.created:
+        return replace(row, places=places)
+    return replace(row, places=places, author_id=event.author_id, created=stamp)
+
+
+def body_of(event: Post, tags: Tags) -> Body:
+    """What a `created` or `edited` event says."""
+    return Body(
+        (event.at, event.event_id),
         event.action == "edited",
         event.content,
         event.media,
@@ -129,4 +132,3 @@ def after_event(row: PostRow, event: Post, tags: Tags) -> PostRow:
         event.location,
         tags,
     )
-    return replace(after, bodies={**row.bodies, event.author_id: body})

@@ -15,6 +15,7 @@ from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
 from streams.engine.state import State
 from streams.facts import Activity, AffinityFact, Fact, Removal, Tick
 from streams.post_rows import (
+    Body,
     Comment,
     Counters,
     Mark,
@@ -22,10 +23,12 @@ from streams.post_rows import (
     Reaction,
     Share,
     after_event,
+    body_of,
 )
 from streams.relations import NEVER
 
 LIKE = "like"
+NOBODY = ""  # claims an event that names no author
 REACTION_WEIGHT = 2.0
 COMMENT_WEIGHT = 5.0
 SHARE_WEIGHT = 8.0
@@ -41,6 +44,7 @@ class PostFold:
 
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._posts = state.table("post", PostRow)
+        self._bodies = state.group_table("body", Body)
         self._counters = state.table("counters", Counters)
         self._reactions = state.group_table("react", Reaction)
         self._shares = state.group_table("share", Share)
@@ -81,19 +85,48 @@ class PostFold:
     # Post events
 
     def _post(self, event: Post, tags: Tags) -> None:
-        before = self._posts.get(event.post_id) or PostRow()
-        after = after_event(before, event, tags)
-        if after == before:
+        post_id = event.post_id
+        before = self._posts.get(post_id) or PostRow()
+        said = self._body(post_id, before)
+        after = after_event(before, event)
+        is_kept = self._keep(after, event, tags)
+        if after == before and not is_kept:
             return
-        self._posts.put(event.post_id, after)
+        self._posts.put(post_id, after)
+        says = self._body(post_id, after)
         if after.is_known:
-            self._show_post(event.post_id, after)
+            self._show_post(post_id, after, says)
         if after.author_id != before.author_id:
-            self._retell_affinity(event.post_id, before.author_id, after.author_id)
-        self._retell_activities(event.post_id, before, after)
+            self._retell_affinity(post_id, before.author_id, after.author_id)
+        shares = [(user, share.at) for user, share in self._shares.scan(post_id) if share.is_shared]
+        self._retell(
+            activities(post_id, before, said, shares), activities(post_id, after, says, shares)
+        )
 
-    def _show_post(self, post_id: str, row: PostRow) -> None:
-        body = row.body
+    def _keep(self, post: PostRow, event: Post, tags: Tags) -> bool:
+        """Keep the newest body of each who claims to be the author, none of a deleted post."""
+        if post.is_deleted:
+            for claimant in [claimant for claimant, _ in self._bodies.scan(event.post_id)]:
+                self._bodies.delete(event.post_id, claimant)
+            return False
+        claimant = event.author_id or NOBODY
+        body = body_of(event, tags)
+        kept = self._bodies.get(event.post_id, claimant)
+        if kept is not None and kept.stamp >= body.stamp:
+            return False
+        self._bodies.put(event.post_id, claimant, body)
+        return True
+
+    def _body(self, post_id: str, post: PostRow) -> Body | None:
+        """The newest body by the post's author, or by an event that names none."""
+        if post.author_id is None:
+            return None
+        by_author = self._bodies.get(post_id, post.author_id)
+        by_nobody = self._bodies.get(post_id, NOBODY)
+        bodies = [body for body in (by_author, by_nobody) if body is not None]
+        return max(bodies, key=lambda body: body.stamp, default=None)
+
+    def _show_post(self, post_id: str, row: PostRow, body: Body | None) -> None:
         assert row.author_id is not None
         if row.is_deleted or body is None:
             view = PostView(
@@ -123,15 +156,13 @@ class PostFold:
             )
         self._outbox.show(Topic.VIEW_POSTS, post_id, post_id, view)
 
-    def _retell_activities(self, post_id: str, before: PostRow, after: PostRow) -> None:
-        shares = [(user, share.at) for user, share in self._shares.scan(post_id) if share.is_shared]
-        was = dict.fromkeys(activities(post_id, before, shares))
-        now = dict.fromkeys(activities(post_id, after, shares))
-        for old in was:
-            if old not in now:
+    def _retell(self, was: list[Activity], now: list[Activity]) -> None:
+        is_new, is_old = dict.fromkeys(now), dict.fromkeys(was)
+        for old in is_old:
+            if old not in is_new:
                 self._tell_removal(old)
-        for new in now:
-            if new not in was:
+        for new in is_new:
+            if new not in is_old:
                 self._outbox.tell(Topic.BY_SOURCE, new.source, new)
 
     def _tell_removal(self, old: Activity) -> None:
@@ -174,15 +205,19 @@ class PostFold:
             change = 1 if after.is_shared else -1
             self._count(post_id, replace(counters, shares=counters.shares + change))
         self._show_mine(post_id, user_id)
-        post = self._posts.get(post_id) or PostRow()
         if before.is_shared:
             self._affinity(post_id, user_id, -SHARE_WEIGHT, before.at)
-            for old in activities(post_id, post, [(user_id, before.at)], is_author_wanted=False):
-                self._tell_removal(old)
         if after.is_shared:
             self._affinity(post_id, user_id, SHARE_WEIGHT, after.at)
-            for new in activities(post_id, post, [(user_id, after.at)], is_author_wanted=False):
-                self._outbox.tell(Topic.BY_SOURCE, new.source, new)
+        self._retell(self._shared(post_id, user_id, before), self._shared(post_id, user_id, after))
+
+    def _shared(self, post_id: str, user_id: str, share: Share) -> list[Activity]:
+        """The activities of one share."""
+        if not share.is_shared:
+            return []
+        post = self._posts.get(post_id) or PostRow()
+        body = self._body(post_id, post)
+        return activities(post_id, post, body, [(user_id, share.at)], is_author_wanted=False)
 
     def _comment(self, post_id: str, event: Engagement) -> None:
         assert event.comment_id is not None

@@ -18,6 +18,7 @@ YEAR_2000_MS = 946_684_800_000
 AHEAD_MS = 5 * 60 * 1000
 ID_BYTES = 256
 CONTENT_BYTES = 64 * 1024
+RECORD_BYTES = 1_000_000
 MEDIA = 64
 AUDIENCE = 10_000
 
@@ -69,6 +70,9 @@ def collect(records: Iterable[tuple[str, int, int, int, bytes | None]]) -> Ackno
     }
     for topic, partition, offset, broker_ms, raw in records:
         found.first_offsets.setdefault((topic, partition), offset)
+        if raw is not None and len(raw) > RECORD_BYTES:
+            found.rejected[(topic, partition, offset)] = "too_large"
+            continue
         try:
             event = codec.decode(raw, TOPICS[topic])
         except UndecodableError as error:
@@ -136,6 +140,8 @@ def _ids(event: Event) -> Iterator[str]:
     elif isinstance(event, Engagement):
         if event.action in _NOT_OF_A_POST:
             optional = (event.target,)
+        elif event.action == "react":
+            optional = (event.post_id, event.kind)
         elif event.action in ("comment", "comment_deleted"):
             optional = (event.post_id, event.comment_id, event.parent)
         else:

@@ -60,6 +60,7 @@ def _engagement(**fields: object) -> Engagement:
         (_engagement(post_id=None), "missing_field"),
         (_engagement(action="react"), "missing_field"),
         (_engagement(action="react", kind="love"), None),
+        (_engagement(action="react", kind="x" * 257), "id_too_long"),
         (_engagement(action="comment"), "missing_field"),
         (_engagement(action="comment", comment_id="c", text="hello"), None),
         (_engagement(action="comment_deleted", comment_id="c"), None),
@@ -99,3 +100,10 @@ def test_records_are_sorted_into_events_and_rejected_places() -> None:
         ("follows", 1, 2): "not_avro",
     }
     assert found.first_offsets == {("follows", 0): 4, ("follows", 1): 0, ("posts", 0): 0}
+
+
+def test_a_record_is_bounded_before_it_is_decoded() -> None:
+    long = encode(_post(media=(Media(url="u" * 999_900),)))
+    found = collect([("posts", 0, 1, NOW, long), ("posts", 0, 2, NOW, long + b"x" * 200)])
+    assert found.rejected == {("posts", 0, 2): "too_large"}
+    assert len(found.posts) == 1

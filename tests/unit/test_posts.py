@@ -10,6 +10,7 @@ from schemas.codec import UndecodableError, encode
 from schemas.events import Engagement, Event, Media
 from schemas.topics import Topic
 from schemas.views import CountersView
+from streams.engine.records import RejectedError
 from streams.facts import Activity, AffinityFact, Removal, Tick, encode_fact
 from streams.posts import PostFold
 from tests.unit.folds import (
@@ -581,3 +582,31 @@ def test_where_a_post_stood_before_is_told() -> None:
     view = fold_all(PostFold, events).view(Topic.VIEW_POSTS)
     assert (view.author_id, view.at) == ("ann", time(1))
     assert view.former_places == (("ann", time(2)), ("bob", time(3)))
+
+
+def test_forged_edits_grow_no_row() -> None:
+    """Who claims to be the author gets a row of their own, so that no row outgrows a record."""
+    forged = [edited(f"forger{n}", 2, content="x" * 60_000) for n in range(100)]
+    folded = fold_all(PostFold, [created("ann", 1, content="mine"), *forged])
+    assert max(len(value or b"") for _, value in folded.state.changes()) < 61_000
+    assert folded.view(Topic.VIEW_POSTS).content == "mine"
+
+
+def test_a_forger_who_proves_to_be_the_author_is_believed() -> None:
+    events = [created("ann", 2, content="hers"), edited("bob", 3, content="his"), created("bob", 1)]
+    assert _shown(events) == ("bob", "his", 1, 3, False)
+
+
+def test_a_deleted_post_keeps_no_bodies() -> None:
+    folded = fold_all(PostFold, [created(), edited("bob", 2)]).checkpoint()
+    folded.add(deleted(3), edited("ann", 4))
+    folded.checkpoint()
+    assert folded.state.sizes()["body"] == 0
+
+
+def test_a_post_is_created_at_64_places_at_most() -> None:
+    folded = fold_all(PostFold, [created("ann", at) for at in range(64)])
+    with pytest.raises(RejectedError) as refused:
+        folded.add(created("ann", 64))
+    assert refused.value.code == "too_many_claims"
+    folded.add(created("ann", 63, content="known places may come again"))
