@@ -15,6 +15,7 @@ from functools import partial
 
 from connectors.addresses import resolve_or_default
 from connectors.cassandra import connect as connect_cassandra
+from connectors.log_id import log_id_of
 from connectors.redis import connect as connect_redis
 from connectors.settings import settings
 from schemas.events import Engagement, Follow, Post, User
@@ -53,13 +54,18 @@ async def tick() -> None:
 views = App("views", addresses, config, config.monitor_port + 1)
 views.sinks(
     IN_REDIS,
-    lambda: RedisStore(connect_redis(addresses.redis), config.partitions),
+    lambda: RedisStore(
+        connect_redis(addresses.redis), config.partitions, log_id_of(addresses.kafka)
+    ),
 )
 
 archive = App("archive", addresses, config, config.monitor_port + 2)
 archive.sinks(
     IN_CASSANDRA,
-    lambda: CassandraStore(connect_cassandra(addresses.cassandra, config.cassandra_keyspace)[1]),
+    lambda: CassandraStore(
+        connect_cassandra(addresses.cassandra, config.cassandra_keyspace)[1],
+        log_id_of(addresses.kafka),
+    ),
 )
 
 for each in (app, views, archive):

@@ -39,7 +39,8 @@ TABLES = {
     "affinity": """
         user_id text, target_id text, score double, at bigint, PRIMARY KEY (user_id, target_id)""",
     "positions": """
-        topic text, partition int, position bigint, PRIMARY KEY ((topic, partition))""",
+        topic text, partition int, log_id text, position bigint,
+        PRIMARY KEY ((topic, partition))""",
 }
 """Table name to its columns, key and order; `at` and other times are ms since 1970 UTC."""
 

@@ -27,7 +27,7 @@ class Keys:
 
     @staticmethod
     def position(topic: str, partition: int) -> str:
-        """String: the offset that the next write of a topic's partition has."""
+        """String: JSON of where a topic's partition stands, and who writes it."""
         return f"pos:{{p{partition}}}:{topic}"
 
     def feed(self, user_id: str) -> str:

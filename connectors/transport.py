@@ -49,6 +49,10 @@ class PartitionOwner(Protocol):
         """Let the partition go; nothing of it is in flight."""
 
 
+class PositionError(Exception):
+    """An owner stands behind the end of its log: that is not the log it has read."""
+
+
 class _Slot:
     """What the consumer holds of one owned partition: fetched records that wait their turn."""
 
@@ -171,8 +175,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         try:
             position = await self.owners[tp.topic].open(tp.partition)
             self._owned.add(tp)
-            oldest = (await self._thread.earliest_offsets(tp))[tp]
-            position = oldest if position is None else max(position, oldest)
+            position = await self._within_log(tp, position)
             if generation != self._generation:
                 return
             await self._thread.seek_wait({tp: position})
@@ -185,6 +188,31 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             self._opening.pop(tp, None)
         if not self._opening:
             await self.commit()
+
+    async def _within_log(self, tp: TP, position: int | None) -> int:
+        """Where to read from.
+
+        Raises:
+            PositionError: the log ends before the position.
+        """
+        oldest: int = (await self._thread.earliest_offsets(tp))[tp]
+        end: int = (await self._thread.highwaters(tp))[tp]
+        if position is None:
+            return oldest
+        if position > end:
+            raise PositionError(
+                f"{tp.topic}/{tp.partition} ends at {end}, and {position} was processed before: "
+                "the topic lost records or was made anew; restore it, or start with empty data"
+            )
+        if position < oldest:
+            log.error(
+                "records were deleted before they were read",
+                topic=tp.topic,
+                partition=tp.partition,
+                position=position,
+                oldest=oldest,
+            )
+        return max(position, oldest)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let what is in flight finish, then forget the slots; owners keep what comes back."""

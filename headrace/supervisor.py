@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,8 +29,9 @@ log = structlog.get_logger(__name__)
 ROOT = Path(__file__).parents[1]
 STOP_SECONDS = 10.0
 READY_SECONDS = 120.0
-RESTARTS = 5
-RESTARTS_WITHIN_SECONDS = 60.0
+STEADY_SECONDS = 60.0  # a process that ran this long is started again at once
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
 TOKEN_SECONDS = 24 * 60 * 60
 
 
@@ -44,7 +45,9 @@ class _Worker:
     command: list[str]
     env: dict[str, str]
     health: str
-    ended: list[float] = field(default_factory=list)
+    started: float = 0.0
+    pause: float = 0.0
+    restart_at: float | None = None
 
     @property
     def url(self) -> str:
@@ -52,6 +55,19 @@ class _Worker:
 
     def start(self) -> None:
         self.child.start(self.command, cwd=ROOT, env=self.env)
+        self.started = time.monotonic()
+        self.restart_at = None
+
+    def plan_restart(self, now: float) -> float:
+        """Set when to start it again: at once, or later each time that it soon ends again."""
+        if now - self.started >= STEADY_SECONDS:
+            self.pause = 0.0
+        pause, self.pause = (
+            self.pause,
+            min(max(FIRST_PAUSE_SECONDS, 2 * self.pause), LONGEST_PAUSE_SECONDS),
+        )
+        self.restart_at = now + pause
+        return pause
 
     def is_ready(self) -> str | None:
         """What it says when it is ready, None while it is not."""
@@ -65,8 +81,8 @@ class _Worker:
 class Supervisor:
     """The apps `app`, `views`, `archive` and the `api`, each a process with a log of its own.
 
-    Use it as a context manager. `check` raises when one has died; `tend` starts it again, up to
-    5 times a minute. Ports are those of the settings, or the next free ones.
+    Use it as a context manager. `check` raises when one has died; `tend` starts it again, the
+    others running on. Ports are those of the settings, or the next free ones.
     """
 
     def __init__(
@@ -153,23 +169,18 @@ class Supervisor:
                 raise worker.child.death()
 
     def tend(self) -> None:
-        """Start again what has ended.
-
-        Raises:
-            PartDied: one has ended more than 5 times in a minute.
-        """
-        now = time.monotonic()
+        """Start again what has ended: at once, or after up to 30 s when it keeps ending."""
         for name, worker in self._workers.items():
             if worker.child.is_alive():
                 continue
-            death = worker.child.death()
-            worker.ended = [at for at in worker.ended if now - at < RESTARTS_WITHIN_SECONDS]
-            worker.ended.append(now)
-            if len(worker.ended) > RESTARTS:
-                raise death
-            self._say(f"{name}: ended, starting it again; its log is {worker.child.log}")
-            worker.child.close()
-            worker.start()
+            now = time.monotonic()
+            if worker.restart_at is None:
+                pause = worker.plan_restart(now)
+                when = f"in {pause:.0f} s" if pause else "now"
+                self._say(f"{name}: {worker.child.epitaph()}\n  starting it again {when}")
+            if worker.restart_at is not None and now >= worker.restart_at:
+                worker.child.close()
+                worker.start()
 
     def _worker(self, name: str) -> _Worker:
         config = settings()

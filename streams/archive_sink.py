@@ -16,6 +16,7 @@ from cassandra.protocol import OverloadedErrorMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
+from connectors.log_id import ForeignStoreError
 from schemas.topics import Topic
 from schemas.views import (
     AffinityView,
@@ -85,8 +86,11 @@ def timestamp_of(offset: int, index: int) -> int:
 class CassandraStore:
     """Writes views into Cassandra, each row with its place in the log as its write time."""
 
-    def __init__(self, session: Session, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, session: Session, log_id: str, clock: Callable[[], float] = time.time
+    ) -> None:
         self._session = session
+        self._log_id = log_id
         self._clock = clock
         self._prepared: dict[str, PreparedStatement] = {}
         self._rows: dict[Topic, Callable[[Write], Iterator[Row]]] = {
@@ -100,11 +104,20 @@ class CassandraStore:
             Topic.VIEW_SOURCES: self._sources,
         }
 
-    def position(self, topic: Topic, partition: int) -> int | None:
-        """The position kept beside the tables."""
-        query = self._prepare("SELECT position FROM positions WHERE topic = ? AND partition = ?")
-        found = self._session.execute(query, (topic.value, partition)).one()
-        return None if found is None else int(found.position)
+    def open(self, topic: Topic, partition: int) -> int | None:
+        """The position kept beside the tables. Whoever wrote before may go on: its writes bear
+        the times of the log, and change nothing.
+
+        Raises:
+            ForeignStoreError: the rows are of another Kafka's logs.
+        """
+        select = "SELECT log_id, position FROM positions WHERE topic = ? AND partition = ?"
+        found = self._session.execute(self._prepare(select), (topic.value, partition)).one()
+        if found is None:
+            return None
+        if found.log_id != self._log_id:
+            raise ForeignStoreError("Cassandra", found.log_id, self._log_id)
+        return int(found.position)
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
         """Apply writes, then set the position."""
@@ -114,8 +127,8 @@ class CassandraStore:
             newest = {write.key: write for write in writes if write.value is not None}
             rows_of = self._rows[topic]
             self._execute(row for write in newest.values() for row in rows_of(write))
-        move = "INSERT INTO positions (topic, partition, position) VALUES (?, ?, ?)"
-        self._session.execute(self._prepare(move), (topic.value, partition, position))
+        move = "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?)"
+        self._session.execute(self._prepare(move), (topic.value, partition, self._log_id, position))
 
     def _prepare(self, query: str) -> PreparedStatement:
         prepared = self._prepared.get(query)

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from connectors.redis import REMOVE_REASONS, TRIM_FEED
+from connectors.redis_fence import Fence, FencedPipeline
 from connectors.redis_keys import Keys, affinity_rank, member
 from schemas.topics import Topic
 from schemas.views import (
@@ -33,7 +34,6 @@ FEED_ENTRIES = 1_000
 FEED_SLACK = 200
 MINE_ENTRIES = 10_000
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
-COMMANDS_PER_ROUND_TRIP = 5_000
 MIN_SCORE = 1e-9
 
 View = TypeVar("View")
@@ -92,20 +92,15 @@ class _Feeds:
             self._pipe.zrem(feed, *removed)
 
 
-class StoreMovedError(Exception):
-    """Redis does not hold what this sink has written."""
-
-
 class RedisStore:
     """Writes views into Redis; every key of a partition carries the partition's hash tag."""
 
-    def __init__(self, client: Redis, partitions: int) -> None:
-        self._client = client
+    def __init__(self, client: Redis, partitions: int, log_id: str) -> None:
+        self._fence = Fence(client, log_id)
         self._keys = Keys(partitions)
         self._trim = client.script_load(TRIM_FEED)
         self._remove_reasons = client.script_load(REMOVE_REASONS)
         self._sizes: defaultdict[int, dict[str, int]] = defaultdict(dict)
-        self._positions: dict[tuple[Topic, int], int | None] = {}
         self._writers: dict[Topic, Callable[[Pipeline, Sequence[Write]], None]] = {
             Topic.VIEW_POSTS: self._posts,
             Topic.VIEW_COUNTERS: self._counters,
@@ -116,48 +111,36 @@ class RedisStore:
             Topic.VIEW_SOURCES: self._sources,
         }
 
-    def position(self, topic: Topic, partition: int) -> int | None:
-        """The position kept beside the partition's keys."""
-        found = self._client.get(self._keys.position(topic, partition))
-        position = None if found is None else int(found)
-        self._positions[topic, partition] = position
-        return position
+    def open(self, topic: Topic, partition: int) -> int | None:
+        """Take a partition over."""
+        self._sizes.pop(partition, None)
+        return self._fence.take_over(self._keys.position(topic, partition))
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
-        """Apply writes in order, and when all are confirmed set the position.
+        """Apply writes in order, and set the position with the last of them.
 
         Raises:
-            StoreMovedError: the position is not where this sink left it.
+            StoreMovedError: Redis lost writes, or another worker has taken over.
         """
-        is_known = (topic, partition) in self._positions
-        left = self._positions.get((topic, partition))
-        if self.position(topic, partition) != left and is_known:
-            raise StoreMovedError(
-                f"Redis does not stand where {topic}/{partition} was left ({left}): it lost "
-                "writes, or another worker writes; what is missing is written after a restart"
-            )
-        with self._client.pipeline(transaction=False) as pipe:
+        with self._fence.write(self._keys.position(topic, partition), position) as pipe:
             if topic == Topic.TIMELINE_WRITES:
                 self._timelines(pipe, partition, writes)
             else:
-                self._writers[topic](pipe, writes)
-            pipe.execute()
-        self._client.set(self._keys.position(topic, partition), position)
-        self._positions[topic, partition] = position
+                self._writers[topic](pipe.commands, writes)
 
-    def _timelines(self, pipe: Pipeline, partition: int, writes: Sequence[Write]) -> None:
+    def _timelines(self, pipe: FencedPipeline, partition: int, writes: Sequence[Write]) -> None:
+        commands = pipe.commands
         sizes = self._sizes[partition]
-        feeds = _Feeds(pipe, self._keys, sizes, self._remove_reasons)
+        feeds = _Feeds(commands, self._keys, sizes, self._remove_reasons)
         for write in writes:
             for operation in _operations.decode(write.value or b"\x90"):
                 feeds.apply(operation)
-                if len(pipe) >= COMMANDS_PER_ROUND_TRIP:
-                    pipe.execute()
+                pipe.send_when_long()
         feeds.flush()
         for owner in feeds.touched:
             if sizes[owner] > FEED_ENTRIES + FEED_SLACK:
                 feed, floor = self._keys.feed(owner), self._keys.floor(owner)
-                pipe.evalsha(self._trim, 2, feed, floor, FEED_ENTRIES)
+                commands.evalsha(self._trim, 2, feed, floor, FEED_ENTRIES)
                 sizes[owner] = FEED_ENTRIES
 
     def _posts(self, pipe: Pipeline, writes: Sequence[Write]) -> None:

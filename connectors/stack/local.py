@@ -25,6 +25,7 @@ from connectors.stack.parallel import Job, run_all
 from connectors.stack.parts import Part
 from connectors.stack.process import Child
 from connectors.stack.valkey import Valkey
+from schemas.formats import FORMAT
 
 PARTS: dict[str, type[Part]] = {"kafka": Kafka, "redis": Valkey, "cassandra": Cassandra}
 ENDING_S = 12.0  # how long the parts of a stack that was killed may take to end
@@ -114,6 +115,7 @@ class LocalStack:
                 if self.fresh:
                     shutil.rmtree(home, ignore_errors=True)
                 self._parts[name] = PARTS[name](home, ports[name], self.say)
+            self._check_format()
             run_all([self._job(name) for name in own], self._stop)
             self._record()
         except OSError as error:
@@ -230,6 +232,22 @@ class LocalStack:
             else:
                 self._lock = file
                 return
+
+    def _check_format(self) -> None:
+        """Refuse data of another version, and mark new data as of this one."""
+        stack = self.data_dir / "stack"
+        mark = stack / "format"
+        if any((stack / name).exists() for name in PARTS):
+            found = mark.read_text().strip() if mark.exists() else "1"
+            if found != str(FORMAT):
+                raise StackError(
+                    f"The data in {self.data_dir} is of another version of Headrace",
+                    f"it has format {found}, this version reads {FORMAT}",
+                    "set HEADRACE_DATA_DIR to another directory, or start with --fresh, which "
+                    "deletes that data",
+                )
+        stack.mkdir(parents=True, exist_ok=True)
+        mark.write_text(f"{FORMAT}\n")
 
     def _busy(self) -> StackBusy:
         return StackBusy(

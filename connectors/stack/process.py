@@ -111,6 +111,12 @@ class Child:
         tail = self.tail()
         return PartDied(f"{self.name} died (exit code {code})", tail, hint(code, tail, self.log))
 
+    def epitaph(self) -> str:
+        """How the part ended and its last words, in one line."""
+        code = self._guard.returncode if self._guard is not None else None
+        lines = self.tail().split("\n")
+        return f"ended with code {code}: {lines[-1].strip()} (log: {self.log})"
+
     def close(self) -> None:
         """Let the guard end the part; returns at once."""
         if self._hold is not None:

@@ -66,7 +66,8 @@ def checkpoint(
         )
     for key, value in state.changes():
         producer.produce(changelog, value, key, partition)
-    producer.produce(changelog, position.to_bytes(8, "big"), State.POSITION_KEY, partition)
+    key, value = State.position_change(position)
+    producer.produce(changelog, value, key, partition)
     _commit(producer)
     state.commit(position)
 

@@ -33,8 +33,13 @@ class Write(NamedTuple):
 class Store(Protocol):
     """Where a sink writes. Called from several threads, one at a time per partition."""
 
-    def position(self, topic: Topic, partition: int) -> int | None:
-        """The offset that a partition's next write has, None when nothing was written."""
+    def open(self, topic: Topic, partition: int) -> int | None:
+        """Take a partition over; the offset that its next write has, None when nothing was
+        written.
+
+        Raises:
+            ForeignStoreError: what was written is of another log.
+        """
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
         """Apply writes in order, and then set the position; returns once confirmed."""
@@ -73,7 +78,7 @@ class Sink:
     async def open(self, partition: int) -> int | None:
         """Where the store stands."""
         loop = asyncio.get_running_loop()
-        position = await loop.run_in_executor(self._pool, self._position, partition)
+        position = await loop.run_in_executor(self._pool, self._open, partition)
         self._owned.add(partition)
         log.info("partition opened", topic=self.topic.value, partition=partition, position=position)
         return position
@@ -96,8 +101,8 @@ class Sink:
         """A sink keeps no rows."""
         return {}
 
-    def _position(self, partition: int) -> int | None:
-        return self._store().position(self.topic, partition)
+    def _open(self, partition: int) -> int | None:
+        return self._store().open(self.topic, partition)
 
     def _write(self, partition: int, writes: list[Write], position: int) -> None:
         self._store().write(self.topic, partition, writes, position)

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from schemas.formats import FORMAT
+
 _SEPARATOR = "\0"
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -153,6 +155,17 @@ class GroupTable(Generic[Row]):
         return sum(map(len, self._groups.values()))
 
 
+class StateFormatError(Exception):
+    """The changelog holds rows that this version cannot read."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"the state is of another version of Headrace ({found}; this one reads format "
+            f"{FORMAT}): use another Kafka or HEADRACE_DATA_DIR, or start with empty data "
+            "(headrace stack up --fresh)"
+        )
+
+
 class State:
     """The tables of one partition of a stage, and the source position they stand at."""
 
@@ -179,6 +192,11 @@ class State:
         for table in self._tables.values():
             yield from table.changes()
 
+    @classmethod
+    def position_change(cls, position: int) -> tuple[bytes, bytes]:
+        """The changelog record of a position: 2 bytes of format, 8 of offset."""
+        return cls.POSITION_KEY, FORMAT.to_bytes(2, "big") + position.to_bytes(8, "big")
+
     def commit(self, position: int) -> None:
         """The changes are durable in the changelog: make them the state at `position`."""
         for table in self._tables.values():
@@ -191,12 +209,29 @@ class State:
             table.rollback()
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Apply one changelog record."""
+        """Apply one changelog record.
+
+        Raises:
+            StateFormatError: another version of Headrace wrote it.
+        """
         if key == self.POSITION_KEY:
-            self.position = None if value is None else int.from_bytes(value, "big")
+            assert value is not None
+            self._restore_position(value)
             return
         name, _, rest = key.decode().partition(_SEPARATOR)
-        self._tables[name].restore(rest, value)
+        table = self._tables.get(name)
+        if table is None:
+            raise StateFormatError(f"it has a table {name!r}")
+        try:
+            table.restore(rest, value)
+        except msgspec.DecodeError as error:
+            raise StateFormatError(f"a row of {name!r} reads as: {error}") from error
+
+    def _restore_position(self, value: bytes) -> None:
+        found = int.from_bytes(value[:-8], "big")
+        if found != FORMAT:
+            raise StateFormatError(f"format {found or 1}")
+        self.position = int.from_bytes(value[-8:], "big")
 
     def sizes(self) -> dict[str, int]:
         """Rows per table. O(entities); for the monitor."""

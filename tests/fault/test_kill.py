@@ -10,14 +10,20 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import redis
 
+from connectors.admin import create_topics
 from connectors.lag import LagReader, wait_until_quiet
 from connectors.publisher import publish
+from connectors.settings import settings
 from connectors.sources import follow_events, generate_activity, generate_network
 from connectors.stack.addresses import Addresses
+from connectors.stack.errors import PartDied
+from connectors.stack.local import LocalStack
 from headrace.supervisor import Supervisor
 from schemas.events import Event
 
@@ -100,3 +106,20 @@ def test_redis_starts_empty(
         wait_until_quiet(addresses.kafka, 120)
         all_views(environment, tmp_path / "report.json")
         supervisor.check()
+
+
+def run(supervisor: Supervisor) -> None:
+    with supervisor:
+        pass
+
+
+def test_a_redis_and_a_cassandra_of_another_kafka_are_refused(
+    addresses: Addresses, tmp_path: Path
+) -> None:
+    """Views of one log are never mixed with those of another: the sinks end and say why."""
+    with LocalStack(tmp_path / "stack", fresh=True, parts=("kafka",)) as other:
+        create_topics(other.addresses.kafka, settings())
+        mixed = replace(addresses, kafka=other.addresses.kafka)
+        for name in ("views", "archive"):
+            with pytest.raises(PartDied, match="holds the views of another Kafka"):
+                run(Supervisor(mixed, (name,), log_dir=tmp_path / "logs"))

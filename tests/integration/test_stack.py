@@ -22,8 +22,9 @@ from connectors.cassandra import connect
 from connectors.settings import settings
 from connectors.stack import addresses as records
 from connectors.stack.addresses import Addresses
-from connectors.stack.errors import PartDied, StackBusy
+from connectors.stack.errors import PartDied, StackBusy, StackError
 from connectors.stack.local import LocalStack
+from schemas.formats import FORMAT
 
 OWNER = """
 import sys, time
@@ -161,3 +162,18 @@ def test_a_part_that_dies_later_is_noticed(tmp_path: Path) -> None:
         time.sleep(0.5)  # the guard's tick
         with pytest.raises(PartDied, match="redis died"):
             stack.check()
+
+
+def test_the_data_of_another_version_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with LocalStack(tmp_path, parts=("redis",)):
+        pass
+    mark = tmp_path / "stack" / "format"
+    mark.write_text(f"{FORMAT + 1}\n")
+    with pytest.raises(StackError, match=f"has format {FORMAT + 1}.*reads {FORMAT}") as refused:
+        LocalStack(tmp_path, parts=("redis",)).start()
+    assert "HEADRACE_DATA_DIR" in refused.value.hint
+    mark.unlink()  # as before there were formats
+    with pytest.raises(StackError, match="has format 1"):
+        LocalStack(tmp_path, parts=("redis",)).start()
+    with LocalStack(tmp_path, parts=("redis",), fresh=True):
+        assert mark.read_text() == f"{FORMAT}\n"

@@ -14,6 +14,7 @@ from cassandra.protocol import OverloadedErrorMessage
 from cassandra.query import BatchType
 
 from connectors.cassandra_tables import month_of, months_back
+from connectors.log_id import ForeignStoreError
 from schemas.events import Media
 from schemas.topics import IN_CASSANDRA, Topic
 from schemas.views import (
@@ -75,8 +76,10 @@ class Database:
                 for at, post_id, reason in self.timeline
                 if values == ("bob", month_of(at))
             ]
-        if statement.startswith("SELECT position"):
-            return mock.Mock(one=lambda: SimpleNamespace(position=17) if values[1] else None)
+        if statement.startswith("SELECT log_id"):
+            log_id = {1: "log", 2: "another"}.get(values[1])
+            found = SimpleNamespace(log_id=log_id, position=17)
+            return mock.Mock(one=lambda: found if log_id else None)
         self.executed.append((statement, values))
         return None
 
@@ -112,7 +115,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Database:
 
 
 def _store(database: Database) -> CassandraStore:
-    return CassandraStore(cast(Session, database), clock=lambda: NOW / 1000)
+    return CassandraStore(cast(Session, database), "log", clock=lambda: NOW / 1000)
 
 
 def _write_timelines(database: Database, *records: tuple[int, list[TimelineOp]]) -> None:
@@ -210,14 +213,19 @@ def test_the_position_is_written_last(database: Database) -> None:
     _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, ["bob"])]))
     statement, values = database.executed[-1]
     assert statement.startswith("INSERT INTO positions")
-    assert values == ("timeline-writes", 0, 99)
+    assert values == ("timeline-writes", 0, "log", 99)
     assert len(database.executed) == 2
 
 
 def test_the_position_is_read(database: Database) -> None:
     store = _store(database)
-    assert store.position(Topic.VIEW_POSTS, 0) is None
-    assert store.position(Topic.VIEW_POSTS, 1) == 17
+    assert store.open(Topic.VIEW_POSTS, 0) is None
+    assert store.open(Topic.VIEW_POSTS, 1) == 17
+
+
+def test_the_rows_of_another_log_are_refused(database: Database) -> None:
+    with pytest.raises(ForeignStoreError, match="cluster another, this is log"):
+        _store(database).open(Topic.VIEW_POSTS, 2)
 
 
 # Views
@@ -321,7 +329,7 @@ def test_only_the_newest_value_of_a_batch_is_written(database: Database) -> None
 def test_a_null_writes_only_the_position(database: Database, topic: Topic) -> None:
     _store(database).write(topic, 3, [Write(1, b"k", None)], 2)
     assert database.batches == []
-    assert database.executed[-1][1] == (topic.value, 3, 2)
+    assert database.executed[-1][1] == (topic.value, 3, "log", 2)
 
 
 # Batches

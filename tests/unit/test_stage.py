@@ -134,7 +134,7 @@ class Bench:
     def positions(self) -> list[int]:
         """The position that each transaction committed."""
         return [
-            int.from_bytes(value, "big")
+            int.from_bytes(value[-8:], "big")
             for each in self.producer.committed
             for name, value, key, *_ in each
             if (name, key) == ("changelog.posts", State.POSITION_KEY)
@@ -160,7 +160,7 @@ def test_a_batch_is_one_transaction_of_outputs_rows_and_position() -> None:
         ("changelog.posts", b"\x91\x02", b"word\0a", 2, []),
         ("changelog.posts", b"\x91\x2a", b"word\0last", 2, []),
         ("changelog.posts", b"\x91\x01", b"word\0b", 2, []),
-        ("changelog.posts", (43).to_bytes(8, "big"), State.POSITION_KEY, 2, []),
+        ("changelog.posts", *reversed(State.position_change(43)), 2, []),
     ]
     assert (bench.seen("a"), bench.owned.state.position) == (2, 43)
     bench.process("c", start=43)
@@ -236,7 +236,7 @@ def test_records_below_the_position_are_dropped() -> None:
 
 def test_a_restored_position_counts_too() -> None:
     bench = Bench()
-    bench.owned.state.restore(State.POSITION_KEY, (6).to_bytes(8, "big"))
+    bench.owned.state.restore(*State.position_change(6))
     bench.process("a", "b", start=5)
     assert (bench.seen("a"), bench.seen("b")) == (0, 1)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import Struct
 
-from streams.engine.state import State
+from schemas.formats import FORMAT
+from streams.engine.state import State, StateFormatError
 
 
 class Row(Struct, frozen=True, array_like=True):
@@ -131,7 +132,7 @@ def test_a_changelog_restores_the_state(entity: str, sub: str) -> None:
 
     def checkpoint(position: int) -> None:
         changelog.extend(pair.state.changes())
-        changelog.append((State.POSITION_KEY, position.to_bytes(8, "big")))
+        changelog.append(State.position_change(position))
         pair.state.commit(position)
 
     pair.table.put(entity, Row(1))
@@ -159,7 +160,21 @@ def test_a_changelog_restores_the_state(entity: str, sub: str) -> None:
 def test_a_new_state_stands_nowhere() -> None:
     assert State().position is None
     state = State()
-    state.restore(State.POSITION_KEY, (0).to_bytes(8, "big"))
+    state.restore(*State.position_change(0))
     assert state.position == 0
-    state.restore(State.POSITION_KEY, None)
-    assert state.position is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param(State.POSITION_KEY, (7).to_bytes(8, "big"), id="the first format"),
+        pytest.param(State.POSITION_KEY, b"\xff\xff" + bytes(8), id="a later format"),
+        pytest.param(b"three\0e", b"\x91\x02", id="an unknown table"),
+        pytest.param(b"one\0e", b"\x91\xa1x", id="another type"),
+        pytest.param(b"many\0e\0s", b"\x80", id="another shape"),
+        pytest.param(b"one\0e", b"\xc1", id="not msgpack"),
+    ],
+)
+def test_rows_of_another_version_are_refused(key: bytes, value: bytes) -> None:
+    with pytest.raises(StateFormatError, match=f"this one reads format {FORMAT}"):
+        Pair().state.restore(key, value)

@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from connectors import transport
-from connectors.transport import Batch, Consumer, _Slot, broker_url
+from connectors.transport import Batch, Consumer, PositionError, _Slot, broker_url
 from tests.unit.folds import record
 
 PLACE = TP("posts", 2)
@@ -221,3 +221,34 @@ def test_ready_is_assigned_opened_and_read() -> None:
 )
 def test_broker_urls(brokers: str, url: str) -> None:
     assert broker_url(brokers) == url
+
+
+@pytest.mark.parametrize(
+    ("position", "start"),
+    [
+        pytest.param(None, 10, id="new"),
+        pytest.param(10, 10, id="at the oldest"),
+        pytest.param(15, 15, id="between"),
+        pytest.param(20, 20, id="at the end"),
+        pytest.param(9, 10, id="what was deleted cannot be read"),
+    ],
+)
+def test_where_a_log_is_read_from(position: int | None, start: int) -> None:
+    assert asyncio.run(_log_of_10_to_20()._within_log(PLACE, position)) == start
+
+
+def test_a_log_that_ends_before_the_position_is_another() -> None:
+    with pytest.raises(PositionError, match="posts/2 ends at 20, and 21 was processed"):
+        asyncio.run(_log_of_10_to_20()._within_log(PLACE, 21))
+
+
+def _log_of_10_to_20() -> Consumer:
+    async def oldest(tp: TP) -> dict[TP, int]:
+        return {tp: 10}
+
+    async def end(tp: TP) -> dict[TP, int]:
+        return {tp: 20}
+
+    consumer: Any = object.__new__(Consumer)
+    consumer._thread = SimpleNamespace(earliest_offsets=oldest, highwaters=end)
+    return consumer

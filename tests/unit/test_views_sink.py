@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from redis import Redis
 
+from connectors import redis_fence
 from connectors.redis import REMOVE_REASONS, TRIM_FEED
+from connectors.redis_fence import Mark
 from connectors.redis_keys import affinity_rank
 from schemas.topics import IN_REDIS, Topic
 from schemas.views import (
@@ -26,9 +28,8 @@ from schemas.views import (
     TimelineOp,
     UserView,
 )
-from streams import views_sink
 from streams.engine.sink import Write
-from streams.views_sink import FEED_ENTRIES, FEED_SLACK, RedisStore, StoreMovedError
+from streams.views_sink import FEED_ENTRIES, FEED_SLACK, RedisStore
 from tests.unit.folds import NOW
 
 FEED = "feed:{p0}:bob"
@@ -39,10 +40,10 @@ Command = tuple[Any, ...]
 
 
 class Pipe:
-    """Records commands instead of sending them."""
+    """Records commands instead of sending them; keeps what is set beside the views."""
 
-    def __init__(self, sent: list[list[Command]]) -> None:
-        self._sent = sent
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._queue: list[Command] = []
 
     def __enter__(self) -> Pipe:
@@ -60,8 +61,20 @@ class Pipe:
 
         return queue
 
+    def watch(self, key: str) -> None:
+        assert key.startswith("pos:")
+
+    def get(self, key: str) -> bytes | None:
+        return self._client.marks.get(key)
+
+    def multi(self) -> None:
+        assert not self._queue
+
     def execute(self) -> None:
-        self._sent.append(self._queue)
+        marks = [command for command in self._queue if str(command[1]).startswith("pos:")]
+        for _, key, mark in marks:
+            self._client.marks[key] = mark
+        self._client.sent.append([command for command in self._queue if command not in marks])
         self._queue = []
 
 
@@ -70,25 +83,28 @@ class Client:
 
     def __init__(self) -> None:
         self.sent: list[list[Command]] = []
-        self.values: dict[str, bytes] = {}
+        self.marks: dict[str, bytes] = {}
+
+    @property
+    def positions(self) -> dict[str, int | None]:
+        return {
+            key: msgspec.json.decode(mark, type=Mark).position for key, mark in self.marks.items()
+        }
 
     def script_load(self, script: str) -> str:
         return {TRIM_FEED: "trim", REMOVE_REASONS: "remove reasons"}[script]
 
-    def get(self, key: str) -> bytes | None:
-        return self.values.get(key)
-
-    def set(self, key: str, value: int) -> None:
-        self.values[key] = str(value).encode()
-
     def pipeline(self, *, transaction: bool) -> Pipe:
-        assert not transaction
-        return Pipe(self.sent)
+        assert transaction
+        return Pipe(self)
 
 
-def _store() -> tuple[RedisStore, Client]:
+def _store(topic: Topic = Topic.TIMELINE_WRITES) -> tuple[RedisStore, Client]:
     client = Client()
-    return RedisStore(cast(Redis, client), 1), client
+    store = RedisStore(cast(Redis, client), 1, "log")
+    assert store.open(topic, 0) is None
+    client.sent.clear()
+    return store, client
 
 
 def _timeline_commands(*records: Sequence[TimelineOp]) -> list[Command]:
@@ -96,18 +112,18 @@ def _timeline_commands(*records: Sequence[TimelineOp]) -> list[Command]:
     writes = [Write(n, None, msgspec.msgpack.encode(list(r))) for n, r in enumerate(records)]
     store.write(Topic.TIMELINE_WRITES, 0, writes, 9)
     (commands,) = client.sent
-    assert client.values == {"pos:{p0}:timeline-writes": b"9"}
+    assert client.positions == {"pos:{p0}:timeline-writes": 9}
     return commands
 
 
 def _view_commands(topic: Topic, views: Iterable[tuple[str, Any]]) -> list[Command]:
-    store, client = _store()
+    store, client = _store(topic)
     writes = [
         Write(n, key.encode(), msgspec.msgpack.encode(view)) for n, (key, view) in enumerate(views)
     ]
     store.write(topic, 0, writes, 9)
     (commands,) = client.sent
-    assert client.values == {f"pos:{{p0}}:{topic}": b"9"}
+    assert client.positions == {f"pos:{{p0}}:{topic}": 9}
     return commands
 
 
@@ -194,7 +210,7 @@ def test_an_empty_record_is_nothing() -> None:
     store, client = _store()
     store.write(Topic.TIMELINE_WRITES, 0, [Write(1, None, None)], 2)
     assert client.sent == [[]]
-    assert client.values == {"pos:{p0}:timeline-writes": b"2"}
+    assert client.positions == {"pos:{p0}:timeline-writes": 2}
 
 
 def test_a_feed_is_trimmed_when_it_may_be_too_long() -> None:
@@ -209,19 +225,12 @@ def test_a_feed_is_trimmed_when_it_may_be_too_long() -> None:
 
 
 def test_a_large_batch_takes_several_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views_sink, "COMMANDS_PER_ROUND_TRIP", 10)
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 10)
     store, client = _store()
     leaves = [RemoveSource(f"user{n}", ["u:a"]) for n in range(25)]
     store.write(Topic.TIMELINE_WRITES, 0, [Write(0, None, msgspec.msgpack.encode(leaves))], 1)
     assert [len(commands) for commands in client.sent] == [10, 10, 5]
-    assert client.values == {"pos:{p0}:timeline-writes": b"1"}
-
-
-def test_the_position_is_read_from_beside_the_keys() -> None:
-    store, client = _store()
-    assert store.position(Topic.VIEW_POSTS, 3) is None
-    client.values["pos:{p3}:view.posts"] = b"17"
-    assert store.position(Topic.VIEW_POSTS, 3) == 17
+    assert client.positions == {"pos:{p0}:timeline-writes": 1}
 
 
 WHOLE_VIEWS = [
@@ -321,23 +330,7 @@ def test_only_the_newest_relation_of_a_batch_is_written() -> None:
 
 @pytest.mark.parametrize("topic", [topic for topic in IN_REDIS if topic != Topic.TIMELINE_WRITES])
 def test_a_deletion_in_a_view_topic_writes_nothing(topic: Topic) -> None:
-    store, client = _store()
+    store, client = _store(topic)
     store.write(topic, 0, [Write(1, b"k", None)], 2)
     assert client.sent == [[]]
-    assert client.values == {f"pos:{{p0}}:{topic}": b"2"}
-
-
-@pytest.mark.parametrize("now", [None, b"1", b"3"], ids=["lost all", "lost some", "another wrote"])
-def test_a_redis_that_moved_is_not_written(now: bytes | None) -> None:
-    """What Redis lost would never be written again if the sink just went on."""
-    store, client = _store()
-    value = msgspec.msgpack.encode([PUSH_P])
-    store.write(Topic.TIMELINE_WRITES, 0, [Write(1, None, value)], 2)
-    if now is None:
-        client.values.clear()
-    else:
-        client.values["pos:{p0}:timeline-writes"] = now
-    sent = len(client.sent)
-    with pytest.raises(StoreMovedError):
-        store.write(Topic.TIMELINE_WRITES, 0, [Write(2, None, value)], 3)
-    assert len(client.sent) == sent
+    assert client.positions == {f"pos:{{p0}}:{topic}": 2}
