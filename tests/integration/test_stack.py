@@ -141,8 +141,9 @@ def test_a_killed_guard_takes_its_part_along(tmp_path: Path) -> None:
 
 
 def test_a_dying_part_shows_the_tail_of_its_log(tmp_path: Path) -> None:
+    with LocalStack(tmp_path, parts=["redis"]):
+        pass
     data = tmp_path / "stack" / "redis" / "data" / "appendonlydir"
-    data.mkdir(parents=True)
     (data / "appendonly.aof.manifest").write_text("this is no manifest\n")
     with pytest.raises(PartDied) as raised:
         LocalStack(tmp_path, parts=["redis"]).start()
