@@ -6,16 +6,18 @@ The ids are those of `lock.json`, where every version of every schema is listed.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from fastavro import parse_schema, schemaless_reader
+from fastavro import parse_schema
 
-from schemas.avro import Writer, compiled
+from schemas.avro_reader import MalformedError, Reader
+from schemas.avro_reader import compiled as compiled_reader
+from schemas.avro_writer import Writer
+from schemas.avro_writer import compiled as compiled_writer
 from schemas.events import Engagement, Event, Follow, Post, User
 
 HERE = Path(__file__).parent
@@ -97,7 +99,7 @@ def _newest() -> dict[type[Event], _Version]:
 @cache
 def _writers() -> dict[type[Event], tuple[bytes, Writer]]:
     return {
-        event: (bytes([MAGIC]) + version.id.to_bytes(4, "big"), compiled(version.schema))
+        event: (bytes([MAGIC]) + version.id.to_bytes(4, "big"), compiled_writer(version.schema))
         for event, version in _newest().items()
     }
 
@@ -117,42 +119,46 @@ def encode(event: Event) -> bytes:
         ) from error
 
 
+@cache
+def _readers() -> dict[bytes, tuple[type[Event], Reader]]:
+    """By the first bytes of a record."""
+    return {
+        bytes([MAGIC]) + version.id.to_bytes(4, "big"): (
+            version.event,
+            compiled_reader(version.schema, version.event),
+        )
+        for version in versions()
+    }
+
+
 def decode(raw: bytes | None, expected: type[Event] | None = None) -> Event:
-    """The event in wire bytes.
+    """The event in wire bytes; what its version of the schema does not have is at its default.
 
     Raises:
         UndecodableError: not Avro, an unknown schema, an event of another kind than
             `expected`, or bytes that do not fit the schema.
     """
-    if not raw or raw[0] != MAGIC or len(raw) < HEADER_BYTES:
-        raise UndecodableError("not_avro", "the record does not begin with byte 0 and a schema id")
-    number = int.from_bytes(raw[1:HEADER_BYTES], "big")
-    version = _by_id().get(number)
-    if version is None:
-        raise UndecodableError("unknown_schema", f"no schema has id {number}")
-    if expected is not None and version.event is not expected:
+    found = _readers().get(raw[:HEADER_BYTES]) if raw else None
+    if raw is None or found is None:
+        raise _unknown(raw)
+    kind, read = found
+    if expected is not None and kind is not expected:
         raise UndecodableError(
-            "wrong_topic", f"a {version.subject} event stands in a topic of other events"
+            "wrong_topic", f"a {kind.__name__} event stands in a topic of other events"
         )
-    newest = _newest()[version.event].schema
-    stream = io.BytesIO(raw)
-    stream.seek(HEADER_BYTES)
     try:
-        fields = schemaless_reader(
-            stream, version.schema, newest if newest is not version.schema else None
-        )
-    except Exception as error:
+        event, end = read(raw, HEADER_BYTES)
+    except (MalformedError, IndexError, KeyError, UnicodeDecodeError) as error:
         raise UndecodableError(
-            "not_decodable", f"the bytes do not fit schema {number}: {type(error).__name__}"
+            "not_decodable", f"the bytes do not fit the schema: {type(error).__name__}"
         ) from error
-    if stream.tell() != len(raw):
-        raise UndecodableError("not_decodable", f"{len(raw) - stream.tell()} bytes are left over")
-    return _build(version.event, fields)
+    if end != len(raw):
+        raise UndecodableError("not_decodable", f"{len(raw) - end} bytes are left over")
+    return cast(Event, event)
 
 
-def _build(event: type[Event], fields: dict[str, Any]) -> Event:
-    if event is Engagement and fields["surface"] is None:
-        return Engagement(**fields)
-    if event is Follow:
-        return Follow(**fields)
-    return msgspec.convert(fields, event)
+def _unknown(raw: bytes | None) -> UndecodableError:
+    if not raw or raw[0] != MAGIC or len(raw) < HEADER_BYTES:
+        return UndecodableError("not_avro", "the record does not begin with byte 0 and a schema id")
+    number = int.from_bytes(raw[1:HEADER_BYTES], "big")
+    return UndecodableError("unknown_schema", f"no schema has id {number}")

@@ -1,17 +1,19 @@
-"""Our Avro bytes are fastavro's."""
+"""Our Avro bytes and values are fastavro's."""
 
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 
 import msgspec
 import pytest
-from fastavro import schemaless_writer
+from fastavro import schemaless_reader, schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.avro import compiled, long
-from schemas.codec import HEADER_BYTES, decode, encode, versions
+from schemas import avro_reader
+from schemas.avro_writer import compiled, long
+from schemas.codec import HEADER_BYTES, UndecodableError, decode, encode, versions
 from schemas.events import Engagement, Event, Follow, Media, Post, Surface, User
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
@@ -99,6 +101,59 @@ def test_long_is_that_of_fastavro(value: int) -> None:
     out = io.BytesIO()
     schemaless_writer(out, "long", value)
     assert long(value) == out.getvalue()
+    assert avro_reader.long(out.getvalue(), 0) == (value, len(out.getvalue()))
+
+
+def read_by_fastavro(raw: bytes, kind: type[Event]) -> Event:
+    """The event in the bytes behind a header; raises when they do not fit."""
+    schema = next(version.schema for version in versions() if version.event is kind)
+    stream = io.BytesIO(raw[HEADER_BYTES:])
+    fields = schemaless_reader(stream, schema, None)
+    assert not stream.read(), "bytes are left over"
+    return msgspec.convert(fields, kind)
+
+
+@given(event=posts | follows | engagements | users, data=st.data())
+def test_damaged_bytes_are_refused_or_read_as_by_fastavro(
+    event: Event, data: st.DataObject
+) -> None:
+    raw = bytearray(encode(event))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(HEADER_BYTES, len(raw)))
+        match data.draw(st.sampled_from(["cut", "flip", "insert", "remove"])):
+            case "cut":
+                del raw[at:]
+            case "flip":
+                raw[at : at + 1] = data.draw(st.binary(min_size=1, max_size=1))
+            case "insert":
+                raw[at:at] = data.draw(st.binary(min_size=1, max_size=10))
+            case "remove":
+                del raw[at : at + 1]
+    with suppress(UndecodableError):
+        assert decode(bytes(raw), type(event)) == read_by_fastavro(bytes(raw), type(event))
+
+
+def test_blocks_with_their_sizes_are_read() -> None:
+    """Avro allows a block of an array or map to say its bytes after a negative count."""
+    event = User(event_id="e", action="active", user_id="u", at=1, preferences={"k": "v"})
+    plain = encode(event)
+    block = b"\2\2k\2v\0"
+    assert plain.count(block) == 1
+    sized = plain.replace(block, b"\1\x08\2k\2v\0")
+    assert decode(sized) == read_by_fastavro(sized, User) == event
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["bytes", ["string", "int"], [{"type": "array", "items": "string"}]],
+)
+def test_a_type_that_no_schema_uses_is_not_compiled(schema: object) -> None:
+    with pytest.raises(NotImplementedError):
+        avro_reader.compiled({"type": "record", "fields": [{"name": "at", "type": schema}]}, Follow)
+    with pytest.raises(NotImplementedError):
+        avro_reader.compiled(
+            {"type": "record", "fields": [{"name": "not_of_a_follow", "type": "long"}]}, Follow
+        )
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**80])
