@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct, inspect
 
 Reader = Callable[[bytes, int], tuple[Any, int]]
-"""(bytes, where to begin) to (value, where it ends)."""
+"""(bytes, where to begin) to (value, where it ends); a cut text ends behind the bytes."""
 
 MAX_LONG_BITS = 64
 
@@ -46,12 +46,8 @@ def _more(raw: bytes, p: int, n: int) -> tuple[int, int]:
     return n, p
 
 
-def _end(raw: bytes, p: int, n: int) -> int:
-    """Where a text ends that begins at `p` and is `n` bytes long, in zigzag."""
-    end = p + (n >> 1)
-    if n & 1 or end > len(raw):
-        raise MalformedError("a text is longer than the record")
-    return end
+def _refuse() -> None:
+    raise MalformedError("a text of negative length")
 
 
 def _string(raw: bytes, p: int) -> tuple[str, int]:
@@ -59,7 +55,9 @@ def _string(raw: bytes, p: int) -> tuple[str, int]:
     p += 1
     if n > 127:
         n, p = _more(raw, p, n)
-    end = _end(raw, p, n)
+    if n & 1:
+        _refuse()
+    end = p + (n >> 1)
     return raw[p:end].decode(), end
 
 
@@ -165,24 +163,28 @@ def _union(branches: list[Any], into: inspect.Type) -> Reader:
 def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
     """A function written for these fields: a call per field would be half of the whole cost.
 
-    For the fields `id` (string), `at` (long), `text` and `note` (null or string) it is
+    For the fields `id` (string), `kind` (enum), `at` (long), `text` and `note` (null or string)
+    it is
 
         def read(raw, p):
             n = raw[p]; p += 1
             if n > 127: n, p = more(raw, p, n)
-            e = end(raw, p, n); f0 = raw[p:e].decode(); p = e
+            if n & 1: refuse()
+            e = p + (n >> 1); f0 = raw[p:e].decode(); p = e
+            f1 = r1[raw[p]]; p += 1
             n = raw[p]; p += 1
             if n > 127: n, p = more(raw, p, n)
-            f1 = (n >> 1) ^ -(n & 1)
-            if raw[p:] == NULLS: return make(id=f0, at=f1), p + 2
-            if raw[p]: f2, p = r2(raw, p)
-            else: f2 = None; p += 1
+            f2 = (n >> 1) ^ -(n & 1)
+            if raw[p:] == NULLS: return make(id=f0, kind=f1, at=f2), p + 2
+            if raw[p]: f3, p = r3(raw, p)
+            else: f3 = None; p += 1
             ...
-            return make(id=f0, at=f1, text=f2, note=f3), p
+            return make(id=f0, kind=f1, at=f2, text=f3, note=f4), p
 
-    where the line with NULLS is for the nulls that most records end in.
+    where the line with NULLS is for the nulls that most records end in. A text that is cut ends
+    behind the record, which whoever reads the last field notices.
     """
-    names: dict[str, Any] = {"more": _more, "end": _end, "make": into.cls}
+    names: dict[str, Any] = {"more": _more, "refuse": _refuse, "make": into.cls}
     types = {field.name: field for field in into.fields}
     tail = _nullable_tail(fields, types)
     names["NULLS"] = bytes(len(fields) - tail)
@@ -197,7 +199,7 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
             lines.append(f" if raw[p:] == NULLS: return {made}")
         lines += [" " + line for line in _read_field(n, kind)]
         arguments.append(f"{name}=f{n}")
-        names[f"r{n}"] = _compiled(kind, types[name].type)
+        names[f"r{n}"] = _symbols(kind) or _compiled(kind, types[name].type)
     lines.append(f" return make({', '.join(arguments)}), p")
     exec("\n".join(lines), names)
     reader: Reader = names["read"]
@@ -207,12 +209,22 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
 def _read_field(n: int, kind: Any) -> list[str]:
     number = ["n = raw[p]; p += 1", "if n > 127: n, p = more(raw, p, n)"]
     if kind == "string":
-        return [*number, f"e = end(raw, p, n); f{n} = raw[p:e].decode(); p = e"]
+        text = f"e = p + (n >> 1); f{n} = raw[p:e].decode(); p = e"
+        return [*number, "if n & 1: refuse()", text]
     if kind in ("long", "int"):
         return [*number, f"f{n} = (n >> 1) ^ -(n & 1)"]
+    if _symbols(kind):
+        return [f"f{n} = r{n}[raw[p]]; p += 1"]
     if isinstance(kind, list) and kind[0] == "null":
         return [f"if raw[p]: f{n}, p = r{n}(raw, p)", f"else: f{n} = None; p += 1"]
     return [f"f{n}, p = r{n}(raw, p)"]
+
+
+def _symbols(kind: Any) -> dict[int, str] | None:
+    """An enum's symbols by their one byte, None for other types and for enums of two bytes."""
+    if not isinstance(kind, dict) or kind["type"] != "enum" or len(kind["symbols"]) > 64:
+        return None
+    return {2 * n: symbol for n, symbol in enumerate(kind["symbols"])}
 
 
 def _nullable_tail(fields: list[dict[str, Any]], types: dict[str, inspect.Field]) -> int:

@@ -31,7 +31,7 @@ EngagementAction = Literal[
 UserAction = Literal["profile", "active", "deactivated", "reactivated", "deleted"]
 
 
-class Media(Struct, frozen=True, kw_only=True):
+class Media(Struct, frozen=True, kw_only=True, gc=False):
     """A picture, video or link that a post shows; sizes in pixels."""
 
     url: str
@@ -41,7 +41,7 @@ class Media(Struct, frozen=True, kw_only=True):
     alt: str | None = None
 
 
-class Post(Struct, frozen=True, kw_only=True):
+class Post(Struct, frozen=True, kw_only=True, gc=False):
     """A post was created, edited or deleted."""
 
     event_id: str
@@ -59,7 +59,7 @@ class Post(Struct, frozen=True, kw_only=True):
     location: str | None = None
 
 
-class Follow(Struct, frozen=True, kw_only=True):
+class Follow(Struct, frozen=True, kw_only=True, gc=False):
     """A user's relation to a source changed; `target` is `u:<user id>` or `t:<topic>`."""
 
     event_id: str
@@ -69,7 +69,7 @@ class Follow(Struct, frozen=True, kw_only=True):
     at: int
 
 
-class Surface(Struct, frozen=True, kw_only=True):
+class Surface(Struct, frozen=True, kw_only=True, gc=False):
     """Where an engagement happened: which feed, which position, which experiment."""
 
     feed: str
@@ -77,7 +77,7 @@ class Surface(Struct, frozen=True, kw_only=True):
     experiment: str | None = None
 
 
-class Engagement(Struct, frozen=True, kw_only=True):
+class Engagement(Struct, frozen=True, kw_only=True, gc=False):
     """A user did something with a post, or with another user (`target`)."""
 
     event_id: str
@@ -95,7 +95,7 @@ class Engagement(Struct, frozen=True, kw_only=True):
     surface: Surface | None = None
 
 
-class User(Struct, frozen=True, kw_only=True):
+class User(Struct, frozen=True, kw_only=True, gc=False):
     """A user's profile or standing changed; a profile event carries the whole profile."""
 
     event_id: str

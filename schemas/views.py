@@ -12,7 +12,7 @@ from msgspec import Struct
 from schemas.events import Media, Visibility
 
 
-class PostView(Struct, frozen=True, array_like=True):
+class PostView(Struct, frozen=True, array_like=True, gc=False):
     """A post (`view.posts`, key: post id). A deleted post says so and carries no content.
 
     `former_places` are (author id, at) under which it may have been shown, and is not now.
@@ -36,7 +36,7 @@ class PostView(Struct, frozen=True, array_like=True):
     former_places: tuple[tuple[str, int], ...] = ()
 
 
-class CountersView(Struct, frozen=True, array_like=True):
+class CountersView(Struct, frozen=True, array_like=True, gc=False):
     """A post's counts (`view.counters`, key: post id); `reactions` by kind, a like is `like`.
 
     Views, clicks, hides and reports count distinct users.
@@ -52,7 +52,7 @@ class CountersView(Struct, frozen=True, array_like=True):
     reports: int = 0
 
 
-class CommentView(Struct, frozen=True, array_like=True):
+class CommentView(Struct, frozen=True, array_like=True, gc=False):
     """A comment (`view.comments`, key: post id NUL comment id; partition of the post)."""
 
     post_id: str
@@ -64,7 +64,7 @@ class CommentView(Struct, frozen=True, array_like=True):
     is_deleted: bool = False
 
 
-class MineView(Struct, frozen=True, array_like=True):
+class MineView(Struct, frozen=True, array_like=True, gc=False):
     """What a user did with a post (`view.mine`, key: user id NUL post id; partition of the user).
 
     `reaction` is its kind or None, `reacted_at` and `shared_at` when, 0 for never.
@@ -78,7 +78,7 @@ class MineView(Struct, frozen=True, array_like=True):
     shared_at: int = 0
 
 
-class UserView(Struct, frozen=True, array_like=True):
+class UserView(Struct, frozen=True, array_like=True, gc=False):
     """A profile with the number of sources followed (`view.users`, key: user id)."""
 
     user_id: str
@@ -91,7 +91,7 @@ class UserView(Struct, frozen=True, array_like=True):
     status: str = "active"
 
 
-class RelationView(Struct, frozen=True, array_like=True):
+class RelationView(Struct, frozen=True, array_like=True, gc=False):
     """A user's relation to a source (`view.relations`, key: user id NUL target; partition of
     the user); `followed_at` is the time of the follow in force."""
 
@@ -103,7 +103,7 @@ class RelationView(Struct, frozen=True, array_like=True):
     is_blocked: bool = False
 
 
-class AffinityView(Struct, frozen=True, array_like=True):
+class AffinityView(Struct, frozen=True, array_like=True, gc=False):
     """How close a user is to another (`view.affinity`, key: user id NUL target id; partition of
     the user): `score` as it was at the time `at`; it decays by 0.9 a day from there."""
 
@@ -113,14 +113,14 @@ class AffinityView(Struct, frozen=True, array_like=True):
     at: int
 
 
-class SourceView(Struct, frozen=True, array_like=True):
+class SourceView(Struct, frozen=True, array_like=True, gc=False):
     """A source's audience (`view.sources`, key: source)."""
 
     source: str
     followers: int
 
 
-class PushEntry(Struct, frozen=True, array_like=True, tag="push"):
+class PushEntry(Struct, frozen=True, array_like=True, tag="push", gc=False):
     """One entry onto the timelines of `owners`."""
 
     post_id: str
@@ -129,7 +129,7 @@ class PushEntry(Struct, frozen=True, array_like=True, tag="push"):
     owners: list[str]
 
 
-class RemoveEntry(Struct, frozen=True, array_like=True, tag="remove"):
+class RemoveEntry(Struct, frozen=True, array_like=True, tag="remove", gc=False):
     """One entry off the timelines of `owners`."""
 
     post_id: str
@@ -138,14 +138,14 @@ class RemoveEntry(Struct, frozen=True, array_like=True, tag="remove"):
     owners: list[str]
 
 
-class FillTimeline(Struct, frozen=True, array_like=True, tag="fill"):
+class FillTimeline(Struct, frozen=True, array_like=True, tag="fill", gc=False):
     """Entries (post id, reason, at) of a newly followed source onto one timeline."""
 
     owner: str
     entries: list[tuple[str, str, int]]
 
 
-class RemoveSource(Struct, frozen=True, array_like=True, tag="remove_source"):
+class RemoveSource(Struct, frozen=True, array_like=True, tag="remove_source", gc=False):
     """Every entry with one of `reasons` off one timeline."""
 
     owner: str
@@ -156,7 +156,7 @@ TimelineOp = PushEntry | RemoveEntry | FillTimeline | RemoveSource
 """A record of `timeline-writes` is a list of these, in order."""
 
 
-class DeadLetter(Struct, frozen=True, kw_only=True):
+class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     """A record that could not be processed (`dead-letters`), with the reason.
 
     `code` is a short stable word, `stage` the name of the topic's reader, `at` the time of the

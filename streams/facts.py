@@ -16,13 +16,13 @@ from schemas.events import Visibility
 RelationKind = Literal["follow", "unfollow", "block", "unblock", "blocked", "unblocked"]
 
 
-class Tick(Struct, frozen=True, array_like=True, tag="tick"):
+class Tick(Struct, frozen=True, array_like=True, tag="tick", gc=False):
     """The clock: what time it is, written into each internal partition every 10 s."""
 
     at: int
 
 
-class Activity(Struct, frozen=True, array_like=True, tag="activity"):
+class Activity(Struct, frozen=True, array_like=True, tag="activity", gc=False):
     """By-source: the source now spreads a post, as its author or as a sharer (`reason`)."""
 
     source: str
@@ -34,7 +34,7 @@ class Activity(Struct, frozen=True, array_like=True, tag="activity"):
     author_id: str
 
 
-class Removal(Struct, frozen=True, array_like=True, tag="removal"):
+class Removal(Struct, frozen=True, array_like=True, tag="removal", gc=False):
     """By-source: the activity with this reason, post and time holds no more."""
 
     source: str
@@ -43,7 +43,7 @@ class Removal(Struct, frozen=True, array_like=True, tag="removal"):
     at: int
 
 
-class RelationFact(Struct, frozen=True, array_like=True, tag="relation"):
+class RelationFact(Struct, frozen=True, array_like=True, tag="relation", gc=False):
     """By-source and by-user: a new greatest stamp of one kind of the relation (source, user).
 
     `block` and `unblock` are by the user against the source, `blocked` and `unblocked` by the
@@ -57,7 +57,7 @@ class RelationFact(Struct, frozen=True, array_like=True, tag="relation"):
     event_id: str
 
 
-class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity"):
+class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity", gc=False):
     """By-user: the user was (`weight` > 0), or is no longer (< 0), close to another at `at`."""
 
     user_id: str

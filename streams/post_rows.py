@@ -12,7 +12,7 @@ from streams.relations import NEVER, Stamp
 MAX_PLACES = 64
 
 
-class Body(Struct, frozen=True, array_like=True):
+class Body(Struct, frozen=True, array_like=True, gc=False):
     """What a post says, as of one event."""
 
     stamp: Stamp
@@ -28,7 +28,7 @@ class Body(Struct, frozen=True, array_like=True):
     tags: Tags
 
 
-class PostRow(Struct, frozen=True, array_like=True):
+class PostRow(Struct, frozen=True, array_like=True, gc=False):
     """A post: made by `author_id` (None while only other events were seen), and the places
     (author, time) of all `created` events seen."""
 
@@ -48,14 +48,14 @@ class PostRow(Struct, frozen=True, array_like=True):
         return tuple(place for place in self.places if place != now)
 
 
-class Reaction(Struct, frozen=True, array_like=True):
+class Reaction(Struct, frozen=True, array_like=True, gc=False):
     """A user's newest reaction to a post; `kind` None: taken back."""
 
     stamp: Stamp
     kind: str | None
 
 
-class Share(Struct, frozen=True, array_like=True):
+class Share(Struct, frozen=True, array_like=True, gc=False):
     """A user's newest share or unshare of a post."""
 
     stamp: Stamp
@@ -66,7 +66,7 @@ class Share(Struct, frozen=True, array_like=True):
         return self.stamp[0]
 
 
-class Comment(Struct, frozen=True, array_like=True):
+class Comment(Struct, frozen=True, array_like=True, gc=False):
     """A comment: of the events with its id the oldest counts; a deletion wins for ever."""
 
     stamp: Stamp = NEVER
@@ -80,7 +80,7 @@ class Comment(Struct, frozen=True, array_like=True):
         return not self.is_deleted and self.stamp != NEVER
 
 
-class Counters(Struct, frozen=True, array_like=True):
+class Counters(Struct, frozen=True, array_like=True, gc=False):
     """A post's counts; views, clicks, hides and reports are of distinct users."""
 
     reactions: dict[str, int] = {}
@@ -92,7 +92,7 @@ class Counters(Struct, frozen=True, array_like=True):
     reports: int = 0
 
 
-class Mark(Struct, frozen=True, array_like=True):
+class Mark(Struct, frozen=True, array_like=True, gc=False):
     """A user viewed, clicked, hid or reported a post, at least once."""
 
 

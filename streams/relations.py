@@ -13,7 +13,7 @@ Stamp = tuple[int, str]
 NEVER: Stamp = (0, "")
 
 
-class Relation(Struct, frozen=True, array_like=True):
+class Relation(Struct, frozen=True, array_like=True, gc=False):
     """The relation of a user to a source; each stamp is the greatest seen of its kind.
 
     `block` and `unblock` are by the user, `blocked` and `unblocked` by the source.

@@ -20,7 +20,7 @@ USER = "u:"
 SEPARATOR = "\0"
 
 
-class Held(Struct, frozen=True, array_like=True):
+class Held(Struct, frozen=True, array_like=True, gc=False):
     """An activity that a source holds; its post and reason are the row's key."""
 
     at: int
@@ -29,7 +29,7 @@ class Held(Struct, frozen=True, array_like=True):
     author_id: str
 
 
-class Source(Struct, frozen=True, array_like=True):
+class Source(Struct, frozen=True, array_like=True, gc=False):
     """The size of a source's audience."""
 
     followers: int = 0

@@ -33,7 +33,7 @@ _RELATION_KINDS: dict[str, RelationKind] = {
 _SEEN_BY_TARGET: dict[str, RelationKind] = {"block": "blocked", "unblock": "unblocked"}
 
 
-class UserRow(Struct, frozen=True, array_like=True):
+class UserRow(Struct, frozen=True, array_like=True, gc=False):
     """A user: the newest profile, the newest standing, how many sources are followed."""
 
     profile_stamp: Stamp = NEVER
@@ -57,18 +57,18 @@ class UserRow(Struct, frozen=True, array_like=True):
         return "deactivated" if self.is_deactivated else "active"
 
 
-class Affinity(Struct, frozen=True, array_like=True):
+class Affinity(Struct, frozen=True, array_like=True, gc=False):
     """A decaying sum: its value at the time `at` (ms), the newest fact's."""
 
     score: float
     at: int
 
 
-class Seen(Struct, frozen=True, array_like=True):
+class Seen(Struct, frozen=True, array_like=True, gc=False):
     """An event id that was counted, for 24 h."""
 
 
-class Clock(Struct, frozen=True, array_like=True):
+class Clock(Struct, frozen=True, array_like=True, gc=False):
     """The partition's newest tick, and the oldest hour whose seen ids are still kept.
 
     What was seen before the first tick counts as seen in that tick's hour.

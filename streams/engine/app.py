@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 EXIT_FAULT = 70
 THREADS = 16
+GC_ALLOCATIONS = 100_000
 
 
 class Processor(PartitionOwner, Protocol):
@@ -52,6 +54,9 @@ class App(faust.App):  # type: ignore[misc]
 
     def __init__(self, name: str, addresses: Addresses, settings: Settings, port: int) -> None:
         logs.configure()
+        # A batch makes tens of thousands of records, which are freed without the collector's help.
+        gc.freeze()
+        gc.set_threshold(GC_ALLOCATIONS)
         super().__init__(
             f"headrace-{name}",
             broker=broker_url(addresses.kafka),

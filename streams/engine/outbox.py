@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ class Outbox:
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
         self._outputs: list[Output] = []
-        self._views: dict[tuple[str, bytes], tuple[int, msgspec.Struct]] = {}
+        self._views: defaultdict[Topic, dict[str, tuple[str, msgspec.Struct]]] = defaultdict(dict)
         self._operations: dict[int, list[TimelineOp]] = {}
         self.deliveries = 0
 
@@ -68,8 +69,7 @@ class Outbox:
 
     def show(self, topic: Topic, owner: str, key: str, view: msgspec.Struct) -> None:
         """Set a view's value for `key`, in the partition of `owner`."""
-        partition = partition_of(owner, self._partitions)
-        self._views[topic, key.encode()] = (partition, view)
+        self._views[topic][key] = (owner, view)
 
     def push(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
         """Put an entry onto the timelines of `owners`."""
@@ -92,8 +92,10 @@ class Outbox:
     def outputs(self) -> Iterator[Output]:
         """Everything to write."""
         yield from self._outputs
-        for (topic, key), (partition, view) in self._views.items():
-            yield Output(topic, partition, key, _encode(view))
+        for topic, views in self._views.items():
+            for key, (owner, view) in views.items():
+                partition = partition_of(owner, self._partitions)
+                yield Output(topic, partition, key.encode(), _encode(view))
         for partition, operations in self._operations.items():
             for record in _records(operations):
                 yield Output(Topic.TIMELINE_WRITES, partition, None, _encode(record))

@@ -22,7 +22,7 @@ class RejectedError(Exception):
         self.code = code
 
 
-class Tags(Struct, frozen=True, array_like=True):
+class Tags(Struct, frozen=True, array_like=True, gc=False):
     """What intake extracted from a post's content."""
 
     hashtags: tuple[str, ...] = ()
