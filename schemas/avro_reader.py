@@ -5,7 +5,7 @@ struct, because no dictionary is built and no type is looked up. The values are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from msgspec import Struct, inspect
@@ -32,6 +32,9 @@ def long(raw: bytes, p: int) -> tuple[int, int]:
 
 def _more(raw: bytes, p: int, n: int) -> tuple[int, int]:
     """The rest of a varint that began with `n`, still in zigzag."""
+    high = _last_four(raw[p + 1 : p + 5])
+    if high and raw[p] > 127:  # six bytes, as the times of these decades have
+        return n & 127 | (raw[p] & 127) << 7 | high, p + 5
     n &= 127
     shift = 7
     while True:
@@ -46,8 +49,17 @@ def _more(raw: bytes, p: int, n: int) -> tuple[int, int]:
     return n, p
 
 
+@lru_cache(maxsize=1 << 12)
+def _last_four(part: bytes) -> int:
+    """What the last four bytes of a varint of six stand for, 0 when they are not that: the same
+    for all times within 8 s, so they are kept."""
+    if len(part) < 4 or part[3] > 127 or min(part[:3]) < 128:
+        return 0
+    return sum((byte & 127) << 14 + 7 * n for n, byte in enumerate(part))
+
+
 def _refuse() -> None:
-    raise MalformedError("a text of negative length")
+    raise MalformedError("a text of negative length, or an unknown branch of a union")
 
 
 def _string(raw: bytes, p: int) -> tuple[str, int]:
@@ -176,8 +188,12 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
             if n > 127: n, p = more(raw, p, n)
             f2 = (n >> 1) ^ -(n & 1)
             if raw[p:] == NULLS: return make(id=f0, kind=f1, at=f2), p + 2
-            if raw[p]: f3, p = r3(raw, p)
-            else: f3 = None; p += 1
+            f3 = None
+            if raw[p] == 2:
+                n = raw[p + 1]; p += 2
+                ...
+            elif raw[p]: refuse()
+            else: p += 1
             ...
             return make(id=f0, kind=f1, at=f2, text=f3, note=f4), p
 
@@ -207,17 +223,27 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
 
 
 def _read_field(n: int, kind: Any) -> list[str]:
-    number = ["n = raw[p]; p += 1", "if n > 127: n, p = more(raw, p, n)"]
     if kind == "string":
-        text = f"e = p + (n >> 1); f{n} = raw[p:e].decode(); p = e"
-        return [*number, "if n & 1: refuse()", text]
+        return ["n = raw[p]; p += 1", *_read_text(n)]
+    if kind == ["null", "string"]:
+        text = ["    " + line for line in ["n = raw[p + 1]; p += 2", *_read_text(n)]]
+        return [f"f{n} = None", "if raw[p] == 2:", *text, "elif raw[p]: refuse()", "else: p += 1"]
     if kind in ("long", "int"):
+        number = ["n = raw[p]; p += 1", "if n > 127: n, p = more(raw, p, n)"]
         return [*number, f"f{n} = (n >> 1) ^ -(n & 1)"]
     if _symbols(kind):
         return [f"f{n} = r{n}[raw[p]]; p += 1"]
     if isinstance(kind, list) and kind[0] == "null":
         return [f"if raw[p]: f{n}, p = r{n}(raw, p)", f"else: f{n} = None; p += 1"]
     return [f"f{n}, p = r{n}(raw, p)"]
+
+
+def _read_text(n: int) -> list[str]:
+    return [
+        "if n > 127: n, p = more(raw, p, n)",
+        "if n & 1: refuse()",
+        f"e = p + (n >> 1); f{n} = raw[p:e].decode(); p = e",
+    ]
 
 
 def _symbols(kind: Any) -> dict[int, str] | None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from fastavro import parse_schema
@@ -147,6 +147,7 @@ def decode(raw: bytes | None, expected: type[Event] | None = None) -> Event:
             "wrong_topic", f"a {kind.__name__} event stands in a topic of other events"
         )
     try:
+        event: Event
         event, end = read(raw, HEADER_BYTES)
     except (MalformedError, IndexError, KeyError, UnicodeDecodeError) as error:
         raise UndecodableError(
@@ -154,7 +155,7 @@ def decode(raw: bytes | None, expected: type[Event] | None = None) -> Event:
         ) from error
     if end != len(raw):
         raise UndecodableError("not_decodable", f"{len(raw) - end} bytes are left over")
-    return cast(Event, event)
+    return event
 
 
 def _unknown(raw: bytes | None) -> UndecodableError:
