@@ -16,6 +16,7 @@ from msgspec import Struct
 from redis import Redis, WatchError
 from redis.client import Pipeline
 
+from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
 
 COMMANDS_PER_ROUND_TRIP = 5_000
@@ -108,6 +109,7 @@ class FencedPipeline:
         """Send what was collected when it is as much as one round trip should carry."""
         if len(self.commands) >= COMMANDS_PER_ROUND_TRIP:
             self.send()
+            reach("mid-sink", self._key, COMMANDS_PER_ROUND_TRIP)
             self._begin()
 
     def send(self) -> None:

@@ -16,6 +16,7 @@ from cassandra.protocol import OverloadedErrorMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
+from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
 from schemas.topics import Topic
 from schemas.views import (
@@ -127,6 +128,7 @@ class CassandraStore:
             newest = {write.key: write for write in writes if write.value is not None}
             rows_of = self._rows[topic]
             self._execute(row for write in newest.values() for row in rows_of(write))
+        reach("mid-sink", f"{topic}/{partition}", len(writes))
         move = "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?)"
         self._session.execute(self._prepare(move), (topic.value, partition, self._log_id, position))
 

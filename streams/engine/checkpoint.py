@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaException, Producer
 
+from connectors.failpoints import reach
 from schemas.topics import changelog_of
 from streams.engine.outbox import Output
 from streams.engine.state import State
@@ -55,6 +56,7 @@ def checkpoint(
     owner, which restores the state and the position of the last checkpoint that was committed.
     """
     changelog = changelog_of(topic)
+    place, in_flight = f"{topic}/{partition}", position - (state.position or 0)
     producer.begin_transaction()
     for output in outputs:
         producer.produce(
@@ -64,11 +66,15 @@ def checkpoint(
             output.partition,
             headers=list(output.headers),
         )
+    reach("after-outputs", place, in_flight)
     for key, value in state.changes():
         producer.produce(changelog, value, key, partition)
+    reach("after-changelog", place, in_flight)
     key, value = State.position_change(position)
     producer.produce(changelog, value, key, partition)
+    reach("before-commit", place, in_flight)
     _commit(producer)
+    reach("after-commit", place, in_flight)
     state.commit(position)
 
 

@@ -6,6 +6,7 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from connectors.failpoints import reach
 from schemas.topics import changelog_of
 from streams.engine.state import State
 
@@ -50,6 +51,7 @@ def restore(brokers: str, topic: str, partition: int, state: State) -> int:
             messages = consumer.consume(BATCH, WAIT_SECONDS)
             if messages:
                 heard = time.monotonic()
+                reach("mid-restore", f"{topic}/{partition}", count)
             elif time.monotonic() - heard > STALL_SECONDS:
                 raise RestoreError(
                     f"{source.topic}/{partition}: no record for {STALL_SECONDS:.0f} s after "

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from connectors.failpoints import reach
 from connectors.transport import Batch
 from schemas.topics import Topic
 from streams.engine.stage import StageStats
@@ -105,4 +106,6 @@ class Sink:
         return self._store().open(self.topic, partition)
 
     def _write(self, partition: int, writes: list[Write], position: int) -> None:
+        reach("before-sink", f"{self.topic}/{partition}", len(writes))
         self._store().write(self.topic, partition, writes, position)
+        reach("after-sink", f"{self.topic}/{partition}", len(writes))
