@@ -242,6 +242,33 @@ def test_a_log_that_ends_before_the_position_is_another() -> None:
         asyncio.run(_log_of_10_to_20()._within_log(PLACE, 21))
 
 
+@pytest.mark.parametrize(("position", "start"), [(12, 12), (None, 10)])
+def test_a_partition_is_read_from_where_its_owner_stands(position: int | None, start: int) -> None:
+    """And not from where the group's offsets stand."""
+
+    async def run() -> None:
+        consumer: Any = Bench().consumer
+        consumer._slots = {}
+        sought: list[dict[TP, int]] = []
+        consumer._thread = _log_of_10_to_20()._thread
+
+        async def seek(positions: dict[TP, int]) -> None:
+            sought.append(positions)
+
+        async def commit(_offsets: dict[TP, int]) -> bool:
+            return True
+
+        consumer._thread.seek_wait, consumer._thread.commit = seek, commit
+        owner = mock.Mock(open=mock.AsyncMock(return_value=position))
+        consumer.app.owners = {"posts": owner}
+        await consumer._open(PLACE, 1)
+        owner.open.assert_awaited_once_with(2)
+        assert sought == [{PLACE: start}]
+        assert consumer.positions() == {PLACE: start}
+
+    asyncio.run(run())
+
+
 def _log_of_10_to_20() -> Consumer:
     async def oldest(tp: TP) -> dict[TP, int]:
         return {tp: 10}
