@@ -14,6 +14,7 @@ COMMANDS = {
     "replay": "headrace.commands.replay:replay",
     "generate": "headrace.commands.replay:generate",
     "verify": "headrace.commands.verify:verify",
+    "chaos": "headrace.commands.chaos:chaos",
     "token": "headrace.commands.api:token",
     "config": "headrace.commands.config:config",
 }

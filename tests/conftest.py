@@ -14,11 +14,17 @@ from connectors.stack.local import LocalStack
 
 
 @pytest.fixture(scope="session")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Kafka, Valkey and Cassandra with every topic and table, and nothing in them."""
     with LocalStack(tmp_path_factory.mktemp("stack"), fresh=True) as stack:
         prepare(stack.addresses)
-        yield stack.addresses
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def addresses(stack: LocalStack) -> Addresses:
+    """Where the shared parts are."""
+    return stack.addresses
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,19 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
+from headrace.commands.steps import Shown, end_in_order, is_explained, need_oracle
 from headrace.verify.damage import BREAKS, Break
 from headrace.verify.plan import Plan
 
 if TYPE_CHECKING:
     from headrace.verify.run import Options
 
-ROOT = Path(__file__).parents[2]
 DEFAULT_EVENTS = 20_000
-TELL_EVERY_S = 10.0
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -107,7 +106,7 @@ def verify(
       headrace verify --follows social_network.edgelist.gz --activity higgs-activity.txt.gz
       headrace verify --generate 5000 --users 300 --break drop-one
     """
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end_in_order)
     options_type = _load()
     events = generate or (0 if activity is not None else DEFAULT_EVENTS)
     plan = Plan(follows=follows, activity=activity, generate=events, users=users, seed=seed)
@@ -122,20 +121,9 @@ def verify(
     sys.exit(_run(options, json_file, keep))
 
 
-def _end(*_: object) -> NoReturn:
-    """End in order, so that every part is stopped and its data is removed."""
-    sys.exit(128 + signal.SIGTERM)
-
-
 def _load() -> type[Options]:
     """The steps; they need the oracle, which is part of a checkout and not of the package."""
-    if not (ROOT / "tests" / "oracle").is_dir():
-        raise click.ClickException(
-            f"the oracle is not there.\nIt is expected in {ROOT / 'tests' / 'oracle'}.\n"
-            "hint: run this from a checkout of the project (scripts/setup installs it)"
-        )
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
+    need_oracle()
     from headrace.verify.run import Options
 
     return Options
@@ -148,11 +136,11 @@ def _run(options: Options, json_file: Path | None, keep: bool) -> int:
     console = Console()
     with ExitStack() as held:
         try:
-            with _Shown(Console(stderr=True)) as progress:
+            with Shown(Console(stderr=True)) as progress:
                 report = run(options, progress, held)
         except Exception as error:
             click.echo(f"Error: {error}", err=True)
-            if not _is_explained(error):
+            if not is_explained(error):
                 raise
             return 2
         report.show(console)
@@ -162,11 +150,6 @@ def _run(options: Options, json_file: Path | None, keep: bool) -> int:
         if keep:
             _hold(console)
     return 1 if report.different else 0
-
-
-def _is_explained(error: Exception) -> bool:
-    """Whether the text of an error says it all, so that a traceback would not help."""
-    return type(error).__module__.partition(".")[0] in ("connectors", "headrace")
 
 
 def _summary(report: Any) -> str:
@@ -192,45 +175,3 @@ def _hold(console: Console) -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         return
-
-
-class _Shown:
-    """The steps on standard error: a spinner on a terminal, lines elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = console.status("starting")
-        self._step = ""
-        self._since = 0.0
-        self._told = 0.0
-
-    def __enter__(self) -> Any:
-        if self._console.is_terminal:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-        self._status.stop()
-
-    def step(self, text: str) -> None:
-        """A step has begun, so the one before is done."""
-        self._end()
-        self._step = text
-        self._since = self._told = time.monotonic()
-        self._status.update(text)
-
-    def detail(self, text: str) -> None:
-        """How far the step is."""
-        line = f"{self._step}: {text}"
-        self._status.update(line)
-        now = time.monotonic()
-        if not self._console.is_terminal and now - self._told >= TELL_EVERY_S:
-            self._told = now
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    def _end(self) -> None:
-        if self._step:
-            seconds = time.monotonic() - self._since
-            self._console.print(f"{self._step}: {seconds:.1f} s", highlight=False)
-        self._step = ""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -34,13 +35,16 @@ def walk_all(
     """
     local = threading.local()
 
-    def walk(user_id: str) -> tuple[str, list[Page]]:
-        if not hasattr(local, "client"):
-            local.client = _Client(url)
-        return user_id, local.client.walk(token(user_id))
+    with ExitStack() as held:
 
-    with ThreadPoolExecutor(WALKERS) as pool:
-        yield from pool.map(walk, users)
+        def walk(user_id: str) -> tuple[str, list[Page]]:
+            if not hasattr(local, "client"):
+                local.client = _Client(url)
+                held.callback(local.client.close)
+            return user_id, local.client.walk(token(user_id))
+
+        with ThreadPoolExecutor(WALKERS) as pool:
+            yield from pool.map(walk, users)
 
 
 class _Client:
@@ -49,6 +53,11 @@ class _Client:
     def __init__(self, url: str) -> None:
         self._where = urlsplit(url)
         self._connection: http.client.HTTPConnection | None = None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def walk(self, token: str) -> list[Page]:
         found: list[Page] = []
@@ -86,8 +95,7 @@ class _Client:
             answer = self._connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            self._connection = None
+            self.close()
             return repr(error), None
         if answer.status in (429, 502, 503, 504):
             return f"status {answer.status}", None

@@ -1,0 +1,173 @@
+"""What faults act on: the stack, the network before it, the workers and the load."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+import redis
+from confluent_kafka import Message, Producer
+
+from connectors.failpoints import Mark
+from connectors.lag import LagReader
+from connectors.stack.addresses import Addresses
+from connectors.stack.local import LocalStack
+from headrace.chaos.crew import Crew
+from headrace.chaos.load import Load
+from headrace.chaos.proxy import KafkaProxy, Proxy
+
+POLL_S = 0.05
+BUSY_S = 60.0
+READY_S = 180.0
+
+Place = tuple[str, int, int]
+"""Topic, partition and offset."""
+T = TypeVar("T")
+
+
+class NotLandedError(Exception):
+    """A fault did not happen in the middle of work, or its effect did not come."""
+
+
+class Ground:
+    """A running pipeline: workers reach every part through a proxy, the driver directly."""
+
+    def __init__(
+        self, stack: LocalStack, log_dir: Path, *, seed: int, rate: float, users: int, say: Say
+    ) -> None:
+        self.stack = stack
+        self.log_dir = log_dir
+        self.seed = seed
+        self.say = say
+        self.planted: dict[Place, str] = {}
+        """Poison in internal topics, with the code that its dead letter must have."""
+        self.lag = LagReader(self.addresses.kafka)
+        self.kafka = KafkaProxy(_port(self.addresses.kafka))
+        self.redis = Proxy(_port(self.addresses.redis.rpartition("/")[0]))
+        self.cassandra = Proxy(_port(self.addresses.cassandra))
+        self.load = Load(self.addresses.kafka, seed, rate=rate, users=users)
+        self.crew: Crew
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as held:
+            for proxy in (self.kafka, self.redis, self.cassandra):
+                held.enter_context(proxy)
+            self.crew = held.enter_context(self.more("first", "app", "views", "archive", "api"))
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.close()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the parts really are."""
+        return self.stack.addresses
+
+    def more(self, name: str, *apps: str) -> Crew:
+        """A crew of workers, not started yet."""
+        behind = Addresses(
+            kafka=f"127.0.0.1:{self.kafka.port}",
+            redis=f"redis://127.0.0.1:{self.redis.port}/0",
+            cassandra=f"127.0.0.1:{self.cassandra.port}",
+        )
+        return Crew(behind, apps, name=name, log_dir=self.log_dir / name, say=self.say)
+
+    def mark_file(self) -> Path:
+        """Where a failpoint writes its mark."""
+        return self.log_dir / "mark.json"
+
+    def wait(self, what: str, found: Callable[[], T | None], timeout_s: float) -> T:
+        """The first answer that is true.
+
+        Raises:
+            NotLandedError: there was none in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.load.check()
+            answer = found()
+            if answer:
+                return answer
+            if time.monotonic() > deadline:
+                raise NotLandedError(f"{what}: not within {timeout_s:.0f} s")
+            time.sleep(POLL_S)
+
+    def waiting(self, name: str) -> int:
+        """The records that wait for a worker, now."""
+        return self.lag.read().by_group()[f"headrace-{name}"]
+
+    def busy(self, name: str) -> int:
+        """Wait until records wait for a worker; how many."""
+        return self.wait(f"records that wait for {name}", lambda: self.waiting(name), BUSY_S)
+
+    def marked(self, pid: int) -> Mark:
+        """Wait for the mark of a failpoint; `pid` is the process that must have written it."""
+        mark = self.wait("the mark of the failpoint", self._mark, BUSY_S)
+        if mark.pid != pid:
+            raise NotLandedError(f"the mark is of process {mark.pid}, not of {pid}")
+        return mark
+
+    def changed(self, name: str, pid: int) -> int:
+        """Wait until a worker runs as another process; its id."""
+
+        def other() -> int | None:
+            now = self.crew.pid(name)
+            return now if now != pid else None
+
+        return self.wait(f"another process of {name}", other, READY_S)
+
+    def recover(self) -> None:
+        """Wait until every worker is ready."""
+        self.crew.forgive()
+        self.wait("workers that are ready", lambda: self.crew.are_ready() or None, READY_S)
+
+    def empty_redis(self) -> None:
+        """Delete what a killed Redis has on disk."""
+        shutil.rmtree(self.stack.data_dir / "stack" / "redis" / "data")
+
+    def redis_client(self) -> redis.Redis:
+        """A client that goes past the proxy; close it."""
+        return redis.Redis.from_url(self.addresses.redis)
+
+    def plant(self, records: list[tuple[str, int, bytes]]) -> list[Place]:
+        """Write raw records (topic, partition, value) as they are; where they stand."""
+        placed: list[Place] = []
+
+        def note(error: object, message: Message) -> None:
+            offset, partition = message.offset(), message.partition()
+            if error is None and offset is not None and partition is not None:
+                placed.append((str(message.topic()), partition, offset))
+
+        producer = Producer({"bootstrap.servers": self.addresses.kafka, "acks": "all"})
+        for topic, partition, value in records:
+            producer.produce(topic, value, b"poison", partition, on_delivery=note)
+        producer.flush(READY_S)
+        if len(placed) != len(records):
+            raise NotLandedError(f"{len(placed)} of {len(records)} records were taken")
+        return placed
+
+    def _mark(self) -> Mark | None:
+        try:
+            return msgspec.json.decode(self.mark_file().read_bytes(), type=Mark)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+
+Say = Callable[[str], None]
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])

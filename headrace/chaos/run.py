@@ -1,0 +1,145 @@
+"""The steps of a chaos run: start, load, break, wait, compare."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from connectors.lag import LagTimeoutError, wait_until_quiet
+from connectors.stack.local import LocalStack
+from headrace.chaos.faults import inject
+from headrace.chaos.ground import Ground, NotLandedError
+from headrace.chaos.schedule import Fault
+from headrace.chaos.verdict import Once, compare
+from headrace.verify.report import Report
+from headrace.verify.run import Progress
+
+QUIET_S = 600.0
+
+
+class Landed(Struct, frozen=True):
+    """A fault that happened: when (seconds after the start of the load), how long until the
+    workers were ready again, and what proves it."""
+
+    fault: Fault
+    at_s: float
+    seconds: float
+    evidence: dict[str, Any]
+
+
+class Outcome(Struct, kw_only=True):
+    """What came of a run; times in seconds, memory in MB by worker."""
+
+    seed: int
+    faults: list[Landed] = []
+    failure: str = ""
+    """The fault that did not land, or what did not come to rest."""
+    events: int = 0
+    load_s: float = 0.0
+    quiet_s: float = 0.0
+    """From the end of the load until nothing waited."""
+    memory_at_begin: dict[str, int] = {}
+    memory_at_end: dict[str, int] = {}
+    ends: list[str] = []
+    """How workers ended."""
+    views: Report = msgspec.field(default_factory=Report)
+    once: Once | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether every fault landed, no row differs, and nothing was lost or doubled."""
+        return (
+            not self.failure
+            and self.views.compared > 0
+            and self.views.different == 0
+            and self.once is not None
+            and self.once.is_right
+        )
+
+    def json(self) -> bytes:
+        """Everything, with the verdict."""
+        values = msgspec.to_builtins(self, enc_hook=repr, str_keys=True)
+        values |= {"is_right": self.is_right}
+        values["views"] |= {"compared": self.views.compared, "different": self.views.different}
+        return msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What to do: the faults, and the load (events a second, of so many people)."""
+
+    seed: int
+    faults: Sequence[Fault]
+    rate: float = 300.0
+    users: int = 250
+
+
+def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> Outcome:
+    """Break what runs on `stack`, which has its topics and tables, and compare.
+
+    The events that are in Kafka already count too. A fault that does not land ends the faults;
+    the comparison is made in any case.
+    """
+    outcome = Outcome(seed=options.seed)
+    with ExitStack() as held:
+        progress.step("starting the workers and the API")
+        ground = Ground(
+            stack,
+            log_dir,
+            seed=options.seed,
+            rate=options.rate,
+            users=options.users,
+            say=progress.detail,
+        )
+        held.enter_context(ground)
+        outcome.memory_at_begin = ground.crew.memory_mb()
+        began = time.monotonic()
+        with ground.load:
+            _break(ground, options.faults, outcome, began, progress)
+        outcome.events = ground.load.acknowledged
+        outcome.load_s = _since(began)
+        progress.step("waiting until nothing waits any more")
+        began = time.monotonic()
+        try:
+            ground.recover()
+            wait_until_quiet(ground.addresses.kafka, QUIET_S)
+        except (NotLandedError, LagTimeoutError) as error:
+            outcome.failure = outcome.failure or str(error)
+        outcome.quiet_s = _since(began)
+        outcome.ends = ground.crew.ends
+        outcome.memory_at_end = ground.crew.memory_mb()
+        progress.step("comparing")
+        outcome.views, outcome.once = compare(
+            ground.addresses,
+            ground.planted,
+            (ground.crew.api_url, ground.crew.token),
+            options.seed,
+            progress.detail,
+        )
+    return outcome
+
+
+def _break(
+    ground: Ground, faults: Sequence[Fault], outcome: Outcome, began: float, progress: Progress
+) -> None:
+    """Inject one fault after the other."""
+    for fault in faults:
+        progress.step(str(fault))
+        at_s, since = _since(began), time.monotonic()
+        try:
+            evidence = inject(ground, fault)
+        except NotLandedError as error:
+            outcome.failure = f"{fault}: {error}"
+            return
+        landed = Landed(fault, at_s, _since(since), evidence)
+        outcome.faults.append(landed)
+        progress.detail(f"mended in {landed.seconds:.1f} s: {evidence}")
+
+
+def _since(start: float) -> float:
+    return round(time.monotonic() - start, 1)

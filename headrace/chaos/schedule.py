@@ -1,0 +1,102 @@
+"""Which faults a run injects, in which order: decided by the seed alone, before anything runs."""
+
+from __future__ import annotations
+
+from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+LONGEST_PAUSE_S = 5.0
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """One fault; `headrace.chaos.faults` says what each kind does.
+
+    `target` is a worker, `point` a failpoint and `passes` the pass at which it kills; `seconds`
+    is how long what is broken stays so; `pause_s` comes before. `cost_s` is how long the fault
+    takes, about, with the recovery.
+    """
+
+    kind: str
+    target: str = ""
+    point: str = ""
+    passes: int = 1
+    seconds: float = 0.0
+    pause_s: float = 0.0
+    cost_s: float = 15.0
+
+    def __str__(self) -> str:
+        parts = [self.kind, self.target, self.point and f"{self.point}:{self.passes}"]
+        return " ".join(filter(None, [*parts, f"{self.seconds:.0f} s" if self.seconds else ""]))
+
+
+KILLS = (
+    *(("app", point, 40) for point in ("after-outputs", "after-changelog", "before-commit")),
+    *(("app", point, most) for point, most in (("after-commit", 40), ("mid-restore", 12))),
+    *(("views", point, most) for point, most in (("mid-sink", 1), ("after-sink", 20))),
+    *(("archive", point, 20) for point in ("before-sink", "mid-sink", "after-sink")),
+)
+"""Worker, failpoint, and the latest pass at which it may kill."""
+
+STALL_S = 30.0  # the longest
+
+
+def every_fault(rng: Random, outage_s: float, stall_s: float) -> list[Fault]:
+    """Each fault once: every failpoint, and one of every other kind for each of its targets.
+
+    Args:
+        rng: Chooses the passes.
+        outage_s: How long a store is down.
+        stall_s: How long the network holds bytes back.
+    """
+    faults = [
+        Fault(kind="kill", target=target, point=point, passes=rng.randint(1, most))
+        for target, point, most in KILLS
+    ]
+    for target, point in (("app", "before-commit"), ("views", "before-sink")):
+        faults.append(Fault(kind="join-and-leave", target=target, cost_s=25))
+        passes = rng.randint(1, 40)
+        faults.append(Fault(kind="zombie", target=target, point=point, passes=passes, cost_s=60))
+    faults += [
+        Fault(kind="kafka-kill", seconds=2.0, cost_s=30),
+        Fault(kind="kafka-kill-at-commit", cost_s=30),
+        Fault(kind="lost-answer", cost_s=10),
+        Fault(kind="kafka-stall", seconds=stall_s, cost_s=stall_s + 20),
+        Fault(kind="redis-kill", seconds=2.0),
+        Fault(kind="redis-empty"),
+        Fault(kind="redis-flush"),
+        Fault(kind="redis-stall", seconds=stall_s, cost_s=stall_s + 10),
+        Fault(kind="cassandra-kill", seconds=outage_s, cost_s=outage_s + 30),
+        Fault(kind="cassandra-stall", seconds=stall_s, cost_s=stall_s + 10),
+        Fault(kind="poison", cost_s=1),
+        Fault(kind="poison-inside", cost_s=1),
+    ]
+    return faults
+
+
+def plan(seed: int, minutes: float) -> list[Fault]:
+    """Rounds of every fault, each round in an order of its own, for about `minutes`.
+
+    Raises:
+        ValueError: no time at all.
+    """
+    if minutes <= 0:
+        raise ValueError(f"the minutes must be above 0, not {minutes}")
+    rng = Random(f"chaos:{seed}")
+    chosen: list[Fault] = []
+    left_s = minutes * 60
+    while True:
+        faults = every_fault(rng, outage_s=60.0, stall_s=rng.uniform(5, STALL_S))
+        rng.shuffle(faults)
+        for fault in faults:
+            pause_s = round(rng.uniform(0, LONGEST_PAUSE_S), 1)
+            left_s -= fault.cost_s + pause_s
+            if chosen and left_s < 0:
+                return chosen
+            chosen.append(replace(fault, pause_s=pause_s))
+
+
+def brief(seed: int) -> list[Fault]:
+    """Every fault once, in a fixed order, with short outages."""
+    return every_fault(Random(f"chaos:{seed}"), outage_s=10.0, stall_s=6.0)

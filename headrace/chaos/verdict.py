@@ -1,0 +1,97 @@
+"""What must be so when the faults are over: views as the events imply, and nothing twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from connectors.stack.addresses import Addresses
+from headrace.chaos.ground import Place
+from headrace.verify import check
+from headrace.verify.report import Report
+from schemas.codec import MAGIC
+from schemas.topics import EXTERNAL, Topic
+from schemas.views import DeadLetter
+from tests.oracle.expected import Expected
+from tests.oracle.read_log import read_topics
+
+COMPARED_USERS = 200
+
+
+class Once(Struct, frozen=True):
+    """What Kafka's readers of committed records see of the intake: every valid external record
+    stands in an internal log, and once."""
+
+    external: int
+    """Valid records of the external topics."""
+    routed: int
+    """Events in `by-post` and `by-user`."""
+    lost: int
+    doubled: int
+    dead_letters: int
+    dead_letters_doubled: int
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing is lost and nothing is twice."""
+        return not (self.lost or self.doubled or self.dead_letters_doubled)
+
+
+def compare(
+    addresses: Addresses,
+    planted: dict[Place, str],
+    api: tuple[str, Callable[[str], str]],
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Report, Once]:
+    """Compare all views with the oracle, and count the records of the internal logs.
+
+    Args:
+        addresses: The parts themselves.
+        planted: Records in internal topics that must be dead letters.
+        api: Its address, and what makes a token for a user.
+        seed: Chooses the users whose timelines are read through the API.
+        say: Told how far it is.
+    """
+    say("computing what the events imply")
+    expected = check.compute(addresses.kafka)
+    expected.rejected.update(planted)
+    report = Report()
+    for tally in check.compare_all(addresses, expected, api, COMPARED_USERS, seed, say):
+        report.add(tally)
+    say("counting records")
+    return report, count(addresses.kafka, expected)
+
+
+def count(brokers: str, expected: Expected) -> Once:
+    """Count what went in, and what came out."""
+    sent = Counter(
+        hash(value)
+        for topic, partition, offset, _, value in read_topics(brokers, EXTERNAL)
+        if (topic, partition, offset) not in expected.rejected
+    )
+    routed = Counter(
+        hash(value)
+        for _, _, _, _, value in read_topics(brokers, (Topic.BY_POST, Topic.BY_USER))
+        if value and value[0] == MAGIC
+    )
+    decode = msgspec.msgpack.Decoder(DeadLetter).decode
+    letters = Counter(
+        (letter.topic, letter.partition, letter.offset)
+        for letter in (
+            decode(value)
+            for _, _, _, _, value in read_topics(brokers, (Topic.DEAD_LETTERS,))
+            if value is not None
+        )
+    )
+    return Once(
+        external=sent.total(),
+        routed=routed.total(),
+        lost=(sent - routed).total(),
+        doubled=(routed - sent).total(),
+        dead_letters=len(letters),
+        dead_letters_doubled=letters.total() - len(letters),
+    )

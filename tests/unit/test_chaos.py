@@ -1,0 +1,160 @@
+"""The schedule of faults, the disturbed load, and what the verdict counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectors import failpoints
+from headrace.chaos import verdict
+from headrace.chaos.faults import FAULTS
+from headrace.chaos.load import PLACES, disturbed, sweep
+from headrace.chaos.run import Landed, Outcome
+from headrace.chaos.schedule import Fault, brief, plan
+from headrace.chaos.verdict import Once
+from headrace.verify.report import Compared, Report
+from schemas.views import DeadLetter
+
+
+def _names(faults: list[Fault]) -> list[tuple[str, str, str]]:
+    return sorted((fault.kind, fault.target, fault.point) for fault in faults)
+
+
+def test_the_seed_decides_the_faults() -> None:
+    assert plan(7, 30) == plan(7, 30)
+    assert plan(7, 30) != plan(8, 30)
+    assert brief(7) == brief(7)
+
+
+def test_more_minutes_go_on_where_fewer_end() -> None:
+    assert plan(7, 60)[: len(plan(7, 10))] == plan(7, 10)
+
+
+def test_a_round_is_every_fault_once() -> None:
+    faults = plan(7, 60)
+    round_length = len(brief(7))
+    assert _names(faults[:round_length]) == _names(brief(7))
+    assert faults[:round_length] != faults[round_length : 2 * round_length]
+
+
+def test_the_minutes_are_kept() -> None:
+    for minutes in (0.1, 5, 45):
+        faults = plan(3, minutes)
+        assert faults
+        planned = sum(fault.cost_s + fault.pause_s for fault in faults[1:])
+        assert planned <= minutes * 60
+    assert len(plan(3, 0.1)) == 1
+    with pytest.raises(ValueError, match="above 0"):
+        plan(3, 0)
+
+
+def test_every_kind_and_every_failpoint_is_planned() -> None:
+    faults = brief(1)
+    assert {fault.kind for fault in faults} == FAULTS.keys()
+    assert {fault.point for fault in faults if fault.kind == "kill"} == set(failpoints.NAMES)
+    assert len(set(_names(faults))) == len(faults)
+
+
+def test_a_disturbed_load_has_every_event_once_or_twice_and_not_far_away() -> None:
+    events: list[Any] = list(range(2_000))
+    sent = list(disturbed(events, Random(1)))
+    times = Counter(sent)
+    assert times.keys() == set(events)
+    assert set(times.values()) == {1, 2}
+    twice = sum(count - 1 for count in times.values())
+    assert 120 < twice < 280
+    assert sent == list(disturbed(events, Random(1)))
+    late = [event for place, event in enumerate(dict.fromkeys(sent)) if event < place]
+    assert len(late) > 100
+    assert all(abs(place - event) <= PLACES * 2 for place, event in enumerate(dict.fromkeys(sent)))
+
+
+def test_a_sweep_leaves_what_it_follows() -> None:
+    events = list(sweep(3, 1))
+    assert [event.action for event in events] == ["follow"] * 3 + ["unfollow"] * 3
+    assert len({event.user_id for event in events}) == 1
+    assert {event.target for event in events[:3]} == {event.target for event in events[3:]}
+    assert events[0].at < events[3].at
+    assert len({event.event_id for event in events}) == 6
+
+
+def _letter(offset: int) -> bytes:
+    letter = DeadLetter(
+        topic="posts",
+        partition=0,
+        offset=offset,
+        key=None,
+        raw=b"",
+        code="not_avro",
+        message="",
+        stage="app/posts",
+        at=0,
+    )
+    return msgspec.msgpack.encode(letter)
+
+
+@pytest.mark.parametrize(
+    ("external", "internal", "letters", "wanted"),
+    [
+        pytest.param([b"\0a", b"\0b"], [b"\0b", b"\0a"], [], (0, 0, 0), id="all"),
+        pytest.param([b"\0a", b"\0b"], [b"\0b"], [], (1, 0, 0), id="lost"),
+        pytest.param([b"\0a"], [b"\0a", b"\0a"], [], (0, 1, 0), id="doubled"),
+        pytest.param([b"\0a", b"\0b"], [b"\0a", b"\0a"], [], (1, 1, 0), id="both"),
+        pytest.param([b"\0a", b"\0a"], [b"\0a", b"\0a"], [], (0, 0, 0), id="sent twice"),
+        pytest.param([b"\0a"], [b"\0a", b"\x95fact", None], [], (0, 0, 0), id="facts"),
+        pytest.param([b"\0a", b"bad"], [b"\0a"], [1], (0, 0, 0), id="refused"),
+        pytest.param([b"\0a", b"bad"], [b"\0a"], [1, 1], (0, 0, 1), id="refused twice"),
+    ],
+)
+def test_what_is_lost_and_what_is_doubled_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+    external: list[bytes],
+    internal: list[bytes | None],
+    letters: list[int],
+    wanted: tuple[int, int, int],
+) -> None:
+    topics: dict[str, list[bytes | None]] = {
+        "posts": [*external],
+        "by-post": internal,
+        "dead-letters": [_letter(offset) for offset in letters],
+    }
+
+    def read(_brokers: str, names: tuple[str, ...]) -> Any:
+        return [(n, 0, at, 0, v) for n in names for at, v in enumerate(topics.get(n, ()))]
+
+    class Expected:
+        rejected = dict.fromkeys((("posts", 0, offset) for offset in letters), "not_avro")
+
+    monkeypatch.setattr(verdict, "read_topics", read)
+    found = verdict.count("", Expected())  # type: ignore[arg-type]
+    assert (found.lost, found.doubled, found.dead_letters_doubled) == wanted
+    assert found.is_right == (wanted == (0, 0, 0))
+    assert found.external == len(external) - len(set(letters))
+
+
+def _outcome(**changes: Any) -> Outcome:
+    views = Report(rows=[Compared("posts", "redis", 10, 0)])
+    once = Once(5, 5, 0, 0, 1, 0)
+    landed = Landed(Fault(kind="poison"), 1.0, 2.0, {"placed": [("posts", 1, 2)]})
+    return Outcome(**{"seed": 1, "faults": [landed], "views": views, "once": once, **changes})
+
+
+def test_an_outcome_is_right_when_all_of_it_is() -> None:
+    assert _outcome().is_right
+    for changes in (
+        {"failure": "a fault did not land"},
+        {"views": Report()},
+        {"views": Report(rows=[Compared("posts", "redis", 10, 1)])},
+        {"once": None},
+        {"once": Once(5, 4, 1, 0, 1, 0)},
+    ):
+        outcome = _outcome(**changes)
+        assert not outcome.is_right
+        assert msgspec.json.decode(outcome.json())["is_right"] is False
+    found = msgspec.json.decode(_outcome().json())
+    assert (found["is_right"], found["views"]["different"]) == (True, 0)
+    assert found["faults"][0]["evidence"] == {"placed": [["posts", 1, 2]]}
