@@ -1,0 +1,348 @@
+"""Deliberate defects: for each, the tests named with it must fail. `scripts/mutants` runs them.
+
+A mutant is one edit of a copy of the tree; the work tree is never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT_S = 900
+TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """An edit that breaks a promise, and the tests that must notice."""
+
+    name: str
+    defect: str
+    file: str
+    search: str
+    replacement: str
+    tests: str
+
+
+MUTANTS = (
+    Mutant(
+        "ack-before-sink",
+        "a sink says that a batch is done before its store has confirmed it",
+        "streams/engine/sink.py",
+        "        await loop.run_in_executor(\n            self._pool, self._write",
+        "        loop.run_in_executor(\n            self._pool, self._write",
+        "tests/unit/test_sink.py",
+    ),
+    Mutant(
+        "no-fence",
+        "every process has a transactional id of its own, so that no former owner is fenced",
+        "streams/engine/checkpoint.py",
+        'f"{app}-{topic}-{partition}"',
+        "f\"{app}-{topic}-{partition}-{id(app)}-{__import__('uuid').uuid4()}\"",
+        "tests/integration/test_exactly_once.py",
+    ),
+    Mutant(
+        "no-redis-fence",
+        "a sink writes whatever its mark in Redis says",
+        "connectors/redis_fence.py",
+        "        if _watch(self.commands, self._key) != self._left:",
+        "        if not _watch(self.commands, self._key) and not self._left:",
+        "tests/integration/test_redis_fence.py",
+    ),
+    Mutant(
+        "redis-position-apart",
+        "what a batch wrote in Redis and its position are not one transaction",
+        "connectors/redis_fence.py",
+        "            pipe.set(key, left)\n            fenced.send()",
+        "            fenced.send()\n            self._client.set(key, left)",
+        "tests/unit/test_views_sink.py tests/integration/test_redis_fence.py",
+    ),
+    Mutant(
+        "changelog-apart",
+        "outputs and changelog are two transactions",
+        "streams/engine/checkpoint.py",
+        "    for key, value in state.changes():",
+        "    producer.commit_transaction(COMMIT_TIMEOUT_S)\n"
+        "    producer.begin_transaction()\n"
+        "    for key, value in state.changes():",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "position-too-far",
+        "the position of a checkpoint skips a record",
+        "streams/engine/state.py",
+        'position.to_bytes(8, "big")',
+        '(position + 1).to_bytes(8, "big")',
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "position-too-near",
+        "the position of a checkpoint repeats a record",
+        "streams/engine/state.py",
+        'position.to_bytes(8, "big")',
+        '(position - 1).to_bytes(8, "big")',
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "record-repeated",
+        "the record before the position is folded again",
+        "streams/engine/stage.py",
+        "if record.offset >= position]",
+        "if record.offset >= position - 1]",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "restore-without-tail",
+        "the last rows of a changelog are not restored",
+        "streams/engine/restore.py",
+        "                if error is None:",
+        "                if error is None and message.offset() > high - 4:\n"
+        "                    count += 1\n"
+        "                elif error is None:",
+        "tests/integration/test_exactly_once.py",
+    ),
+    Mutant(
+        "restore-uncommitted",
+        "a restore reads what was never committed",
+        "streams/engine/restore.py",
+        '"isolation.level": "read_committed"',
+        '"isolation.level": "read_uncommitted"',
+        "tests/integration/test_exactly_once.py",
+    ),
+    Mutant(
+        "read-uncommitted",
+        "workers read what was never committed",
+        "connectors/transport.py",
+        'isolation_level="read_committed"',
+        'isolation_level="read_uncommitted"',
+        "tests/integration/test_exactly_once.py",
+    ),
+    Mutant(
+        "state-before-commit",
+        "changes become the state before the transaction is committed",
+        "streams/engine/checkpoint.py",
+        "    _commit(producer)\n",
+        "    state.commit(position)\n    _commit(producer)\n",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "unknown-commit-taken",
+        "a commit that failed is taken for one that did not",
+        "streams/engine/checkpoint.py",
+        "            if attempt == 2 or not error.args[0].retriable():\n                raise",
+        "            if attempt == 2 or not error.args[0].retriable():\n                return",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "letter-not-sent",
+        "a record that is refused goes nowhere",
+        "streams/engine/stage.py",
+        "                owned.outbox.add(letter)",
+        "                pass",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "rest-of-batch-dropped",
+        "what is behind a cut of a batch is dropped",
+        "streams/engine/stage.py",
+        "            start = stop\n",
+        "            start = len(records)\n",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "changes-of-failed-record-kept",
+        "what a record changed before its fold failed stays",
+        "streams/engine/stage.py",
+        "                owned.state.rollback()",
+        "                pass",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "equal-outputs-once",
+        "of two equal events in a batch only one is passed on",
+        "streams/engine/outbox.py",
+        "        self._outputs.append(Output(topic, partition, entity.encode(), value, headers))",
+        "        if all(value != output.value for output in self._outputs):\n    "
+        "        self._outputs.append(Output(topic, partition, entity.encode(), value, headers))",
+        "tests/unit/test_stage.py",
+    ),
+    Mutant(
+        "group-offsets-read",
+        "a partition is read from where the group's offsets stand",
+        "connectors/transport.py",
+        "            await self._thread.seek_wait({tp: position})",
+        "            pass",
+        "tests/unit/test_transport.py",
+    ),
+    Mutant(
+        "two-batches-in-flight",
+        "the next batch of a partition does not wait for the one in flight",
+        "connectors/transport.py",
+        "        if slot.in_flight or slot.is_idle or",
+        "        if slot.is_idle or",
+        "tests/unit/test_transport.py",
+    ),
+    Mutant(
+        "rebalance-does-not-wait",
+        "a rebalance takes a partition away while a batch is in flight",
+        "connectors/transport.py",
+        "            await self._landed.wait()",
+        "            return",
+        "tests/unit/test_transport.py",
+    ),
+    Mutant(
+        "old-rows-win",
+        "a row in Cassandra bears no order, so that a late write wins",
+        "streams/archive_sink.py",
+        "    return GENERATION * 2**50 + offset * 2**14 + index",
+        "    return GENERATION * 2**50 + index",
+        "tests/unit/test_archive_sink.py",
+    ),
+    Mutant(
+        "cassandra-position-first",
+        "the position in Cassandra is written before the rows",
+        "streams/archive_sink.py",
+        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
+        '        move = "INSERT INTO positions (topic, partition, log_id, position) '
+        'VALUES (?, ?, ?, ?)"\n'
+        "        self._session.execute("
+        "self._prepare(move), (topic.value, partition, self._log_id, position))\n"
+        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
+        "tests/unit/test_archive_sink.py",
+    ),
+)
+
+
+class SearchError(Exception):
+    """A mutant's search text is not in its file exactly once."""
+
+
+def mutated(mutant: Mutant, root: Path = ROOT) -> str:
+    """The text of the mutant's file with the defect in it.
+
+    Raises:
+        SearchError: the text to replace is not there, or more than once.
+    """
+    text = (root / mutant.file).read_text()
+    times = text.count(mutant.search)
+    if times != 1:
+        raise SearchError(f"{mutant.name}: {times} times in {mutant.file}: {mutant.search!r}")
+    return text.replace(mutant.search, mutant.replacement)
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of what git knows of the tree, with what is changed there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="headrace-mutants-") as name:
+        copy = Path(name)
+        for file in filter(None, listed.stdout.split("\0")):
+            if (ROOT / file).is_file():
+                (copy / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / file, copy / file)
+        yield copy
+
+
+def fails(copy: Path, tests: str) -> tuple[bool, str]:
+    """Whether the tests fail in the copy, and the end of what they said."""
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()],
+        cwd=copy,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    output = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{tests} could not be run:\n{output}")
+    return done.returncode == 1, output
+
+
+def run(mutants: Sequence[Mutant]) -> int:
+    """Run the tests of each mutant; the exit code."""
+    survivors = 0
+    with copied() as copy:
+        for tests in dict.fromkeys(mutant.tests for mutant in mutants):
+            has_failed, output = fails(copy, tests)
+            if has_failed:
+                print(f"error: {tests} fails without a mutant:\n{output}", file=sys.stderr)
+                return 2
+        print(f"{len(mutants)} mutants; their tests pass without them\n", flush=True)
+        for number, mutant in enumerate(mutants, 1):
+            file = copy / mutant.file
+            sound = file.read_text()
+            file.write_text(mutated(mutant))
+            began = time.monotonic()
+            is_caught, output = fails(copy, mutant.tests)
+            file.write_text(sound)
+            survivors += not is_caught
+            verdict = "caught  " if is_caught else "SURVIVES"
+            by = _first_failure(output) if is_caught else mutant.tests
+            seconds = time.monotonic() - began
+            print(
+                f"{number:2}/{len(mutants)}  {verdict}  {mutant.name:30} {seconds:5.1f} s  {by}",
+                flush=True,
+            )
+    print(f"\n{len(mutants) - survivors} of {len(mutants)} are caught")
+    return 1 if survivors else 0
+
+
+def _first_failure(output: str) -> str:
+    """The first test that failed, by pytest's summary."""
+    for line in output.splitlines():
+        if line.startswith(("FAILED ", "ERROR ")):
+            return line.split(" ")[1]
+    return "?"
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/mutants",
+        description="Put deliberate defects into a copy of the tree, one at a time; the tests "
+        "named with each must fail. Exits with 1 if a mutant survives, with 2 if a "
+        "test fails without one.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these mutants")
+    parser.add_argument("--list", action="store_true", help="list the mutants, and end")
+    arguments = parser.parse_args()
+    known = {mutant.name: mutant for mutant in MUTANTS}
+    unknown = set(arguments.names) - known.keys()
+    if unknown:
+        parser.error(f"no mutant {', '.join(sorted(unknown))}; --list shows them")
+    chosen = [known[name] for name in arguments.names] or list(MUTANTS)
+    if arguments.list:
+        for mutant in chosen:
+            print(f"{mutant.name:30} {mutant.defect} ({mutant.tests})")
+        return 0
+    try:
+        return run(chosen)
+    except SearchError as error:
+        print(
+            f"error: {error}\nhint: the code has changed; adapt tests/mutants.py", file=sys.stderr
+        )
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
