@@ -101,10 +101,8 @@ class LagReader:
         while True:
             try:
                 return self._read()
-            except KafkaException as error:
-                if not error.args[0].retriable() and error.args[0].code() not in _PASSING:
-                    raise
-                if time.monotonic() > deadline:
+            except (KafkaException, TimeoutError) as error:
+                if not _is_passing(error) or time.monotonic() > deadline:
                     raise
             time.sleep(PAUSE_S)
 
@@ -162,6 +160,13 @@ class LagReader:
             (tp.topic, tp.partition): answer.result(REQUEST_S).offset
             for tp, answer in answers.items()
         }
+
+
+def _is_passing(error: KafkaException | TimeoutError) -> bool:
+    """Whether asking again may help."""
+    if isinstance(error, TimeoutError):
+        return True
+    return bool(error.args[0].retriable()) or error.args[0].code() in _PASSING
 
 
 def wait_until_quiet(

@@ -54,21 +54,22 @@ def test_sums() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "is_passing"),
+    ("fault", "is_passing"),
     [
-        (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, True),
-        (KafkaError._TRANSPORT, True),
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, False),
+        (KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)), True),
+        (KafkaException(KafkaError(KafkaError._TRANSPORT)), True),
+        (TimeoutError(), True),
+        (KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), False),
     ],
 )
 def test_a_broker_that_is_busy_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, code: int, is_passing: bool
+    monkeypatch: pytest.MonkeyPatch, fault: Exception, is_passing: bool
 ) -> None:
-    answers: list[Lag | KafkaException] = [KafkaException(KafkaError(code)), Lag({})]
+    answers: list[Lag | Exception] = [fault, Lag({})]
 
     def read(_: LagReader) -> Lag:
         answer = answers.pop(0)
-        if isinstance(answer, KafkaException):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
