@@ -15,6 +15,7 @@ from connectors.stack.ports import HOST
 
 CHUNK = 65_536
 START_S = 10.0
+REFUSAL_S = 0.3  # clients whose connection is closed at once try again at once
 END_TRANSACTION = 26  # the key of Kafka's EndTxn request
 _FAULTS = (ConnectionError, OSError, asyncio.IncompleteReadError)
 
@@ -89,6 +90,7 @@ class Proxy:
         try:
             to_reader, to_writer = await asyncio.open_connection(HOST, self._server_port)
         except OSError:
+            await asyncio.sleep(REFUSAL_S)
             writer.close()
             self._tasks.discard(task)
             return
