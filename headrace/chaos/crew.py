@@ -70,12 +70,6 @@ class Crew(Supervisor):
         with self._changing:
             super().tend()
 
-    def kill(self, name: str) -> None:
-        """Kill a worker (SIGKILL); it comes back by itself."""
-        with self._changing:
-            self._workers[name].pause = 0.0
-            self._workers[name].child.kill()
-
     def arm(self, name: str, point: str, mark: Path) -> None:
         """Kill a worker, and start it with a failpoint (`name:n`, `name:n:stop`), at which it
         writes `mark`; what is started after it is not armed."""
@@ -112,10 +106,13 @@ class Crew(Supervisor):
                     worker.restart_at = 0.0
 
     def stages(self, name: str) -> dict[str, Any]:
-        """What a worker's monitor says of each of its topics."""
+        """What a worker's monitor says of each of its topics; nothing while it does not answer."""
         url = f"{self._workers[name].url}/stages/"
-        with urllib.request.urlopen(url, timeout=ASK_S) as answer:
-            found: dict[str, Any] = json.load(answer)
+        try:
+            with urllib.request.urlopen(url, timeout=ASK_S) as answer:
+                found: dict[str, Any] = json.load(answer)
+        except (OSError, ValueError):
+            return {}
         return found
 
     def memory_mb(self) -> dict[str, int]:

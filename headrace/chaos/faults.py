@@ -103,7 +103,8 @@ def _zombie(ground: Ground, fault: Fault) -> Evidence:
 
             def has_all() -> bool:
                 stages = second.stages(name).values()
-                return all(len(stage["partitions"]) == everything for stage in stages)
+                owned = [len(stage["partitions"]) for stage in stages]
+                return bool(owned) and set(owned) == {everything}
 
             ground.wait("the partitions of the stopped worker", lambda: has_all() or None, READY_S)
             waiting = ground.busy(name)
@@ -206,7 +207,7 @@ def _redis_empty(ground: Ground, _fault: Fault) -> Evidence:
     ground.stack.kill("redis")
     ground.empty_redis()
     ground.stack.restart("redis")
-    return {"keys_lost": keys, "waiting": waiting}
+    return {"keys_lost": keys, "waiting": waiting, "keys_after": _refilled(ground, keys)}
 
 
 def _redis_flush(ground: Ground, _fault: Fault) -> Evidence:
@@ -215,16 +216,24 @@ def _redis_flush(ground: Ground, _fault: Fault) -> Evidence:
     client = ground.redis_client()
     client.flushall()
     client.close()
-    return {"keys_lost": keys, "waiting": waiting}
+    return {"keys_lost": keys, "waiting": waiting, "keys_after": _refilled(ground, keys)}
 
 
 def _keys(ground: Ground) -> int:
     client = ground.redis_client()
     keys = int(str(client.dbsize()))
     client.close()
-    if not keys:
-        raise NotLandedError("Redis was empty already")
     return keys
+
+
+def _refilled(ground: Ground, keys: int) -> int:
+    """Wait until Redis has about as many keys as before; how many."""
+
+    def as_many() -> int | None:
+        found = _keys(ground)
+        return found if found * 10 >= keys * 9 else None
+
+    return ground.wait(f"{keys} keys in Redis again", as_many, READY_S)
 
 
 def _poison(ground: Ground, fault: Fault) -> Evidence:

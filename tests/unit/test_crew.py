@@ -1,0 +1,102 @@
+"""A crew arms one start of a worker, leaves it away when told to, and notes how workers end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+from unittest import mock
+
+import pytest
+
+from connectors.failpoints import MARK_VARIABLE, VARIABLE
+from connectors.stack.addresses import Addresses
+from headrace.chaos.crew import Crew
+from headrace.supervisor import _Worker
+
+
+class Child:
+    """Stands in for a process; keeps the environments that it was started with."""
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.environments: list[Mapping[str, str]] = []
+        self.pid = 7
+        self.log = Path("x.log")
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def start(self, *_: Any, env: Mapping[str, str], **__: Any) -> None:
+        self.alive = True
+        self.environments.append(env)
+
+    def kill(self) -> None:
+        self.alive = False
+
+    def close(self) -> None:
+        pass
+
+    def epitaph(self) -> str:
+        return "ended with code 137: the last line"
+
+
+@pytest.fixture
+def child() -> Child:
+    return Child()
+
+
+@pytest.fixture
+def crew(tmp_path: Path, child: Child) -> Crew:
+    """A crew of one worker that is not there."""
+    crew = Crew(Addresses("", "", ""), (), name="first", log_dir=tmp_path, say=lambda _: None)
+    worker = _Worker("app", mock.Mock(number=80), cast(Any, child), ["x"], {"A": "1"}, "/")
+    crew._workers["app"] = worker
+    return crew
+
+
+def test_only_the_start_that_was_asked_for_is_armed(
+    crew: Crew, child: Child, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark.json"
+    mark.write_text("an old one")
+    crew.arm("app", "mid-restore:3", mark)
+    assert not mark.exists()
+    child.alive = False
+    crew.tend()
+    armed = {"A": "1", VARIABLE: "mid-restore:3", MARK_VARIABLE: str(mark)}
+    assert child.environments == [armed, {"A": "1"}]
+
+
+def test_how_a_worker_ended_is_noted(crew: Crew, child: Child) -> None:
+    with crew.away("app"):
+        assert not child.alive
+    crew.tend()
+    assert crew.ends == ["first-app: ended with code 137: the last line"]
+    assert len(child.environments) == 1
+
+
+def test_who_keeps_ending_is_forgiven(crew: Crew, child: Child) -> None:
+    for _ in range(2):
+        child.alive = False
+        crew.tend()
+    assert len(child.environments) == 1, "the second start waits"
+    crew.forgive()
+    crew.tend()
+    assert len(child.environments) == 2
+
+
+def test_a_worker_of_a_crew_is_a_member_of_its_own(crew: Crew, tmp_path: Path) -> None:
+    app, api = crew._worker("app"), crew._worker("api")
+    try:
+        assert app.env["HEADRACE_WORKER_ID"] == "first-app"
+        assert app.env["HEADRACE_DATA_DIR"] == str(tmp_path / "data")
+        assert api.env["HEADRACE_DATA_DIR"] != str(tmp_path / "data")
+    finally:
+        app.port.release()
+        api.port.release()
+
+
+def test_a_monitor_that_does_not_answer_says_nothing(crew: Crew) -> None:
+    crew._workers["app"].port = mock.Mock(number=1)
+    assert crew.stages("app") == {}
