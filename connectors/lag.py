@@ -88,13 +88,15 @@ class LagReader:
     """Reads the lag of groups, in the order in which they are given."""
 
     def __init__(self, brokers: str, groups: Mapping[str, tuple[str, ...]] | None = None) -> None:
-        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+        self._brokers = brokers
+        self._admin = self._connect()
         self._groups = dict(GROUPS if groups is None else groups)
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     def read(self) -> Lag:
         """What waits now; a broker that is busy with itself is asked again, for 30 s.
 
+        By a new client: one whose request timed out may hang or abort the process later.
         See `_read`.
         """
         deadline = time.monotonic() + PATIENCE_S
@@ -104,7 +106,11 @@ class LagReader:
             except (KafkaException, TimeoutError) as error:
                 if not _is_passing(error) or time.monotonic() > deadline:
                     raise
+                self._admin = self._connect()
             time.sleep(PAUSE_S)
+
+    def _connect(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._brokers, "log_level": 2})
 
     def _read(self) -> Lag:
         """What waits now.
