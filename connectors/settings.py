@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +50,12 @@ class Settings(BaseSettings):
     partitions: int = Field(8, alias="HEADRACE_PARTITIONS", ge=1, le=4096)
     replication: int = Field(1, alias="HEADRACE_REPLICATION", ge=1, le=7)
 
+    state: Literal["memory", "rocksdb"] = Field(
+        "memory",
+        alias="HEADRACE_STATE",
+        description="where workers keep their rows: in memory, or on disk (in "
+        "HEADRACE_DATA_DIR/state), from which a restart goes on",
+    )
     worker_id: str = Field(
         "",
         alias="HEADRACE_WORKER_ID",

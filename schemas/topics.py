@@ -7,6 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 DAY_MS = 24 * 60 * 60 * 1000
+DELETE_RETENTION_MS = 7 * DAY_MS
 
 
 class Topic(StrEnum):
@@ -69,7 +70,7 @@ def _deleted_after(days: int, **more: str) -> dict[str, str]:
 
 _COMPACTED = {
     "cleanup.policy": "compact",
-    "delete.retention.ms": str(7 * DAY_MS),
+    "delete.retention.ms": str(DELETE_RETENTION_MS),
     "min.cleanable.dirty.ratio": "0.3",
 }
 _BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}

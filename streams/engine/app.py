@@ -18,6 +18,9 @@ from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
 from connectors.transport import Batch, Consumer, PartitionOwner, broker_url
 from schemas.topics import Topic
+from streams.engine.disk import DiskStores
+from streams.engine.restore import Progress
+from streams.engine.rows import OpenRows, in_memory
 from streams.engine.sink import Once, Sink, Store
 from streams.engine.stage import MakeFold, Stage, StageStats
 
@@ -40,6 +43,10 @@ class Processor(PartitionOwner, Protocol):
 
     async def process(self, batch: Batch) -> None:
         """Process a batch; returns when its effects are durable."""
+
+    @property
+    def restores(self) -> dict[int, Progress]:
+        """How far the restore of each partition is."""
 
     def rows(self) -> dict[str, int]:
         """Rows of state per table."""
@@ -77,6 +84,9 @@ class App(faust.App):  # type: ignore[misc]
         )
         self.addresses = addresses
         self.settings = settings
+        self.open_rows: OpenRows = in_memory
+        if settings.state == "rocksdb":
+            self.open_rows = DiskStores(settings.data_dir / "state" / name, addresses.kafka)
         self.processors: dict[str, Processor] = {}
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self._running: set[asyncio.Task[None]] = set()
@@ -100,6 +110,7 @@ class App(faust.App):  # type: ignore[misc]
             brokers=self.addresses.kafka,
             partitions=self.settings.partitions,
             pool=self.pool,
+            open_rows=self.open_rows,
         )
         self.add(stage)
         return stage

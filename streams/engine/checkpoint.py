@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Message, Producer
 
 from connectors.failpoints import reach
 from schemas.topics import changelog_of
@@ -50,10 +50,12 @@ def checkpoint(
     2. the changelog records of every row that the batch changed,
     3. the source position behind the batch, as a row of the same changelog.
 
-    Then, and only then, the changes become the state in memory. Readers read committed, so
-    nobody sees a part of it. A worker that no longer owns the partition is fenced: its commit
-    raises. Whatever raises here ends the process: what it had begun is aborted by the next
-    owner, which restores the state and the position of the last checkpoint that was committed.
+    Then, and only then, the changes become the state, in memory or on disk, together with the
+    changelog offset behind the position's record, the transaction's last one there: a restore
+    goes on from that offset. Readers read committed, so nobody sees a part of it. A worker that
+    no longer owns the partition is fenced: its commit raises. Whatever raises here ends the
+    process: what it had begun is aborted by the next owner, which restores the state and the
+    position of the last checkpoint that was committed.
     """
     changelog = changelog_of(topic)
     place, in_flight = f"{topic}/{partition}", position - (state.position or 0)
@@ -70,12 +72,15 @@ def checkpoint(
     for key, value in state.changes():
         producer.produce(changelog, value, key, partition)
     reach("after-changelog", place, in_flight)
+    last: list[Message] = []
     key, value = State.position_change(position)
-    producer.produce(changelog, value, key, partition)
+    producer.produce(
+        changelog, value, key, partition, on_delivery=lambda _, record: last.append(record)
+    )
     reach("before-commit", place, in_flight)
     _commit(producer)
     reach("after-commit", place, in_flight)
-    state.commit(position)
+    state.commit(position, last[0].offset() + 1)
 
 
 def _commit(producer: Producer) -> None:

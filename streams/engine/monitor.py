@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -38,6 +39,11 @@ class _Stages(Collector):
         for topic, processor in self._app.processors.items():
             owned.add_metric([topic], len(processor.owned))
         yield owned
+        rows = GaugeMetricFamily("headrace_stage_rows", "Rows of state", labels=["topic", "table"])
+        for topic, processor in self._app.processors.items():
+            for table, size in processor.rows().items():
+                rows.add_metric([topic, table], size)
+        yield rows
 
 
 def add_pages(app: App) -> None:
@@ -77,6 +83,10 @@ def _describe(app: App, topic: str) -> dict[str, Any]:
             tp.partition: position
             for tp, position in app.consumer.positions().items()
             if tp.topic == topic
+        },
+        "restores": {
+            partition: msgspec.structs.asdict(progress)
+            for partition, progress in sorted(processor.restores.items())
         },
         **{field: getattr(stats, field) for field in stats.__struct_fields__},
     }

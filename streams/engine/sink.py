@@ -18,6 +18,7 @@ import structlog
 from connectors.failpoints import reach
 from connectors.transport import Batch
 from schemas.topics import Topic
+from streams.engine.restore import Progress
 from streams.engine.stage import StageStats
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class Sink:
     def __init__(self, topic: Topic, store: Once, pool: ThreadPoolExecutor) -> None:
         self.topic = topic
         self.stats = StageStats()
+        self.restores: dict[int, Progress] = {}  # a sink restores nothing
         self._store = store
         self._pool = pool
         self._owned: set[int] = set()

@@ -13,6 +13,7 @@ import structlog
 from aiokafka import ConsumerRecord
 from confluent_kafka import Producer
 
+from connectors.rocksdb import LocalStateError
 from connectors.transport import Batch
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
@@ -20,7 +21,8 @@ from schemas.views import DeadLetter
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.outbox import Outbox, Output
 from streams.engine.records import RejectedError
-from streams.engine.restore import restore
+from streams.engine.restore import Progress, restore
+from streams.engine.rows import OpenRows, in_memory
 from streams.engine.state import State
 
 log = structlog.get_logger(__name__)
@@ -74,10 +76,12 @@ class _Owned:
         self.producer: Producer = transactional_producer(
             stage.brokers, stage.app_id, stage.topic, partition
         )
-        self.state = State()
+        self.state = State(stage.open_rows(stage.topic, partition))
         self.outbox = Outbox(stage.partitions)
         self.fold = stage.make_fold(self.state, self.outbox)
-        stage.stats.restored_rows += restore(stage.brokers, stage.topic, partition, self.state)
+        progress = stage.restores[partition] = Progress()
+        restore(stage.brokers, stage.topic, partition, self.state, progress)
+        stage.stats.restored_rows += progress.rows
 
 
 class Stage:
@@ -96,13 +100,16 @@ class Stage:
         brokers: str,
         partitions: int,
         pool: ThreadPoolExecutor,
+        open_rows: OpenRows = in_memory,
     ) -> None:
         self.topic = topic
         self.make_fold = make_fold
         self.app_id = app_id
         self.brokers = brokers
         self.partitions = partitions
+        self.open_rows = open_rows
         self.stats = StageStats()
+        self.restores: dict[int, Progress] = {}
         self._pool = pool
         self._owned: dict[int, _Owned] = {}
 
@@ -128,7 +135,10 @@ class Stage:
 
     async def close(self, partition: int) -> None:
         """Let a partition go."""
-        self._owned.pop(partition, None)
+        owned = self._owned.pop(partition, None)
+        self.restores.pop(partition, None)
+        if owned is not None:
+            await asyncio.get_running_loop().run_in_executor(self._pool, owned.state.close)
 
     async def process(self, batch: Batch) -> None:
         """Fold a batch and checkpoint it; returns when it is durable."""
@@ -195,6 +205,8 @@ class Stage:
                 apply(records[index])
             except (RejectedError, UndecodableError) as refusal:
                 letters[index] = self._letter(records[index], refusal)
+            except LocalStateError:
+                raise
             except Exception as error:
                 raise _FoldFailedError(index, error) from error
             if outbox.deliveries >= MAX_DELIVERIES_PER_CHECKPOINT:

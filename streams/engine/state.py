@@ -2,19 +2,21 @@
 
 A batch reads through its own changes to the committed rows and writes only into its changes.
 `changes` lists them for the changelog; `commit` makes them the state; `rollback` forgets them.
-Rows are immutable values (frozen msgspec Structs): a change puts a new row.
+Rows are immutable values (frozen msgspec Structs): a change puts a new row. The committed rows
+are in a `RowStore`, in memory or on disk; tables read them alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from schemas.formats import FORMAT
+from streams.engine.rows import SEPARATOR, MemoryStore, RowStore, Snapshot
 
-_SEPARATOR = "\0"
 _encode = msgspec.msgpack.Encoder().encode
 
 Change = tuple[bytes, bytes | None]
@@ -24,17 +26,18 @@ Row = TypeVar("Row")
 class Table(Generic[Row]):
     """Rows by entity id. All operations are O(1)."""
 
-    def __init__(self, name: str, row: type[Row]) -> None:
+    def __init__(self, name: str, row: type[Row], store: RowStore) -> None:
         self.name = name
         self._decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row).decode
-        self._rows: dict[str, Row] = {}
+        self._rows = store.rows(name, self._decode)
+        self._committed = self._rows.committed
         self._changed: dict[str, Row | None] = {}
 
     def get(self, entity: str) -> Row | None:
         """The row as this batch sees it, or None."""
         if entity in self._changed:
             return self._changed[entity]
-        return self._rows.get(entity)
+        return self._committed.get(entity)
 
     def put(self, entity: str, row: Row) -> None:
         """Set a row."""
@@ -47,31 +50,25 @@ class Table(Generic[Row]):
     def changes(self) -> Iterator[Change]:
         """Changelog records of what this batch changed; a None value is a removal."""
         for entity, row in self._changed.items():
-            key = f"{self.name}{_SEPARATOR}{entity}".encode()
+            key = f"{self.name}{SEPARATOR}{entity}".encode()
             yield key, None if row is None else _encode(row)
 
     def commit(self) -> None:
         """Make the changes the state."""
-        for entity, row in self._changed.items():
-            if row is None:
-                self._rows.pop(entity, None)
-            else:
-                self._rows[entity] = row
+        self._rows.put_many(self._changed)
         self._changed.clear()
 
     def rollback(self) -> None:
         """Forget the changes."""
         self._changed.clear()
 
-    def restore(self, key: str, value: bytes | None) -> None:
-        """Apply a changelog record; `key` is without the table's name."""
-        if value is None:
-            self._rows.pop(key, None)
-        else:
-            self._rows[key] = self._decode(value)
+    def restore(self, changes: Mapping[str, bytes | None]) -> None:
+        """Apply changelog records; their keys are without the table's name."""
+        self._rows.restore(changes)
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    def count(self) -> int:
+        """How many rows are committed."""
+        return self._rows.count()
 
 
 class GroupTable(Generic[Row]):
@@ -80,10 +77,11 @@ class GroupTable(Generic[Row]):
     Get, put and delete are O(1), a scan is O(rows of the entity).
     """
 
-    def __init__(self, name: str, row: type[Row]) -> None:
+    def __init__(self, name: str, row: type[Row], store: RowStore) -> None:
         self.name = name
         self._decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row).decode
-        self._groups: dict[str, dict[str, Row]] = {}
+        self._groups = store.groups(name, self._decode)
+        self._committed = self._groups.committed
         self._changed: dict[str, dict[str, Row | None]] = {}
 
     def get(self, entity: str, sub: str) -> Row | None:
@@ -91,7 +89,7 @@ class GroupTable(Generic[Row]):
         changed = self._changed.get(entity)
         if changed is not None and sub in changed:
             return changed[sub]
-        group = self._groups.get(entity)
+        group = self._committed.get(entity)
         return None if group is None else group.get(sub)
 
     def put(self, entity: str, sub: str, row: Row) -> None:
@@ -103,15 +101,17 @@ class GroupTable(Generic[Row]):
         self._changed.setdefault(entity, {})[sub] = None
 
     def scan(self, entity: str) -> Iterator[tuple[str, Row]]:
-        """(sub id, row) of every row of an entity, as this batch sees them."""
-        group = self._groups.get(entity, {})
+        """(sub id, row) of every row of an entity, as this batch sees them, in no set order."""
+        group = self._committed.get(entity)
         changed = self._changed.get(entity)
         if not changed:
-            yield from group.items()
+            if group is not None:
+                yield from group.items()
             return
-        for sub, row in group.items():
-            if sub not in changed:
-                yield sub, row
+        if group is not None:
+            for sub, row in group.items():
+                if sub not in changed:
+                    yield sub, row
         for sub, new in changed.items():
             if new is not None:
                 yield sub, new
@@ -120,39 +120,25 @@ class GroupTable(Generic[Row]):
         """Changelog records of what this batch changed; a None value is a removal."""
         for entity, group in self._changed.items():
             for sub, row in group.items():
-                key = f"{self.name}{_SEPARATOR}{entity}{_SEPARATOR}{sub}".encode()
+                key = f"{self.name}{SEPARATOR}{entity}{SEPARATOR}{sub}".encode()
                 yield key, None if row is None else _encode(row)
 
     def commit(self) -> None:
         """Make the changes the state."""
-        for entity, changed in self._changed.items():
-            group = self._groups.setdefault(entity, {})
-            for sub, row in changed.items():
-                if row is None:
-                    group.pop(sub, None)
-                else:
-                    group[sub] = row
-            if not group:
-                del self._groups[entity]
+        self._groups.put_many(self._changed)
         self._changed.clear()
 
     def rollback(self) -> None:
         """Forget the changes."""
         self._changed.clear()
 
-    def restore(self, key: str, value: bytes | None) -> None:
-        """Apply a changelog record; `key` is without the table's name."""
-        entity, _, sub = key.partition(_SEPARATOR)
-        if value is None:
-            group = self._groups.get(entity, {})
-            group.pop(sub, None)
-            if not group:
-                self._groups.pop(entity, None)
-        else:
-            self._groups.setdefault(entity, {})[sub] = self._decode(value)
+    def restore(self, changes: Mapping[str, bytes | None]) -> None:
+        """Apply changelog records; their keys are without the table's name."""
+        self._groups.restore(changes)
 
-    def __len__(self) -> int:
-        return sum(map(len, self._groups.values()))
+    def count(self) -> int:
+        """How many rows are committed."""
+        return self._groups.count()
 
 
 class StateFormatError(Exception):
@@ -171,19 +157,25 @@ class State:
 
     POSITION_KEY = b"\0position"
 
-    def __init__(self) -> None:
+    def __init__(self, store: RowStore | None = None) -> None:
+        self._store: RowStore = MemoryStore() if store is None else store
         self._tables: dict[str, Table[Any] | GroupTable[Any]] = {}
-        self.position: int | None = None
+        self.snapshot = self._store.snapshot
+
+    @property
+    def position(self) -> int | None:
+        """The source offset behind what was folded in; None when nothing was."""
+        return None if self.snapshot is None else self.snapshot.position
 
     def table(self, name: str, row: type[Row]) -> Table[Row]:
         """Declare a table of rows by entity id."""
-        table = Table(name, row)
+        table = Table(name, row, self._store)
         self._tables[name] = table
         return table
 
     def group_table(self, name: str, row: type[Row]) -> GroupTable[Row]:
         """Declare a table of rows by (entity id, sub id)."""
-        table = GroupTable(name, row)
+        table = GroupTable(name, row, self._store)
         self._tables[name] = table
         return table
 
@@ -197,42 +189,69 @@ class State:
         """The changelog record of a position: 2 bytes of format, 8 of offset."""
         return cls.POSITION_KEY, FORMAT.to_bytes(2, "big") + position.to_bytes(8, "big")
 
-    def commit(self, position: int) -> None:
-        """The changes are durable in the changelog: make them the state at `position`."""
+    def commit(self, position: int, changelog_offset: int) -> None:
+        """The changes are durable below `changelog_offset`: make them the state at `position`."""
         for table in self._tables.values():
             table.commit()
-        self.position = position
+        self._stand_at(Snapshot(position, changelog_offset, _now()))
 
     def rollback(self) -> None:
         """Forget what this batch changed."""
         for table in self._tables.values():
             table.rollback()
 
-    def restore(self, key: bytes, value: bytes | None) -> None:
-        """Apply one changelog record.
+    def restore(
+        self, changes: Mapping[bytes, bytes | None], changelog_offset: int, at: int
+    ) -> None:
+        """Apply changelog records, the last of each key, which end below `changelog_offset`.
+
+        `at` (ms) is a time at which the changelog had nothing beyond what is now the state, or
+        at which reading it from its beginning began.
 
         Raises:
             StateFormatError: another version of Headrace wrote it.
         """
-        if key == self.POSITION_KEY:
-            assert value is not None
-            self._restore_position(value)
-            return
-        name, _, rest = key.decode().partition(_SEPARATOR)
-        table = self._tables.get(name)
-        if table is None:
-            raise StateFormatError(f"it has a table {name!r}")
-        try:
-            table.restore(rest, value)
-        except msgspec.DecodeError as error:
-            raise StateFormatError(f"a row of {name!r} reads as: {error}") from error
+        position = self.position
+        by_table: dict[str, dict[str, bytes | None]] = {name: {} for name in self._tables}
+        for key, value in changes.items():
+            name, _, rest = key.decode().partition(SEPARATOR)
+            try:
+                by_table[name][rest] = value
+            except KeyError:
+                if key != self.POSITION_KEY:
+                    raise StateFormatError(f"it has a table {name!r}") from None
+                position = _position_in(value)
+        for name, rows in by_table.items():
+            try:
+                self._tables[name].restore(rows)
+            except msgspec.DecodeError as error:
+                raise StateFormatError(f"a row of {name!r} reads as: {error}") from error
+        self._stand_at(Snapshot(position, changelog_offset, at))
 
-    def _restore_position(self, value: bytes) -> None:
-        found = int.from_bytes(value[:-8], "big")
-        if found != FORMAT:
-            raise StateFormatError(f"format {found or 1}")
-        self.position = int.from_bytes(value[-8:], "big")
+    def discard(self, why: str) -> None:
+        """Forget everything that is committed."""
+        self._store.discard(why)
+        self.snapshot = None
+
+    def close(self) -> None:
+        """Let go of the rows."""
+        self._store.close()
 
     def sizes(self) -> dict[str, int]:
-        """Rows per table. O(entities); for the monitor."""
-        return {name: len(table) for name, table in self._tables.items()}
+        """Rows per table. O(entities) in memory, O(1) on disk; for the monitor."""
+        return {name: table.count() for name, table in self._tables.items()}
+
+    def _stand_at(self, snapshot: Snapshot) -> None:
+        self._store.commit(snapshot)
+        self.snapshot = snapshot
+
+
+def _position_in(value: bytes | None) -> int:
+    found = int.from_bytes((value or b"")[:-8], "big")
+    if value is None or found != FORMAT:
+        raise StateFormatError(f"format {found or 1}")
+    return int.from_bytes(value[-8:], "big")
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -19,7 +19,7 @@ from connectors.transport import _Thread
 from schemas.topics import changelog_of
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.outbox import Output
-from streams.engine.restore import restore
+from streams.engine.restore import Progress, restore
 from streams.engine.state import State
 from tests.oracle.read_log import read_topics
 
@@ -41,7 +41,8 @@ class Owner:
         self.state = State()
         self.rows = self.state.table("row", Row)
         self.producer: Producer = transactional_producer(brokers, "test", topic, 0)
-        self.restored = restore(brokers, topic, 0, self.state)
+        self.restored = Progress()
+        restore(brokers, topic, 0, self.state, self.restored)
 
     def put(self, number: int, position: int) -> None:
         self.rows.put(str(number), Row(number))
@@ -57,7 +58,7 @@ class Owner:
         assert self.producer.flush(PATIENCE_S) == 0
 
     def held(self) -> list[int]:
-        return sorted(row.n for row in self.rows._rows.values())
+        return sorted(row.n for row in self.rows._committed.values())
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_the_state_is_that_of_the_last_commit(brokers: str, topic: str) -> None:
     owner.begin(6)
     again = Owner(brokers, topic)
     assert (again.held(), again.state.position) == ([1, 2, 3, 4, 5], 50)
-    assert again.restored == 10
+    assert again.restored == Progress(rows=10, percent=100.0)
     again.put(7, 60)
     last = Owner(brokers, topic)
     assert (last.held(), last.state.position) == ([1, 2, 3, 4, 5, 7], 60)

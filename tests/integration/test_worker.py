@@ -64,6 +64,10 @@ def test_worker(environment: dict[str, str], tmp_path: Path, app: str, topics: s
         assert topics <= stages.keys()
         assert all(stage["partitions"] == list(range(8)) for stage in stages.values())
 
+        restores = [stage["restores"] for stage in stages.values()]
+        if app == "topology":
+            assert all(each["0"]["percent"] == 100 for each in restores)
+
         status, body = fetch(f"{url}/metrics/")
         assert status == 200
         assert b"headrace_stage_records_total" in body

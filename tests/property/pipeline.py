@@ -6,6 +6,7 @@ Kafka's markers do. A producer's records become visible when it commits, all at 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,6 +22,8 @@ from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
 from schemas.views import CountersView, SourceView, TimelineOp, UserView
 from streams.engine import stage as stage_module
+from streams.engine.restore import Progress
+from streams.engine.rows import OpenRows, in_memory
 from streams.engine.stage import MakeFold, Stage
 from streams.engine.state import State
 from streams.intake import make_intake
@@ -68,8 +71,8 @@ class Log:
         value: bytes | None,
         key: bytes | None = None,
         headers: Headers = (),
-    ) -> None:
-        """Write one record, committed at once."""
+    ) -> int:
+        """Write one record, committed at once; its offset."""
         place = (topic, partition)
         offset = self._ends.get(place, 0)
         self._ends[place] = offset + 1
@@ -84,6 +87,7 @@ class Log:
                 headers=headers,
             )
         )
+        return offset
 
     def mark(self, topic: str, partition: int) -> None:
         """A commit marker takes an offset that no record has."""
@@ -105,6 +109,7 @@ class Producer:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._open: list[tuple[str, int, bytes | None, bytes | None, Headers]] | None = None
+        self._tell: Callable[..., None] | None = None
         self.dies: str | None = None
 
     def begin_transaction(self) -> None:
@@ -118,27 +123,31 @@ class Producer:
         key: bytes | None,
         partition: int,
         headers: list[tuple[str, bytes]] | None = None,
+        on_delivery: Callable[..., None] | None = None,
     ) -> None:
         assert self._open is not None
+        if on_delivery is not None:
+            self._tell = on_delivery
         self._open.append((str(topic), partition, value, key, tuple(headers or ())))
 
     def commit_transaction(self, _timeout: float) -> None:
         assert self._open is not None
         if self.dies == "before":
             raise Crash
-        for each in self._open:
-            self._log.append(*each)
+        offsets = [self._log.append(*each) for each in self._open]
         for topic, partition in {each[:2] for each in self._open}:
             self._log.mark(topic, partition)
         self._open = None
         if self.dies == "after":
             raise Crash
+        assert self._tell is not None
+        self._tell(None, mock.Mock(offset=lambda: offsets[-1]))
 
 
 class Pipeline:
     """The intake and the three folds, run by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_rows: OpenRows = in_memory) -> None:
         self.log = Log()
         self.crashes = 0
         self._delivered: dict[tuple[Topic, int], int] = {}
@@ -150,6 +159,7 @@ class Pipeline:
                 brokers="",
                 partitions=PARTITIONS,
                 pool=mock.create_autospec(ThreadPoolExecutor, instance=True),
+                open_rows=open_rows,
             )
             for topic, make_fold in STAGES.items()
         }
@@ -188,11 +198,14 @@ class Pipeline:
             pass
 
     def _open(self, stage: Stage, partition: int) -> None:
-        def restore(_brokers: str, topic: str, number: int, state: State) -> int:
-            changes = self.log.read(changelog_of(topic), number)
-            for change in changes:
-                state.restore(change.key, change.value)
-            return len(changes)
+        def restore(
+            _brokers: str, topic: str, number: int, state: State, _progress: Progress
+        ) -> None:
+            start = state.snapshot.changelog_offset if state.snapshot else 0
+            records = self.log.read(changelog_of(topic), number, start)
+            if records:
+                changes = {each.key: each.value for each in records}
+                state.restore(changes, records[-1].offset + 1, time.time_ns() // 1_000_000)
 
         with mock.patch.multiple(
             stage_module, transactional_producer=lambda *_: Producer(self.log), restore=restore
@@ -204,7 +217,15 @@ class Pipeline:
 
     def _die(self, topic: Topic, partition: int) -> None:
         self.crashes += 1
-        self._stages[topic]._owned.pop(partition, None)
+        owned = self._stages[topic]._owned.pop(partition, None)
+        if owned is not None:
+            owned.state.close()
+
+    def close(self) -> None:
+        """End all stages."""
+        for topic, stage in self._stages.items():
+            for partition in stage.owned:
+                self._die(topic, partition)
 
     # What came out
 

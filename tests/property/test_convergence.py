@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import Topic
-from streams.engine.state import Table
 from streams.facts import Activity, RelationFact, Removal
 from streams.posts import Counters, PostFold
 from streams.sources import SourceFold
@@ -56,8 +55,8 @@ def _rows(folded: Folded) -> dict[str, Any]:
     """The state; a count of nought and an empty profile are as good as no row."""
     found = {}
     for name, table in folded.state._tables.items():
-        rows = table._rows if isinstance(table, Table) else table._groups
-        found[name] = {key: row for key, row in rows.items() if row not in (Counters(), UserRow())}
+        rows = table._committed.items()
+        found[name] = {key: row for key, row in rows if row not in (Counters(), UserRow())}
     return found
 
 

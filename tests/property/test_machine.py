@@ -7,7 +7,10 @@ computed from the published events apart from the product.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -30,6 +33,7 @@ from schemas.topics import EXTERNAL, INTERNAL, Topic
 from schemas.views import DeadLetter
 from streams import sources
 from streams.engine import stage
+from streams.engine.disk import DiskStore
 from streams.facts import Activity, RelationFact, Removal, Tick, decode_fact, encode_fact
 from tests.oracle import affinity
 from tests.oracle import timelines as oracle_timelines
@@ -68,8 +72,12 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pipeline = Pipeline()
+        self.pipeline = self.make_pipeline()
         self.count = 0
+
+    def make_pipeline(self) -> Pipeline:
+        """Stages with their rows in memory."""
+        return Pipeline()
 
     def _publish(self, event: Event, partition: int) -> Event:
         self.count += 1
@@ -340,5 +348,24 @@ def _dead_letters(pipeline: Pipeline) -> dict[tuple[str, int, int], str]:
     return found
 
 
+class DiskMachine(Machine):
+    """The same with the rows on disk: who dies goes on from the rows of its last checkpoint."""
+
+    def make_pipeline(self) -> Pipeline:
+        self.directory = tempfile.TemporaryDirectory()
+        root = Path(self.directory.name)
+        return Pipeline(
+            lambda topic, partition: DiskStore(
+                root / topic / str(partition), "log", str(topic), partition
+            )
+        )
+
+    def teardown(self) -> None:
+        with self.directory, contextlib.closing(self.pipeline):
+            super().teardown()
+
+
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=100, stateful_step_count=50)
+TestDiskMachine = DiskMachine.TestCase
+TestDiskMachine.settings = settings(max_examples=10, stateful_step_count=25)

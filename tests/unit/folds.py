@@ -217,7 +217,8 @@ class Folded:
         """What was put out is written, and the changes are the state."""
         self._written += self.outbox.outputs()
         self.outbox.clear()
-        self.state.commit((self.state.position or 0) + 1)
+        position = (self.state.position or 0) + 1
+        self.state.commit(position, position)
         return self
 
     def outputs(self, topic: Topic) -> list[Output]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from faust.types import TP
 from msgspec import Struct
 
+from connectors.rocksdb import LocalStateError
 from connectors.transport import Batch
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
@@ -46,6 +48,8 @@ class WordFold:
             raise RejectedError("too_large", "no")
         if word == "undecodable":
             raise UndecodableError("not_avro", "no")
+        if word == "unreadable":
+            raise LocalStateError("a block's checksum is wrong")
         self._words.put(word, Row(self.seen(word) + 1))
         self._words.put("last", Row(record.offset))
         self._outbox.route(Topic.BY_POST, word, record.value)
@@ -66,14 +70,21 @@ class Producer:
         self.committed: list[list[tuple[Any, ...]]] = []
         self.faults: list[KafkaException] = []
         self._open: list[tuple[Any, ...]] | None = None
+        self._told: list[tuple[int, Callable[..., None]]] = []
+        self._written = 0
 
     def begin_transaction(self) -> None:
         assert self._open is None
         self._open = []
 
-    def produce(self, *arguments: Any, headers: Any = ()) -> None:
+    def produce(
+        self, *arguments: Any, headers: Any = (), on_delivery: Callable[..., None] | None = None
+    ) -> None:
         assert self._open is not None
+        if on_delivery is not None:
+            self._told.append((self._written, on_delivery))
         self._open.append((*arguments, list(headers)))
+        self._written += 1
 
     def commit_transaction(self, _timeout: float) -> None:
         assert self._open is not None
@@ -81,6 +92,9 @@ class Producer:
             raise self.faults.pop(0)
         self.committed.append(self._open)
         self._open = None
+        for offset, tell in self._told:
+            tell(None, mock.Mock(offset=lambda offset=offset: offset))
+        self._told.clear()
 
 
 class Bench:
@@ -144,7 +158,7 @@ class Bench:
 @pytest.fixture(autouse=True)
 def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_module, "transactional_producer", lambda *_: Producer())
-    monkeypatch.setattr(stage_module, "restore", lambda *_: 0)
+    monkeypatch.setattr(stage_module, "restore", lambda *_: None)
     monkeypatch.setattr(stage_module, "MAX_DELIVERIES_PER_CHECKPOINT", LIMIT)
     monkeypatch.setattr(stage_module, "log", mock.Mock())
 
@@ -163,6 +177,8 @@ def test_a_batch_is_one_transaction_of_outputs_rows_and_position() -> None:
         ("changelog.posts", *reversed(State.position_change(43)), 2, []),
     ]
     assert (bench.seen("a"), bench.owned.state.position) == (2, 43)
+    assert bench.owned.state.snapshot is not None
+    assert bench.owned.state.snapshot.changelog_offset == 7
     bench.process("c", start=43)
     assert bench.sent("by-post", 1) == [b"c"]
     assert bench.positions() == [43, 44]
@@ -223,6 +239,14 @@ def test_many_bad_records_of_all_kinds() -> None:
     assert bench.positions() == [8]
 
 
+def test_rows_that_cannot_be_read_are_no_fault_of_the_record() -> None:
+    bench = Bench()
+    with pytest.raises(LocalStateError):
+        bench.process("a", "unreadable", "b")
+    assert bench.producer.committed == []
+    assert bench.stage.stats.dead_letters == 0
+
+
 def test_records_below_the_position_are_dropped() -> None:
     bench = Bench()
     bench.process("a", "b", start=5)
@@ -236,7 +260,7 @@ def test_records_below_the_position_are_dropped() -> None:
 
 def test_a_restored_position_counts_too() -> None:
     bench = Bench()
-    bench.owned.state.restore(*State.position_change(6))
+    bench.owned.state.restore(dict([State.position_change(6)]), 1, NOW)
     bench.process("a", "b", start=5)
     assert (bench.seen("a"), bench.seen("b")) == (0, 1)
 

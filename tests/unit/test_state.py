@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from schemas.formats import FORMAT
 from streams.engine.state import State, StateFormatError
+from tests.unit.folds import NOW
 
 
 class Row(Struct, frozen=True, array_like=True):
@@ -42,7 +43,7 @@ def test_a_rollback_forgets_the_batch_alone() -> None:
     pair = Pair()
     pair.table.put("e", Row(1))
     pair.group.put("e", "s", Row(1))
-    pair.state.commit(5)
+    pair.state.commit(5, 100 + 5)
     pair.table.put("e", Row(2))
     pair.group.put("e", "s", Row(2))
     pair.group.delete("e", "t")
@@ -57,11 +58,11 @@ def test_a_commit_makes_the_changes_the_state() -> None:
     for n in range(3):
         pair.table.put(f"e{n}", Row(n))
         pair.group.put("e", f"s{n}", Row(n))
-    pair.state.commit(1)
+    pair.state.commit(1, 100 + 1)
     pair.table.delete("e0")
     pair.group.delete("e", "s0")
     pair.group.put("e", "s1", Row(9))
-    pair.state.commit(2)
+    pair.state.commit(2, 100 + 2)
     assert [pair.table.get(f"e{n}") for n in range(3)] == [None, Row(1), Row(2)]
     assert pair.scanned() == {"s1": 9, "s2": 2}
     assert pair.state.sizes() == {"one": 2, "many": 2}
@@ -87,14 +88,14 @@ def test_a_scan_sees_what_the_batch_sees(
     pair.group.put("f", "z", Row(7))
     for sub, n in committed.items():
         pair.group.put("e", sub, Row(n))
-    pair.state.commit(1)
+    pair.state.commit(1, 100 + 1)
     for sub, new in changed.items():
         if new is None:
             pair.group.delete("e", sub)
         else:
             pair.group.put("e", sub, Row(new))
     assert pair.scanned() == scanned
-    pair.state.commit(2)
+    pair.state.commit(2, 100 + 2)
     assert pair.scanned() == scanned
     assert pair.scanned("f") == {"z": 7}
 
@@ -102,9 +103,9 @@ def test_a_scan_sees_what_the_batch_sees(
 def test_the_last_row_takes_its_entity_along() -> None:
     pair = Pair()
     pair.group.put("e", "s", Row(1))
-    pair.state.commit(1)
+    pair.state.commit(1, 100 + 1)
     pair.group.delete("e", "s")
-    pair.state.commit(2)
+    pair.state.commit(2, 100 + 2)
     assert pair.scanned() == {}
     assert pair.state.sizes() == {"one": 0, "many": 0}
 
@@ -133,7 +134,7 @@ def test_a_changelog_restores_the_state(entity: str, sub: str) -> None:
     def checkpoint(position: int) -> None:
         changelog.extend(pair.state.changes())
         changelog.append(State.position_change(position))
-        pair.state.commit(position)
+        pair.state.commit(position, 100 + position)
 
     pair.table.put(entity, Row(1))
     pair.table.put("gone", Row(1))
@@ -148,8 +149,9 @@ def test_a_changelog_restores_the_state(entity: str, sub: str) -> None:
     pair.group.delete("never there", sub)
     checkpoint(70_000)
 
-    for key, value in changelog:
-        restored.state.restore(key, value)
+    half = len(changelog) // 2
+    restored.state.restore(dict(changelog[:half]), 1, NOW)
+    restored.state.restore(dict(changelog[half:]), 2, NOW)
     assert restored.table.get(entity) == Row(1)
     assert restored.scanned(entity) == {sub: 2}
     assert restored.state.sizes() == pair.state.sizes() == {"one": 1, "many": 1}
@@ -160,7 +162,7 @@ def test_a_changelog_restores_the_state(entity: str, sub: str) -> None:
 def test_a_new_state_stands_nowhere() -> None:
     assert State().position is None
     state = State()
-    state.restore(*State.position_change(0))
+    state.restore(dict([State.position_change(0)]), 1, NOW)
     assert state.position == 0
 
 
@@ -177,4 +179,4 @@ def test_a_new_state_stands_nowhere() -> None:
 )
 def test_rows_of_another_version_are_refused(key: bytes, value: bytes) -> None:
     with pytest.raises(StateFormatError, match=f"this one reads format {FORMAT}"):
-        Pair().state.restore(key, value)
+        Pair().state.restore({key: value}, 1, NOW)
