@@ -19,10 +19,13 @@ from connectors.stack.addresses import Addresses
 from connectors.transport import Batch, Consumer, PartitionOwner, broker_url
 from schemas.topics import Topic
 from streams.engine.disk import DiskStores
+from streams.engine.outbox import Outbox
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.sink import Once, Sink, Store
 from streams.engine.stage import MakeFold, Stage, StageStats
+from streams.engine.state import State
+from streams.engine.tables import ShownTable, ShownTables
 
 log = structlog.get_logger(__name__)
 
@@ -81,12 +84,14 @@ class App(faust.App):  # type: ignore[misc]
             web_bind=settings.monitor_host,
             web_host=settings.monitor_host,
             web_port=port,
+            TableManager=ShownTables,
         )
         self.addresses = addresses
         self.settings = settings
+        self.local = settings.data_dir / "state" / name
         self.open_rows: OpenRows = in_memory
         if settings.state == "rocksdb":
-            self.open_rows = DiskStores(settings.data_dir / "state" / name, addresses.kafka)
+            self.open_rows = DiskStores(self.local, addresses.kafka)
         self.processors: dict[str, Processor] = {}
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self._running: set[asyncio.Task[None]] = set()
@@ -113,7 +118,14 @@ class App(faust.App):  # type: ignore[misc]
             open_rows=self.open_rows,
         )
         self.add(stage)
+        self._show_tables(topic, make_fold)
         return stage
+
+    def _show_tables(self, topic: Topic, make_fold: MakeFold) -> None:
+        state = State()
+        make_fold(state, Outbox(self.settings.partitions))
+        for table, text in state.described().items():
+            self.tables.show(ShownTable(f"{topic}.{table}", text, self.local / topic))
 
     def sinks(self, topics: Iterable[Topic], make_store: Callable[[], Store]) -> None:
         """Write topics into a store, which is connected to when the first partition comes."""

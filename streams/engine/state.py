@@ -8,6 +8,7 @@ are in a `RowStore`, in memory or on disk; tables read them alike.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
@@ -28,6 +29,7 @@ class Table(Generic[Row]):
 
     def __init__(self, name: str, row: type[Row], store: RowStore) -> None:
         self.name = name
+        self.row = row
         self._decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row).decode
         self._rows = store.rows(name, self._decode)
         self._committed = self._rows.committed
@@ -79,6 +81,7 @@ class GroupTable(Generic[Row]):
 
     def __init__(self, name: str, row: type[Row], store: RowStore) -> None:
         self.name = name
+        self.row = row
         self._decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row).decode
         self._groups = store.groups(name, self._decode)
         self._committed = self._groups.committed
@@ -240,6 +243,13 @@ class State:
     def sizes(self) -> dict[str, int]:
         """Rows per table. O(entities) in memory, O(1) on disk; for the monitor."""
         return {name: table.count() for name, table in self._tables.items()}
+
+    def described(self) -> dict[str, str]:
+        """What a row of each table is."""
+        return {
+            name: " ".join((inspect.getdoc(table.row) or "").partition("\n\n")[0].split())
+            for name, table in self._tables.items()
+        }
 
     def _stand_at(self, snapshot: Snapshot) -> None:
         self._store.commit(snapshot)

@@ -67,6 +67,8 @@ def test_worker(environment: dict[str, str], tmp_path: Path, app: str, topics: s
         restores = [stage["restores"] for stage in stages.values()]
         if app == "topology":
             assert all(each["0"]["percent"] == 100 for each in restores)
+        listed = {table["name"] for table in json.loads(fetch(f"{url}/table/")[1])}
+        assert ("by-post.react" in listed) == (app == "topology")
 
         status, body = fetch(f"{url}/metrics/")
         assert status == 200
