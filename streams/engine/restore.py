@@ -85,7 +85,7 @@ def _read(consumer: Consumer, topic: str, partition: int, state: State, progress
         if errors:
             messages = [message for message in messages if message.error() is None]
         if messages:
-            reach("mid-restore", f"{topic}/{partition}", progress.rows)
+            reach("mid-restore", f"{topic}/{partition}", progress.rows + len(messages))
             reached = messages[-1].offset() + 1
             state.restore({m.key(): m.value() for m in messages}, reached, at)
             first = messages[0].offset() if first is None else first
