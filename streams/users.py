@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from aiokafka import ConsumerRecord
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +24,7 @@ DECAY_PER_DAY = 0.9
 MESSAGE_WEIGHT = 10.0
 PROFILE_VIEW_WEIGHT = 1.0
 SEEN_HOURS = 24
+FORGOTTEN_PER_TICK = 10_000  # ids; a partition may see as many in the 10 s between two ticks
 USER = "u:"
 
 _RELATION_KINDS: dict[str, RelationKind] = {
@@ -93,7 +96,8 @@ def add_decayed(affinity: Affinity | None, weight: float, at: int) -> Affinity:
 class UserFold:
     """Folds a user's log: user events, follows, profile views and messages, affinity facts.
 
-    Every event costs O(1) rows; a tick costs O(ids seen in the hour that it forgets).
+    Every event costs O(1) rows; a tick costs what it forgets, at most `FORGOTTEN_PER_TICK` ids:
+    the rest of an hour is left to the next ticks.
     """
 
     def __init__(self, state: State, outbox: Outbox) -> None:
@@ -223,18 +227,24 @@ class UserFold:
         hour = at // HOUR_MS
         first = clock.first_hour or hour
         oldest = clock.oldest_hour or hour
+        room = FORGOTTEN_PER_TICK
         while oldest < hour - SEEN_HOURS:
-            self._forget(oldest)
+            room -= self._forget(oldest, room)
             if oldest == first:
-                self._forget(0)
+                room -= self._forget(0, room)
+            if not room:
+                break
             oldest += 1
         self._clock.put("", Clock(at, first, oldest))
 
-    def _forget(self, hour: int) -> None:
-        for key, _ in list(self._seen_in_hour.scan(str(hour))):
+    def _forget(self, hour: int, limit: int) -> int:
+        """Forget at most `limit` ids that were seen in an hour; how many that were."""
+        keys = [key for key, _ in islice(self._seen_in_hour.scan(str(hour)), limit)]
+        for key in keys:
             user_id, _, event_id = key.partition("\0")
             self._seen.delete(user_id, event_id)
             self._seen_in_hour.delete(str(hour), key)
+        return len(keys)
 
 
 def _after(row: UserRow, event: User) -> UserRow:

@@ -10,6 +10,7 @@ from schemas.codec import UndecodableError, encode
 from schemas.events import Event
 from schemas.topics import Topic
 from schemas.views import RelationView, UserView
+from streams import users
 from streams.facts import AffinityFact, Fact, RelationFact, Tick, encode_fact
 from streams.users import HOUR_MS, Affinity, UserFold, add_decayed
 from tests.unit.folds import (
@@ -295,6 +296,33 @@ def test_what_is_forgotten_leaves_no_rows() -> None:
     assert sizes["seen"] == sizes["seen_in_hour"] == 25
     folded.add(Tick(FIRST_TICK + 200 * HOUR_MS)).checkpoint()
     assert folded.state.sizes()["seen"] == folded.state.sizes()["seen_in_hour"] == 0
+
+
+@pytest.mark.parametrize("checkpoints", [True, False], ids=["a tick a batch", "ticks in one batch"])
+def test_a_tick_forgets_no_more_than_its_share(
+    monkeypatch: pytest.MonkeyPatch, checkpoints: bool
+) -> None:
+    monkeypatch.setattr(users, "FORGOTTEN_PER_TICK", 10)
+    folded = Folded(UserFold)
+    folded.add(*(contacted("message", "bob", "ann") for _ in range(7))).checkpoint()
+    for hour in range(3):
+        folded.add(Tick(FIRST_TICK + hour * HOUR_MS))
+        folded.add(*(contacted("message", "bob", "ann") for _ in range(8))).checkpoint()
+    left = []
+    for tick in range(5):
+        folded.add(Tick(FIRST_TICK + 48 * HOUR_MS + tick))
+        if checkpoints:
+            folded.checkpoint()
+        left.append(sum(1 for _ in folded.fold._seen.scan("bob")))
+    folded.checkpoint()
+    assert left == [21, 11, 1, 0, 0]
+    sizes = folded.state.sizes()
+    assert sizes["seen"] == sizes["seen_in_hour"] == 0
+    folded.add(Tick(FIRST_TICK + 49 * HOUR_MS), contacted("message", "bob", "ann")).checkpoint()
+    folded.add(Tick(FIRST_TICK + 73 * HOUR_MS)).checkpoint()
+    assert folded.state.sizes()["seen"] == 1
+    folded.add(Tick(FIRST_TICK + 74 * HOUR_MS)).checkpoint()
+    assert folded.state.sizes()["seen"] == 0
 
 
 def test_a_tick_of_a_slow_clock_forgets_nothing() -> None:
