@@ -12,7 +12,6 @@ Register it by the broker URL `batch://host:port` (entry point `faust.transports
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -23,12 +22,15 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from connectors.slots import Slot, wanted
+
 log = structlog.get_logger(__name__)
 
-PENDING_BYTES = 4 * 1024 * 1024
-BATCH_RECORDS = 10_000
 FETCH_WAIT_MS = 50
+PARTITION_FETCH_BYTES = 1024 * 1024  # as compressed, so that a fetch is not far above a slot
+FETCH_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.1
+FINISH_SECONDS = 5.0  # for the batches in flight when the app stops
 
 
 class Batch(NamedTuple):
@@ -39,57 +41,34 @@ class Batch(NamedTuple):
     next_offset: int
 
 
+class Progress(NamedTuple):
+    """Where a partition stands, and whether it should move: a batch is in flight or waits, or
+    the log goes on."""
+
+    position: int
+    is_busy: bool
+
+
 class PartitionOwner(Protocol):
     """Who processes a topic: told which partitions it gains and loses."""
 
     async def open(self, partition: int) -> int | None:
-        """Take the partition over; the offset to read from, None for the oldest."""
+        """Take the partition over; the offset to read from, None for the oldest.
+
+        Raises:
+            LeavingError: it had to wait, and `Consumer.leaving` was set.
+        """
 
     async def close(self, partition: int) -> None:
         """Let the partition go; nothing of it is in flight."""
 
 
+class LeavingError(Exception):
+    """Given up, as the partition may be another's soon: whoever gets it does it again."""
+
+
 class PositionError(Exception):
     """An owner stands behind the end of its log: that is not the log it has read."""
-
-
-class _Slot:
-    """What the consumer holds of one owned partition: fetched records that wait their turn."""
-
-    def __init__(self, position: int) -> None:
-        self.position = position
-        self.reached = position
-        self.in_flight = False
-        self._fetches: deque[tuple[int, list[aiokafka.ConsumerRecord]]] = deque()
-        self._bytes = 0
-
-    @property
-    def is_idle(self) -> bool:
-        return not self.in_flight and not self._fetches
-
-    @property
-    def is_full(self) -> bool:
-        return self._bytes >= PENDING_BYTES
-
-    def add(self, records: list[aiokafka.ConsumerRecord]) -> None:
-        size = sum(r.serialized_value_size + r.serialized_key_size for r in records)
-        self._fetches.append((size, records))
-        self._bytes += size
-
-    def take(self) -> list[aiokafka.ConsumerRecord]:
-        """The next batch: whole fetches, up to `BATCH_RECORDS` unless the first has more."""
-        taken: list[aiokafka.ConsumerRecord] = []
-        while self._fetches and (
-            not taken or len(taken) + len(self._fetches[0][1]) <= BATCH_RECORDS
-        ):
-            size, records = self._fetches.popleft()
-            self._bytes -= size
-            taken.extend(records)
-        return taken
-
-    def clear(self) -> None:
-        self._fetches.clear()
-        self._bytes = 0
 
 
 class _Thread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -105,6 +84,8 @@ class _Thread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             partition_assignment_strategy=[stock.RoundRobinPartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            fetch_max_bytes=FETCH_BYTES,
             max_poll_interval_ms=int((conf.broker_max_poll_interval or 0) * 1000),
             fetch_max_wait_ms=FETCH_WAIT_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
@@ -126,7 +107,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._slots: dict[TP, _Slot] = {}
+        self._slots: dict[TP, Slot] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._owned: set[TP] = set()
         self._group_offsets: dict[TP, int] = {}
@@ -134,6 +115,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self._landed = asyncio.Event()
         self._generation = 0
         self._is_assigned = False
+        self.leaving = asyncio.Event()
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -148,11 +130,17 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         slot = self._slots.get(batch.tp)
         if slot is None:
             return
-        slot.position = batch.next_offset
-        slot.in_flight = False
+        slot.land(batch.next_offset)
         self._landed.set()
         await self._deliver(batch.tp, slot)
         self._wake.set()
+
+    def abandon(self, batch: Batch) -> None:
+        """The batch was given up while `leaving`: whoever gets the partition reads it again."""
+        slot = self._slots.get(batch.tp)
+        if slot is not None:
+            slot.land(None)
+            self._landed.set()
 
     def ack(self, message: Any) -> bool:
         """A stream acknowledges when its body returns; here that says nothing (see `done`)."""
@@ -163,6 +151,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Take over what is assigned; each partition is read once its owner has opened it."""
         self._generation += 1
+        self.leaving.clear()
         assigned = {tp for tp in self.assignment() if tp.topic in self.owners}
         for tp in self._owned - assigned:
             await self.owners[tp.topic].close(tp.partition)
@@ -179,8 +168,10 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             if generation != self._generation:
                 return
             await self._thread.seek_wait({tp: position})
-            self._slots[tp] = _Slot(position)
+            self._slots[tp] = Slot(position)
             self._wake.set()
+        except LeavingError:
+            return
         except Exception as error:
             await self.app.fault(error)
             raise
@@ -224,6 +215,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
     async def _quiesce(self) -> None:
         self._generation += 1
         self._is_assigned = False
+        self.leaving.set()
         for task in list(self._opening.values()):
             await asyncio.wait([task])
         for slot in self._slots.values():
@@ -237,9 +229,22 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         """Wait for the batches in flight, and say to the group where they ended."""
         await self._quiesce()
 
+    async def finish(self) -> None:
+        """Deliver nothing more, wait for what is in flight, and say to the group where it ended.
+
+        Batches that take longer than `FINISH_SECONDS` are left to who gets their partitions.
+        """
+        try:
+            await asyncio.wait_for(self._quiesce(), FINISH_SECONDS)
+        except TimeoutError:
+            left = [tp for tp, slot in self._slots.items() if slot.in_flight]
+            log.warning("batches did not finish in time", partitions=len(left))
+            await self.commit()
+        self._slots.clear()
+
     async def on_stop(self) -> None:
-        """Finish what is in flight, then let all partitions go."""
-        await self._quiesce()
+        """Let all partitions go."""
+        await self.finish()
         for tp in self._owned:
             await self.owners[tp.topic].close(tp.partition)
         self._owned.clear()
@@ -262,6 +267,15 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         """The position of every partition that is open."""
         return {tp: slot.position for tp, slot in self._slots.items()}
 
+    def progress(self) -> dict[TP, Progress]:
+        """Where every open partition stands; may be called from another thread."""
+        found = {}
+        for tp, slot in list(self._slots.items()):
+            at = max(slot.position, slot.reached)
+            is_behind = (self.highwater(tp) or 0) > at
+            found[tp] = Progress(at, is_behind or not slot.is_idle)
+        return found
+
     @property
     def is_ready(self) -> bool:
         """Whether partitions were assigned and all are restored and being read."""
@@ -282,13 +296,13 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 raise
 
     async def _drain_once(self) -> None:
-        wanted = {tp for tp, slot in self._slots.items() if not slot.is_full}
-        if not wanted or not self.flow_active or not self._is_assigned:
+        to_fetch = wanted(self._slots)
+        if not to_fetch or not self.flow_active or not self._is_assigned:
             self._wake.clear()
             await self._wait_for_wake()
             return
         generation = self._generation
-        fetched = await self._thread.getmany(wanted, timeout=POLL_SECONDS)
+        fetched = await self._thread.getmany(to_fetch, timeout=POLL_SECONDS)
         if generation != self._generation:
             return
         for topic_partition, records in (fetched or {}).items():
@@ -312,11 +326,10 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         except TimeoutError:
             return
 
-    async def _deliver(self, tp: TP, slot: _Slot) -> None:
+    async def _deliver(self, tp: TP, slot: Slot) -> None:
         if slot.in_flight or slot.is_idle or not self._is_assigned:
             return
         records = slot.take()
-        slot.in_flight = True
         batch = Batch(tp, records, records[-1].offset + 1)
         last = records[-1]
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp) or batch.next_offset)

@@ -1,4 +1,4 @@
-"""The transport's slots: how fetches become batches, and that one is in flight at a time."""
+"""The transport: one batch of a partition in flight, own positions, and orderly handovers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from connectors import transport
-from connectors.transport import Batch, Consumer, PositionError, _Slot, broker_url
+from connectors import slots, transport
+from connectors.slots import Slot
+from connectors.transport import (
+    Batch,
+    Consumer,
+    LeavingError,
+    PositionError,
+    Progress,
+    broker_url,
+)
 from tests.unit.folds import record
 
 PLACE = TP("posts", 2)
@@ -20,66 +28,6 @@ PLACE = TP("posts", 2)
 
 def _fetch(start: int, count: int, size: int = 10) -> list[ConsumerRecord]:
     return [record(b"x" * size, offset=start + n, key=b"k") for n in range(count)]
-
-
-def _slot(*counts: int, size: int = 10) -> _Slot:
-    slot = _Slot(0)
-    start = 0
-    for count in counts:
-        slot.add(_fetch(start, count, size))
-        start += count
-    return slot
-
-
-@pytest.mark.parametrize(
-    ("fetches", "batches"),
-    [
-        pytest.param([3], [3], id="a fetch is a batch"),
-        pytest.param([3, 4], [7], id="fetches that wait are one batch"),
-        pytest.param([6, 4], [10], id="up to the limit"),
-        pytest.param([6, 5], [6, 5], id="never cut a fetch"),
-        pytest.param([25, 1], [25, 1], id="a fetch above the limit goes alone"),
-        pytest.param([1, 25], [1, 25], id="and does not join what is before it"),
-        pytest.param([4, 4, 4, 4, 4], [8, 8, 4], id="many"),
-    ],
-)
-def test_batches(monkeypatch: pytest.MonkeyPatch, fetches: list[int], batches: list[int]) -> None:
-    monkeypatch.setattr(transport, "BATCH_RECORDS", 10)
-    slot = _slot(*fetches)
-    taken = []
-    while not slot.is_idle:
-        taken.append(slot.take())
-    assert [len(records) for records in taken] == batches
-    offsets = [each.offset for records in taken for each in records]
-    assert offsets == list(range(sum(fetches)))
-
-
-def test_a_slot_is_full_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "PENDING_BYTES", 1_000)
-    slot = _slot(9, size=100)
-    assert not slot.is_full
-    slot.add(_fetch(9, 1, 100))
-    assert slot.is_full
-    slot.take()
-    assert not slot.is_full
-
-
-def test_the_bytes_of_what_waits_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "PENDING_BYTES", 1_000)
-    monkeypatch.setattr(transport, "BATCH_RECORDS", 5)
-    slot = _slot(5, 10, size=100)
-    slot.take()
-    assert slot.is_full
-    slot.clear()
-    assert not slot.is_full
-    assert slot.is_idle
-
-
-def test_a_slot_in_flight_is_not_idle() -> None:
-    slot = _Slot(0)
-    assert slot.is_idle
-    slot.in_flight = True
-    assert not slot.is_idle
 
 
 class Bench:
@@ -90,12 +38,13 @@ class Bench:
         self.committed: list[dict[TP, int]] = []
         self.fetched: dict[TP, int] = {}
         consumer: Any = object.__new__(Consumer)
-        consumer._slots = {PLACE: _Slot(7)}
+        consumer._slots = {PLACE: Slot(7)}
         consumer._opening = {}
         consumer._owned = {PLACE}
         consumer._group_offsets = {}
         consumer._generation = 1
         consumer._is_assigned = True
+        consumer.leaving = asyncio.Event()
         consumer._wake = asyncio.Event()
         consumer._landed = asyncio.Event()
         consumer._unacked_messages = set()
@@ -104,7 +53,7 @@ class Bench:
         consumer.callback = self._deliver
         consumer._thread = SimpleNamespace(fetch_position=self.fetched.get, commit=self._commit)
         self.consumer = consumer
-        self.slot: _Slot = consumer._slots[PLACE]
+        self.slot: Slot = consumer._slots[PLACE]
 
     async def _deliver(self, message: Any) -> None:
         self.delivered.append(message.value)
@@ -181,6 +130,81 @@ def test_a_rebalance_waits_for_what_is_in_flight() -> None:
         assert bench.committed[-1] == {PLACE: 13}
 
     asyncio.run(run())
+
+
+def test_a_batch_that_is_given_up_lets_the_rebalance_go_on() -> None:
+    async def run() -> None:
+        bench = Bench()
+        await bench.fetch(10, 3)
+        waiting = asyncio.create_task(bench.consumer.wait_empty())
+        await asyncio.wait_for(bench.consumer.leaving.wait(), 1)
+        bench.consumer.abandon(bench.delivered[0])
+        await asyncio.wait_for(waiting, 1)
+        assert bench.committed == [{PLACE: 7}], "it was not done"
+        assert len(bench.delivered) == 1
+
+    asyncio.run(run())
+
+
+def test_a_partition_that_is_given_up_while_it_opens_is_not_read() -> None:
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        consumer._slots.clear()
+        consumer._owned.clear()
+        consumer.app.owners = {
+            PLACE.topic: mock.Mock(open=mock.AsyncMock(side_effect=LeavingError))
+        }
+        await consumer._open(PLACE, consumer._generation)
+        assert consumer._slots == {}
+        assert consumer._owned == set()
+        consumer.app.fault.assert_not_called()
+
+    asyncio.run(run())
+
+
+def test_the_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        owner = mock.Mock(close=mock.AsyncMock())
+        consumer.app.owners = {PLACE.topic: owner}
+        consumer.transport = mock.Mock()
+        await bench.fetch(10, 3)
+        await asyncio.wait_for(consumer.finish(), 1)
+        assert bench.committed == [{PLACE: 7}]
+        await asyncio.wait_for(consumer.on_stop(), 0.04)
+        owner.close.assert_awaited_once_with(PLACE.partition)
+
+    monkeypatch.setattr(transport, "FINISH_SECONDS", 0.05)
+    monkeypatch.setattr(transport, "log", mock.Mock())
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("end", "is_busy"),
+    [
+        pytest.param(None, False, id="an end that is not known"),
+        pytest.param(15, False, id="at the end"),
+        pytest.param(16, True, id="the log goes on"),
+    ],
+)
+def test_progress(end: int | None, is_busy: bool) -> None:
+    bench = Bench()
+    bench.slot.reached = 15
+    bench.consumer.highwater = mock.Mock(return_value=end)
+    assert bench.consumer.progress() == {PLACE: Progress(15, is_busy)}
+
+
+def test_what_waits_should_move() -> None:
+    bench = Bench()
+    bench.consumer.highwater = mock.Mock(return_value=0)
+    bench.slot.add(_fetch(7, 1))
+    assert bench.consumer.progress() == {PLACE: Progress(7, True)}
+    bench.slot.take()
+    assert bench.consumer.progress() == {PLACE: Progress(7, True)}
+    bench.slot.land(8)
+    assert bench.consumer.progress() == {PLACE: Progress(8, False)}
 
 
 def test_an_acknowledgement_of_faust_moves_nothing() -> None:
@@ -279,3 +303,67 @@ def _log_of_10_to_20() -> Consumer:
     consumer: Any = object.__new__(Consumer)
     consumer._thread = SimpleNamespace(earliest_offsets=oldest, highwaters=end)
     return consumer
+
+
+# What the transport asks of Kafka
+
+
+def test_the_consumer_reads_committed_records_in_bounded_fetches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = mock.Mock()
+    monkeypatch.setattr(transport.aiokafka, "AIOKafkaConsumer", made)
+    thread: Any = object.__new__(transport._Thread)
+    thread.app = mock.Mock()
+    thread.app.conf.broker_max_poll_interval = 600.0
+    for wait in ("request_timeout", "session_timeout", "rebalance_timeout", "heartbeat_interval"):
+        setattr(thread.app.conf, f"broker_{wait}", 10.0)
+    thread._create_worker_consumer(mock.Mock(url=[SimpleNamespace(host="a", port=1)]))
+    asked = made.call_args.kwargs
+    assert asked["isolation_level"] == "read_committed"
+    assert asked["enable_auto_commit"] is False
+    assert asked["max_partition_fetch_bytes"] <= slots.PENDING_BYTES
+    assert asked["fetch_max_bytes"] <= slots.TOTAL_BYTES
+
+
+def test_a_partition_is_read_from_where_its_owner_stands_not_from_the_groups_offset() -> None:
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        consumer._slots.clear()
+        consumer._group_offsets = {PLACE: 3}
+        consumer.app.owners = {PLACE.topic: mock.Mock(open=mock.AsyncMock(return_value=15))}
+        log = _log_of_10_to_20()._thread
+        sought = mock.AsyncMock()
+        consumer._thread = SimpleNamespace(
+            earliest_offsets=log.earliest_offsets,
+            highwaters=log.highwaters,
+            seek_wait=sought,
+            commit=bench._commit,
+        )
+        await consumer._open(PLACE, consumer._generation)
+        sought.assert_awaited_once_with({PLACE: 15})
+        assert consumer.positions() == {PLACE: 15}
+
+    asyncio.run(run())
+
+
+def test_a_fetch_asks_for_what_the_slots_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full slot is left out and its neighbour read; what came is delivered at once."""
+
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        other = TP("posts", 3)
+        consumer._slots[other] = Slot(0)
+        consumer.flow_active = True
+        consumer.app.owners = {}
+        bench.slot.add(_fetch(7, 20))
+        getmany = mock.AsyncMock(return_value={other: _fetch(0, 2)})
+        consumer._thread.getmany = getmany
+        await consumer._drain_once()
+        assert getmany.await_args.args == ({other},)
+        assert [batch.tp for batch in bench.delivered] == [other]
+
+    monkeypatch.setattr(slots, "PENDING_BYTES", 100)
+    asyncio.run(run())

@@ -1,0 +1,83 @@
+"""The slots of a consumer: what it holds of each partition, and what it should fetch next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import aiokafka
+from faust.types import TP
+
+PENDING_BYTES = 4 * 1024 * 1024
+TOTAL_BYTES = 64 * 1024 * 1024
+BATCH_RECORDS = 10_000
+
+Records = list[aiokafka.ConsumerRecord]
+
+
+class Slot:
+    """What the consumer holds of one owned partition: a batch in flight, and fetched records
+    that wait their turn. Bytes are those of keys and values."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.reached = position
+        self.in_flight = False
+        self._fetches: deque[tuple[int, Records]] = deque()
+        self._waiting_bytes = 0
+        self._flying_bytes = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it holds nothing."""
+        return not self.in_flight and not self._fetches
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough waits."""
+        return self._waiting_bytes >= PENDING_BYTES
+
+    @property
+    def held_bytes(self) -> int:
+        """What waits and what is in flight."""
+        return self._waiting_bytes + self._flying_bytes
+
+    def add(self, records: Records) -> None:
+        """Hold what one fetch brought."""
+        size = sum(r.serialized_value_size + r.serialized_key_size for r in records)
+        self._fetches.append((size, records))
+        self._waiting_bytes += size
+
+    def take(self) -> Records:
+        """The next batch, in flight from now on: whole fetches, up to `BATCH_RECORDS` unless the
+        first has more."""
+        taken: Records = []
+        while self._fetches and (
+            not taken or len(taken) + len(self._fetches[0][1]) <= BATCH_RECORDS
+        ):
+            size, records = self._fetches.popleft()
+            self._waiting_bytes -= size
+            self._flying_bytes += size
+            taken.extend(records)
+        self.in_flight = True
+        return taken
+
+    def land(self, position: int | None) -> None:
+        """Nothing is in flight any more; where the partition stands now, None if where before."""
+        self.in_flight = False
+        self._flying_bytes = 0
+        if position is not None:
+            self.position = position
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        self._fetches.clear()
+        self._waiting_bytes = 0
+
+
+def wanted(slots: Mapping[TP, Slot]) -> set[TP]:
+    """The partitions to fetch: those whose slot is not full. While all slots together hold
+    `TOTAL_BYTES`, only those that hold nothing: so none starves because of others."""
+    if sum(slot.held_bytes for slot in slots.values()) >= TOTAL_BYTES:
+        return {tp for tp, slot in slots.items() if slot.is_idle}
+    return {tp for tp, slot in slots.items() if not slot.is_full}
