@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from connectors import cassandra, redis
 from connectors.addresses import resolve_or_default
-from connectors.cassandra import connect as connect_cassandra
 from connectors.log_id import log_id_of
-from connectors.redis import connect as connect_redis
 from connectors.settings import settings
 from schemas.events import Engagement, Follow, Post, User
 from schemas.topics import IN_CASSANDRA, IN_REDIS, INTERNAL, Topic
@@ -24,6 +23,7 @@ from streams.archive_sink import CassandraStore
 from streams.clock import TICK_SECONDS, Clock
 from streams.engine.app import App
 from streams.engine.monitor import add_pages
+from streams.engine.sink import Reach
 from streams.intake import make_intake
 from streams.posts import PostFold
 from streams.sources import SourceFold
@@ -54,17 +54,25 @@ async def tick() -> None:
 views = App("views", addresses, config, config.monitor_port + 1)
 views.sinks(
     IN_REDIS,
-    lambda: RedisStore(
-        connect_redis(addresses.redis), config.partitions, log_id_of(addresses.kafka)
+    Reach(
+        "redis",
+        lambda: RedisStore(
+            redis.connect(addresses.redis), config.partitions, log_id_of(addresses.kafka)
+        ),
+        redis.is_passing,
     ),
 )
 
 archive = App("archive", addresses, config, config.monitor_port + 2)
 archive.sinks(
     IN_CASSANDRA,
-    lambda: CassandraStore(
-        connect_cassandra(addresses.cassandra, config.cassandra_keyspace)[1],
-        log_id_of(addresses.kafka),
+    Reach(
+        "cassandra",
+        lambda: CassandraStore(
+            cassandra.connect(addresses.cassandra, config.cassandra_keyspace)[1],
+            log_id_of(addresses.kafka),
+        ),
+        cassandra.is_passing,
     ),
 )
 

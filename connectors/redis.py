@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
+from hashlib import sha1
+
 import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+    TryAgainError,
+)
+from redis.retry import Retry
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 
+_PASSING = (
+    ConnectionError,  # also of a server that is loading its data
+    TimeoutError,
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+_LASTING = (AuthenticationError, AuthorizationError)
+_CANNOT_WRITE_NOW = ("MISCONF", "NOREPLICAS")
+
 
 def connect(url: str) -> redis.Redis:
-    """A client for writers; every wait is bounded."""
+    """A client for writers; every wait is bounded, and nothing is tried twice."""
     return redis.Redis.from_url(
-        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS
+        url,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
     )
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether what Redis could not do now may succeed later, without anything changed here."""
+    if isinstance(error, ResponseError):
+        answer = str(error).rpartition("caused error: ")[2]
+        if answer.startswith(_CANNOT_WRITE_NOW):
+            return True
+    return isinstance(error, _PASSING) and not isinstance(error, _LASTING)
+
+
+def digest_of(script: str) -> str:
+    """By what EVALSHA knows a script."""
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 TRIM_FEED = """

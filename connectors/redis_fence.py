@@ -8,13 +8,14 @@ was taken over, and a Redis that lost writes, are found out before anything is w
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
 from msgspec import Struct
 from redis import Redis, WatchError
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
@@ -49,13 +50,16 @@ _decode = msgspec.json.Decoder(Mark).decode
 
 
 class Fence:
-    """Takes marks over, and writes behind them; `key` is that of a mark."""
+    """Takes marks over, and writes behind them; `key` is that of a mark.
+
+    A round trip whose answer is lost may have taken effect. So the fence knows all marks that
+    it may have left; the next that is done with that partition finds out which of them stands.
+    """
 
     def __init__(self, client: Redis, log_id: str) -> None:
         self._client = client
         self._log_id = log_id
-        self._epoch = uuid.uuid4().hex
-        self._left: dict[str, bytes] = {}
+        self._left: dict[str, set[bytes]] = {}
 
     def take_over(self, key: str) -> int | None:
         """Become the writer: whoever was it can write no longer. Returns the position.
@@ -63,46 +67,88 @@ class Fence:
         Raises:
             ForeignStoreError: what is there is of another log.
         """
-        while True:
-            with self._client.pipeline(transaction=True) as pipe:
-                found = _watch(pipe, key)
-                mark = Mark(self._log_id, "", None) if found is None else _decode(found)
-                if mark.log_id != self._log_id:
-                    raise ForeignStoreError("Redis", mark.log_id, self._log_id)
-                left = self._mark(mark.position)
-                pipe.multi()
-                pipe.set(key, left)
-                with suppress(WatchError):
-                    pipe.execute()
-                    self._left[key] = left
-                    return mark.position
+        self._left[key] = set()
+        return self._claim(key, is_ours=lambda _: True)
+
+    def position(self, key: str) -> int | None:
+        """Where the partition stands, also after a write whose outcome is not known.
+
+        Raises:
+            StoreMovedError: the mark is none that this writer may have left.
+        """
+        left = self._left[key]
+        if len(left) > 1:
+            return self._claim(key, is_ours=left.__contains__)
+        return _decode(next(iter(left))).position
 
     @contextmanager
-    def write(self, key: str, position: int) -> Iterator[FencedPipeline]:
+    def write(
+        self, key: str, position: int, scripts: Iterable[str] = ()
+    ) -> Iterator[FencedPipeline]:
         """A pipeline that is sent at the end of the context, together with the new position.
+
+        Its commands may run `scripts` by their digests. To be called when `position` has said
+        that it is not done yet; also after an error, with the same commands from the start.
 
         Raises:
             StoreMovedError: the mark is not what this writer left.
         """
-        left = self._mark(position)
+        (before,) = self._left[key]
+        after = self._mark(_decode(before).epoch, position)
+        self._left[key].add(after)
         with self._client.pipeline(transaction=True) as pipe:
-            fenced = FencedPipeline(pipe, key, self._left[key])
+            fenced = FencedPipeline(pipe, key, before, scripts)
             yield fenced
-            pipe.set(key, left)
-            fenced.send()
-        self._left[key] = left
+            pipe.set(key, after)
+            try:
+                fenced.send()
+            except ResponseError:
+                self._put_back(key, before, after)
+                raise
+        self._left[key] = {after}
 
-    def _mark(self, position: int | None) -> bytes:
-        return _encode(Mark(self._log_id, self._epoch, position))
+    def _claim(self, key: str, is_ours: Callable[[bytes | None], bool]) -> int | None:
+        """Put a new mark in the place of one that is ours, at the same position.
+
+        What was sent before and is still under way finds another mark, and has no effect.
+        """
+        while True:
+            with self._client.pipeline(transaction=True) as pipe:
+                found = _watch(pipe, key)
+                if not is_ours(found):
+                    raise StoreMovedError(key)
+                mark = Mark(self._log_id, "", None) if found is None else _decode(found)
+                if mark.log_id != self._log_id:
+                    raise ForeignStoreError("Redis", mark.log_id, self._log_id)
+                claimed = self._mark(uuid.uuid4().hex, mark.position)
+                self._left[key].add(claimed)
+                pipe.multi()
+                pipe.set(key, claimed)
+                with suppress(WatchError):
+                    _execute(pipe)
+                    self._left[key] = {claimed}
+                    return mark.position
+
+    def _put_back(self, key: str, before: bytes, after: bytes) -> None:
+        """A command was refused, those beside it and the mark were not: it must be done again."""
+        with self._client.pipeline(transaction=True) as pipe:
+            if _watch(pipe, key) == after:
+                pipe.multi()
+                pipe.set(key, before)
+                _execute(pipe)
+
+    def _mark(self, epoch: str, position: int | None) -> bytes:
+        return _encode(Mark(self._log_id, epoch, position))
 
 
 class FencedPipeline:
     """Collects commands; each round trip takes effect only behind the mark."""
 
-    def __init__(self, pipe: Pipeline, key: str, left: bytes) -> None:
+    def __init__(self, pipe: Pipeline, key: str, left: bytes, scripts: Iterable[str]) -> None:
         self.commands = pipe
         self._key = key
         self._left = left
+        self._scripts = tuple(scripts)
         self._begin()
 
     def send_when_long(self) -> None:
@@ -115,7 +161,7 @@ class FencedPipeline:
     def send(self) -> None:
         """Send what was collected."""
         try:
-            self.commands.execute()
+            _execute(self.commands)
         except WatchError as error:
             raise StoreMovedError(self._key) from error
 
@@ -123,10 +169,30 @@ class FencedPipeline:
         if _watch(self.commands, self._key) != self._left:
             raise StoreMovedError(self._key)
         self.commands.multi()
+        for script in self._scripts:  # a server that was restarted does not know them
+            self.commands.script_load(script)
 
 
 def _watch(pipe: Pipeline, key: str) -> bytes | None:
     """Watch a mark and read it."""
-    pipe.watch(key)  # type: ignore[no-untyped-call]
-    found: bytes | None = pipe.get(key)  # type: ignore[assignment]
+    with _telling_lost_connections():
+        pipe.watch(key)  # type: ignore[no-untyped-call]
+        found: bytes | None = pipe.get(key)  # type: ignore[assignment]
     return found
+
+
+def _execute(pipe: Pipeline) -> None:
+    with _telling_lost_connections():
+        pipe.execute()
+
+
+@contextmanager
+def _telling_lost_connections() -> Iterator[None]:
+    """While a key is watched, the library calls a lost connection a `WatchError`: raise what it
+    was."""
+    try:
+        yield
+    except WatchError as error:
+        if isinstance(error.__context__, (ConnectionError, TimeoutError)):
+            raise error.__context__ from None
+        raise

@@ -63,6 +63,13 @@ class Settings(BaseSettings):
         "at once (static group membership)",
     )
 
+    stall_seconds: float = Field(
+        120.0,
+        alias="HEADRACE_STALL_SECONDS",
+        ge=1,
+        description="a worker with records waiting of which none moved for so long ends itself",
+    )
+
     api_host: str = Field("127.0.0.1", alias="HEADRACE_API_HOST")
     api_port: int = Field(8080, alias="HEADRACE_API_PORT")
     monitor_host: str = Field("127.0.0.1", alias="HEADRACE_MONITOR_HOST")

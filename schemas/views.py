@@ -7,9 +7,13 @@ since 1970 UTC.
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from msgspec import Struct
 
 from schemas.events import Media, Visibility
+from schemas.topics import Topic
 
 
 class PostView(Struct, frozen=True, array_like=True, gc=False):
@@ -154,6 +158,28 @@ class RemoveSource(Struct, frozen=True, array_like=True, tag="remove_source", gc
 
 TimelineOp = PushEntry | RemoveEntry | FillTimeline | RemoveSource
 """A record of `timeline-writes` is a list of these, in order."""
+
+_TYPES: dict[Topic, Any] = {
+    Topic.TIMELINE_WRITES: list[TimelineOp],
+    Topic.VIEW_POSTS: PostView,
+    Topic.VIEW_COUNTERS: CountersView,
+    Topic.VIEW_COMMENTS: CommentView,
+    Topic.VIEW_MINE: MineView,
+    Topic.VIEW_USERS: UserView,
+    Topic.VIEW_RELATIONS: RelationView,
+    Topic.VIEW_AFFINITY: AffinityView,
+    Topic.VIEW_SOURCES: SourceView,
+}
+_decoders = {topic: msgspec.msgpack.Decoder(kind).decode for topic, kind in _TYPES.items()}
+
+
+def decode_view(topic: Topic, value: bytes) -> Any:
+    """What a record of a view topic or of `timeline-writes` says.
+
+    Raises:
+        msgspec.DecodeError: nothing that this version can read.
+    """
+    return _decoders[topic](value)
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
-import structlog
-from cassandra import OperationTimedOut, WriteTimeout
+from cassandra import WriteTimeout
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent
 from cassandra.protocol import OverloadedErrorMessage
@@ -31,25 +30,20 @@ from schemas.views import (
     RemoveEntry,
     RemoveSource,
     SourceView,
-    TimelineOp,
     UserView,
 )
 from streams.engine.sink import Write
-
-log = structlog.get_logger(__name__)
 
 GENERATION = 1
 BATCH_ROWS = 100
 BATCH_BYTES = 32 * 1024
 CONCURRENCY = 4
-ATTEMPTS = 6
-FIRST_PAUSE_S = 0.5
-OVERLOADED = (WriteTimeout, OperationTimedOut, OverloadedErrorMessage)
+ATTEMPTS = 4
+FIRST_PAUSE_S = 0.25
+OVERLOADED = (WriteTimeout, OverloadedErrorMessage)
 MIN_SCORE = 1e-9
 TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
 
-View = TypeVar("View")
-_operations = msgspec.msgpack.Decoder(list[TimelineOp])
 _json = msgspec.json.encode
 
 _INSERT_ENTRY = (
@@ -139,7 +133,8 @@ class CassandraStore:
         return prepared
 
     def _execute(self, rows: Iterable[Row]) -> None:
-        """Write all rows, batch by batch; what an overloaded server refuses is sent again."""
+        """Write all rows, batch by batch; what an overloaded server refuses is sent again, a few
+        times, so that the rest is not."""
         waiting = list(_batches(rows))
         for attempt in range(ATTEMPTS):
             if not waiting:
@@ -161,8 +156,6 @@ class CassandraStore:
                 if attempt == ATTEMPTS - 1 or not isinstance(error, OVERLOADED):
                     raise error
             waiting = [batch for batch, _ in failed]
-            if waiting:
-                log.warning("cassandra refused writes", batches=len(waiting), attempt=attempt)
 
     # Timelines
 
@@ -180,7 +173,7 @@ class CassandraStore:
     def _entries(self, writes: Sequence[Write], removals: list[_Removal]) -> Iterator[Row]:
         now_ms = int(self._clock() * 1000)
         for write in writes:
-            for index, operation in enumerate(_operations.decode(write.value or b"\x90")):
+            for index, operation in enumerate(write.view or ()):
                 timestamp = timestamp_of(write.offset, index)
                 match operation:
                     case PushEntry(post_id, reason, at, owners):
@@ -230,7 +223,7 @@ class CassandraStore:
         return Row(self._prepare(query), (timestamp_of(write.offset, 0), *key.values()))
 
     def _posts(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, PostView)
+        view: PostView = write.view
         yield self._upsert(
             write,
             "posts",
@@ -261,11 +254,11 @@ class CassandraStore:
             yield self._upsert(write, "posts_by_author", **place)
 
     def _counters(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, CountersView)
+        view: CountersView = write.view
         yield self._upsert(write, "counters", **msgspec.structs.asdict(view))
 
     def _comments(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, CommentView)
+        view: CommentView = write.view
         key = {"post_id": view.post_id, "comment_id": view.comment_id}
         if view.is_deleted:
             yield self._drop(write, "comments", **key)
@@ -281,15 +274,15 @@ class CassandraStore:
             )
 
     def _mine(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, MineView)
+        view: MineView = write.view
         yield self._upsert(write, "mine", **msgspec.structs.asdict(view))
 
     def _users(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, UserView)
+        view: UserView = write.view
         yield self._upsert(write, "users", **msgspec.structs.asdict(view))
 
     def _relations(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, RelationView)
+        view: RelationView = write.view
         following = {"user_id": view.user_id, "target": view.target}
         followers = {"source": view.target, "user_id": view.user_id}
         if view.is_following:
@@ -300,7 +293,7 @@ class CassandraStore:
             yield self._drop(write, "followers", **followers)
 
     def _affinity(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, AffinityView)
+        view: AffinityView = write.view
         key = {"user_id": view.user_id, "target_id": view.target_id}
         if view.score > MIN_SCORE:
             yield self._upsert(write, "affinity", **key, score=view.score, at=view.at)
@@ -308,13 +301,8 @@ class CassandraStore:
             yield self._drop(write, "affinity", **key)
 
     def _sources(self, write: Write) -> Iterator[Row]:
-        view = _decode(write, SourceView)
+        view: SourceView = write.view
         yield self._upsert(write, "sources", source=view.source, followers=view.followers)
-
-
-def _decode(write: Write, kind: type[View]) -> View:
-    assert write.value is not None
-    return msgspec.msgpack.decode(write.value, type=kind)
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[BatchStatement]:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
-import msgspec
 from redis import Redis
 from redis.client import Pipeline
 
-from connectors.redis import REMOVE_REASONS, TRIM_FEED
+from connectors.redis import REMOVE_REASONS, TRIM_FEED, digest_of
 from connectors.redis_fence import Fence, FencedPipeline
 from connectors.redis_keys import Keys, affinity_rank, member
 from schemas.topics import Topic
 from schemas.views import (
-    AffinityView,
-    CountersView,
     FillTimeline,
-    MineView,
-    PostView,
     PushEntry,
-    RelationView,
     RemoveEntry,
     RemoveSource,
-    SourceView,
     TimelineOp,
-    UserView,
 )
 from streams.engine.sink import Write
 
@@ -35,9 +27,8 @@ FEED_SLACK = 200
 MINE_ENTRIES = 10_000
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
 MIN_SCORE = 1e-9
-
-View = TypeVar("View")
-_operations = msgspec.msgpack.Decoder(list[TimelineOp])
+_TRIM = digest_of(TRIM_FEED)
+_REMOVE = digest_of(REMOVE_REASONS)
 
 
 class _Feeds:
@@ -47,11 +38,10 @@ class _Feeds:
     `RemoveSource` meets is what stood before it.
     """
 
-    def __init__(self, pipe: Pipeline, keys: Keys, sizes: dict[str, int], script: str) -> None:
+    def __init__(self, pipe: Pipeline, keys: Keys, sizes: dict[str, int]) -> None:
         self._pipe = pipe
         self._keys = keys
         self._sizes = sizes
-        self._remove_reasons = script
         self._net: defaultdict[str, dict[str, int | None]] = defaultdict(dict)
         self.touched: set[str] = set()
 
@@ -71,7 +61,7 @@ class _Feeds:
                     net[member(post_id, reason)] = at
             case RemoveSource(owner, reasons):
                 self._write(owner)
-                self._pipe.evalsha(self._remove_reasons, 1, self._keys.feed(owner), *reasons)
+                self._pipe.evalsha(_REMOVE, 1, self._keys.feed(owner), *reasons)
 
     def flush(self) -> None:
         for owner in list(self._net):
@@ -98,8 +88,6 @@ class RedisStore:
     def __init__(self, client: Redis, partitions: int, log_id: str) -> None:
         self._fence = Fence(client, log_id)
         self._keys = Keys(partitions)
-        self._trim = client.script_load(TRIM_FEED)
-        self._remove_reasons = client.script_load(REMOVE_REASONS)
         self._sizes: defaultdict[int, dict[str, int]] = defaultdict(dict)
         self._writers: dict[Topic, Callable[[Pipeline, Sequence[Write]], None]] = {
             Topic.VIEW_POSTS: self._posts,
@@ -119,49 +107,55 @@ class RedisStore:
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
         """Apply writes in order, and set the position with the last of them.
 
+        Also again after an error, with the same writes.
+
         Raises:
             StoreMovedError: Redis lost writes, or another worker has taken over.
         """
-        with self._fence.write(self._keys.position(topic, partition), position) as pipe:
-            if topic == Topic.TIMELINE_WRITES:
+        key = self._keys.position(topic, partition)
+        if self._fence.position(key) == position:  # done before, and the answer was lost
+            return
+        if topic == Topic.TIMELINE_WRITES:
+            with self._fence.write(key, position, (TRIM_FEED, REMOVE_REASONS)) as pipe:
                 self._timelines(pipe, partition, writes)
-            else:
+        else:
+            with self._fence.write(key, position) as pipe:
                 self._writers[topic](pipe.commands, writes)
 
     def _timelines(self, pipe: FencedPipeline, partition: int, writes: Sequence[Write]) -> None:
         commands = pipe.commands
         sizes = self._sizes[partition]
-        feeds = _Feeds(commands, self._keys, sizes, self._remove_reasons)
+        feeds = _Feeds(commands, self._keys, sizes)
         for write in writes:
-            for operation in _operations.decode(write.value or b"\x90"):
+            for operation in write.view or ():
                 feeds.apply(operation)
                 pipe.send_when_long()
         feeds.flush()
         for owner in feeds.touched:
             if sizes[owner] > FEED_ENTRIES + FEED_SLACK:
                 feed, floor = self._keys.feed(owner), self._keys.floor(owner)
-                commands.evalsha(self._trim, 2, feed, floor, FEED_ENTRIES)
+                commands.evalsha(_TRIM, 2, feed, floor, FEED_ENTRIES)
                 sizes[owner] = FEED_ENTRIES
 
     def _posts(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
-        for view, raw in _views(writes, PostView):
+        for view, raw in _newest(writes):
             pipe.set(self._keys.post(view.post_id), raw, ex=POST_TTL_SECONDS)
 
     def _counters(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
-        for view, raw in _views(writes, CountersView):
+        for view, raw in _newest(writes):
             pipe.set(self._keys.counters(view.post_id), raw, ex=POST_TTL_SECONDS)
 
     def _users(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
-        for view, raw in _views(writes, UserView):
+        for view, raw in _newest(writes):
             pipe.set(self._keys.user(view.user_id), raw)
 
     def _sources(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
-        for view, raw in _views(writes, SourceView):
+        for view, raw in _newest(writes):
             pipe.set(self._keys.source(view.source), raw)
 
     def _mine(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
         touched: set[str] = set()
-        for view, _ in _views(writes, MineView):
+        for view, _ in _newest(writes):
             liked, shared = self._keys.liked(view.user_id), self._keys.shared(view.user_id)
             if view.reaction == "like":
                 pipe.zadd(liked, {view.post_id: view.reacted_at})
@@ -176,7 +170,7 @@ class RedisStore:
             pipe.zremrangebyrank(key, 0, -MINE_ENTRIES - 1)
 
     def _relations(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
-        for view, _ in _views(writes, RelationView):
+        for view, _ in _newest(writes):
             following, blocks = self._keys.following(view.user_id), self._keys.blocks(view.user_id)
             if view.is_following:
                 pipe.zadd(following, {view.target: view.followed_at})
@@ -188,7 +182,7 @@ class RedisStore:
                 pipe.srem(blocks, view.target)
 
     def _affinity(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
-        for view, _ in _views(writes, AffinityView):
+        for view, _ in _newest(writes):
             key = self._keys.affinity(view.user_id)
             if view.score > MIN_SCORE:
                 pipe.zadd(key, {view.target_id: affinity_rank(view.score, view.at)})
@@ -196,8 +190,7 @@ class RedisStore:
                 pipe.zrem(key, view.target_id)
 
 
-def _views(writes: Sequence[Write], kind: type[View]) -> list[tuple[View, bytes]]:
+def _newest(writes: Sequence[Write]) -> list[tuple[Any, bytes]]:
     """The newest value per key of a batch, decoded and raw, in the order of first mention."""
-    newest = {write.key: write.value for write in writes if write.value is not None}
-    decode = msgspec.msgpack.Decoder(kind).decode
-    return [(decode(raw), raw) for raw in newest.values()]
+    newest = {write.key: write for write in writes if write.value is not None}
+    return [(write.view, write.value or b"") for write in newest.values()]

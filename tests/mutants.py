@@ -39,8 +39,10 @@ MUTANTS = (
         "ack-before-sink",
         "a sink says that a batch is done before its store has confirmed it",
         "streams/engine/sink.py",
-        "        await loop.run_in_executor(\n            self._pool, self._write",
-        "        loop.run_in_executor(\n            self._pool, self._write",
+        "        await self._persist(partition, self._write, partition, writes, batch.next_offset)",
+        "        loop.create_task(\n"
+        "            self._persist(partition, self._write, partition, writes, batch.next_offset)\n"
+        "        )",
         "tests/unit/test_sink.py",
     ),
     Mutant(
@@ -63,8 +65,9 @@ MUTANTS = (
         "redis-position-apart",
         "what a batch wrote in Redis and its position are not one transaction",
         "connectors/redis_fence.py",
-        "            pipe.set(key, left)\n            fenced.send()",
-        "            fenced.send()\n            self._client.set(key, left)",
+        "            pipe.set(key, after)\n            try:\n                fenced.send()\n",
+        "            try:\n                fenced.send()\n"
+        "                self._client.set(key, after)\n",
         "tests/unit/test_views_sink.py tests/integration/test_redis_fence.py",
     ),
     Mutant(

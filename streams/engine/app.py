@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import sys
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import faust
 import structlog
+from faust.types import TP
 
 from connectors import logs
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
-from connectors.transport import Batch, Consumer, PartitionOwner, broker_url
+from connectors.transport import Batch, Consumer, LeavingError, PartitionOwner, broker_url
 from schemas.topics import Topic
+from streams.engine.dead_letters import Mailer
 from streams.engine.disk import DiskStores
+from streams.engine.exits import Exit, end
+from streams.engine.outage import Outage, Place
 from streams.engine.outbox import Outbox
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
-from streams.engine.sink import Once, Sink, Store
+from streams.engine.sink import Reach, Sink
 from streams.engine.stage import MakeFold, Stage, StageStats
 from streams.engine.state import State
 from streams.engine.tables import ShownTable, ShownTables
+from streams.engine.watchdog import Stalls, Watchdog
 
 log = structlog.get_logger(__name__)
 
-EXIT_FAULT = 70
 THREADS = 16
+STOP_SECONDS = 8.0  # less than what a supervisor waits before it kills
 GC_ALLOCATIONS = 100_000
 
 
@@ -58,8 +62,9 @@ class Processor(PartitionOwner, Protocol):
 class App(faust.App):  # type: ignore[misc]
     """A Faust app that runs processors, one agent for each.
 
-    What a processor raises is a fault of the infrastructure (bad records never raise): the
-    process ends with exit code 70 and says why; its supervisor starts it again.
+    What a processor raises is a fault of the infrastructure (bad records never raise), and so is
+    what Faust's own services raise: the process ends (see `exits`) and says why; its supervisor
+    starts it again.
     """
 
     def __init__(self, name: str, addresses: Addresses, settings: Settings, port: int) -> None:
@@ -94,12 +99,42 @@ class App(faust.App):  # type: ignore[misc]
             self.open_rows = DiskStores(self.local, addresses.kafka)
         self.processors: dict[str, Processor] = {}
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+        self.outages: list[Outage] = []
+        self._mailer = Mailer(addresses.kafka)
+        self._stalls = Stalls(settings.stall_seconds)
+        self._watchdog = Watchdog(self._look)
         self._running: set[asyncio.Task[None]] = set()
 
     async def on_first_start(self) -> None:
         """Make the data directory, with its parents, which Faust does not make."""
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
+
+    async def start(self) -> None:
+        """Start Faust's services; a Kafka that cannot be reached is a fault like any other."""
+        try:
+            await super().start()
+        except Exception as error:
+            if not self.should_stop:
+                await self.fault(error)
+            raise
+
+    async def on_started(self) -> None:
+        """Watch over the partitions from now on."""
+        await super().on_started()
+        self._watchdog.start()
+
+    async def stop(self) -> None:
+        """Stop within `STOP_SECONDS`: what is not finished then is left as after a crash."""
+        if not self.should_stop:
+            self._watchdog.stop()
+            reason = f"what was under way was left after {STOP_SECONDS:.0f} s"
+            deadline = threading.Timer(STOP_SECONDS, end, (Exit.CLEAN, reason))
+            deadline.daemon = True
+            deadline.start()
+            if self._consumer is not None:  # while the agents still take what was delivered
+                await self._consumer.finish()
+        await super().stop()
 
     @property
     def owners(self) -> dict[str, Processor]:
@@ -127,11 +162,19 @@ class App(faust.App):  # type: ignore[misc]
         for table, text in state.described().items():
             self.tables.show(ShownTable(f"{topic}.{table}", text, self.local / topic))
 
-    def sinks(self, topics: Iterable[Topic], make_store: Callable[[], Store]) -> None:
+    def sinks(self, topics: Iterable[Topic], reach: Reach) -> None:
         """Write topics into a store, which is connected to when the first partition comes."""
-        store = Once(make_store)
+        self.outages.append(reach.outage)
         for topic in topics:
-            self.add(Sink(topic, store, self.pool))
+            sink = Sink(
+                topic,
+                reach,
+                app_id=self.conf.id,
+                mailer=self._mailer,
+                pool=self.pool,
+                leaving=lambda: self.consumer.leaving,
+            )
+            self.add(sink)
 
     def add(self, processor: Processor) -> None:
         """Run a processor: an agent hands it the batches of its topic, partitions side by side."""
@@ -157,6 +200,8 @@ class App(faust.App):  # type: ignore[misc]
         try:
             await processor.process(batch)
             await consumer.done(batch)
+        except LeavingError:
+            consumer.abandon(batch)
         except Exception as error:
             await self.fault(error)
             raise
@@ -164,6 +209,18 @@ class App(faust.App):  # type: ignore[misc]
     async def fault(self, error: BaseException) -> None:
         """End the process, saying why: what was not committed is done again after the restart."""
         log.critical("fault", error=type(error).__name__, detail=str(error), exc_info=error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(EXIT_FAULT)
+        end(Exit.FAULT, f"{type(error).__name__}: {error}")
+
+    def _crash(self, reason: BaseException) -> None:
+        """A service below has raised, and Faust has logged it."""
+        if not self.should_stop:
+            end(Exit.FAULT, f"{type(reason).__name__}: {reason}")
+        super()._crash(reason)
+
+    def _look(self, seconds: float) -> None:
+        stall = self._stalls.look(seconds, self.consumer.progress(), self._is_waiting)
+        if stall is not None:
+            end(Exit.STALLED, stall)
+
+    def _is_waiting(self, tp: TP) -> bool:
+        return any(outage.is_waiting(Place(tp.topic, tp.partition)) for outage in self.outages)

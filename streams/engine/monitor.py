@@ -44,6 +44,14 @@ class _Stages(Collector):
             for table, size in processor.rows().items():
                 rows.add_metric([topic, table], size)
         yield rows
+        outage = GaugeMetricFamily(
+            "headrace_store_outage_seconds",
+            "How long a store could not be reached until now, 0 when it can be",
+            labels=["store"],
+        )
+        for each in self._app.outages:
+            outage.add_metric([each.store], each.seconds)
+        yield outage
 
 
 def add_pages(app: App) -> None:
@@ -62,12 +70,16 @@ def add_pages(app: App) -> None:
     @app.page("/readyz/", name=f"{app.conf.id}.readyz")  # type: ignore[untyped-decorator]
     async def readyz(view: Any, _request: Any) -> Any:
         reason = not_ready(app)
-        body = {"ready": reason is None, "reason": reason}
+        degraded = [outage.store for outage in app.outages if outage.reason is not None]
+        body = {"ready": reason is None, "reason": reason, "degraded": degraded}
         return view.json(body, status=200 if reason is None else 503)
 
 
 def not_ready(app: App) -> str | None:
-    """Why the app does not process yet, None when it does."""
+    """Why the app does not process now, None when it does."""
+    for outage in app.outages:
+        if outage.reason is not None:
+            return outage.reason
     if not app.consumer.is_ready:
         return "partitions are not assigned or still being restored"
     return None

@@ -3,37 +3,53 @@
 The store keeps, beside what is written, the position that it stands at. A sink resumes from
 there, not from the group's offsets: a store that lost writes gets them again, an empty one is
 filled from the beginning. Nothing is written before it is committed in Kafka.
+
+A store that cannot be reached is waited for: the batch in flight is tried again until it is
+written, and its partition's slot holds back what comes after it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+import msgspec
 import structlog
+from aiokafka import ConsumerRecord
 
 from connectors.failpoints import reach
-from connectors.transport import Batch
+from connectors.transport import Batch, LeavingError
 from schemas.topics import Topic
+from schemas.views import decode_view
+from streams.engine.dead_letters import Mailer, dead_letter
+from streams.engine.outage import Outage, Place, pause_before
 from streams.engine.restore import Progress
 from streams.engine.stage import StageStats
 
 log = structlog.get_logger(__name__)
 
+Result = TypeVar("Result")
+
 
 class Write(NamedTuple):
-    """A record for a store; a None value is a deletion."""
+    """A record for a store, with what its value says; a None value is a deletion, which says
+    nothing."""
 
     offset: int
     key: bytes | None
     value: bytes | None
+    view: Any = None
 
 
 class Store(Protocol):
-    """Where a sink writes. Called from several threads, one at a time per partition."""
+    """Where a sink writes. Called from several threads, one at a time per partition.
+
+    What a store raises may be passing (see `Reach`): then the same call is made again.
+    """
 
     def open(self, topic: Topic, partition: int) -> int | None:
         """Take a partition over; the offset that its next write has, None when nothing was
@@ -47,15 +63,21 @@ class Store(Protocol):
         """Apply writes in order, and then set the position; returns once confirmed."""
 
 
-class Once:
-    """Makes a store when it is first asked for, once, whichever thread asks."""
+class Reach:
+    """How an app reaches a store: makes it when it is first asked for, once, whichever thread
+    asks, and knows which errors pass by themselves and whether there is an outage now."""
 
-    def __init__(self, make: Callable[[], Store]) -> None:
+    def __init__(
+        self, store: str, make: Callable[[], Store], is_passing: Callable[[Exception], bool]
+    ) -> None:
+        self.is_passing = is_passing
+        self.outage = Outage(store)
         self._make = make
         self._lock = threading.Lock()
         self._store: Store | None = None
 
-    def __call__(self) -> Store:
+    def store(self) -> Store:
+        """The store; raises what making it raises, and makes it at the next call then."""
         with self._lock:
             if self._store is None:
                 self._store = self._make()
@@ -63,14 +85,29 @@ class Once:
 
 
 class Sink:
-    """Writes one topic into a store."""
+    """Writes one topic into a store.
 
-    def __init__(self, topic: Topic, store: Once, pool: ThreadPoolExecutor) -> None:
+    `leaving` is set while partitions may go to another worker: then nothing is waited for.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        reach: Reach,
+        *,
+        app_id: str,
+        mailer: Mailer,
+        pool: ThreadPoolExecutor,
+        leaving: Callable[[], asyncio.Event],
+    ) -> None:
         self.topic = topic
         self.stats = StageStats()
         self.restores: dict[int, Progress] = {}  # a sink restores nothing
-        self._store = store
+        self._reach = reach
+        self._app_id = app_id
+        self._mailer = mailer
         self._pool = pool
+        self._leaving = leaving
         self._owned: set[int] = set()
 
     @property
@@ -79,9 +116,12 @@ class Sink:
         return sorted(self._owned)
 
     async def open(self, partition: int) -> int | None:
-        """Where the store stands."""
-        loop = asyncio.get_running_loop()
-        position = await loop.run_in_executor(self._pool, self._open, partition)
+        """Where the store stands.
+
+        Raises:
+            LeavingError: the store could not be reached, and the partition may be another's now.
+        """
+        position = await self._persist(partition, self._open, partition)
         self._owned.add(partition)
         log.info("partition opened", topic=self.topic.value, partition=partition, position=position)
         return position
@@ -91,23 +131,73 @@ class Sink:
         self._owned.discard(partition)
 
     async def process(self, batch: Batch) -> None:
-        """Write a batch; returns when the store has confirmed it."""
-        writes = [Write(record.offset, record.key, record.value) for record in batch.records]
+        """Write a batch; returns when the store has confirmed it. Records that cannot be read
+        are put away before.
+
+        Raises:
+            LeavingError: the store could not be reached, and the partition may be another's now.
+        """
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(
-            self._pool, self._write, batch.tp.partition, writes, batch.next_offset
-        )
-        self.stats.records += len(writes)
+        partition = batch.tp.partition
+        writes = await loop.run_in_executor(self._pool, self._read, batch.records)
+        await self._persist(partition, self._write, partition, writes, batch.next_offset)
+        self.stats.records += len(batch.records)
         self.stats.batches += 1
 
     def rows(self) -> dict[str, int]:
         """A sink keeps no rows."""
         return {}
 
+    def _read(self, records: Sequence[ConsumerRecord]) -> list[Write]:
+        """What records say; those that say nothing readable become dead letters."""
+        writes, letters = [], []
+        for record in records:
+            try:
+                view = None if record.value is None else decode_view(self.topic, record.value)
+            except msgspec.DecodeError as error:
+                stage = f"{self._app_id}/{self.topic}"
+                letters.append(dead_letter(record, "not_decodable", error, stage))
+            else:
+                writes.append(Write(record.offset, record.key, record.value, view))
+        if letters:
+            self._mailer.send(letters)
+            self.stats.dead_letters += len(letters)
+        return writes
+
+    async def _persist(
+        self, partition: int, function: Callable[..., Result], *arguments: Any
+    ) -> Result:
+        """Ask the store until it has done it; raises what no repetition helps."""
+        loop = asyncio.get_running_loop()
+        place = Place(self.topic, partition)
+        outage = self._reach.outage
+        try:
+            for attempt in itertools.count(1):
+                try:
+                    result = await loop.run_in_executor(self._pool, function, *arguments)
+                except Exception as error:
+                    if not self._reach.is_passing(error):
+                        raise
+                    outage.failed(place, error)
+                else:
+                    outage.succeeded(place)
+                    return result
+                await self._wait(pause_before(attempt))
+            raise AssertionError("unreachable")
+        finally:
+            outage.gave_up(place)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._leaving().wait(), seconds)
+        except TimeoutError:
+            return
+        raise LeavingError
+
     def _open(self, partition: int) -> int | None:
-        return self._store().open(self.topic, partition)
+        return self._reach.store().open(self.topic, partition)
 
     def _write(self, partition: int, writes: list[Write], position: int) -> None:
         reach("before-sink", f"{self.topic}/{partition}", len(writes))
-        self._store().write(self.topic, partition, writes, position)
+        self._reach.store().write(self.topic, partition, writes, position)
         reach("after-sink", f"{self.topic}/{partition}", len(writes))

@@ -17,8 +17,8 @@ from connectors.rocksdb import LocalStateError
 from connectors.transport import Batch
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
-from schemas.views import DeadLetter
 from streams.engine.checkpoint import checkpoint, transactional_producer
+from streams.engine.dead_letters import dead_letter
 from streams.engine.outbox import Outbox, Output
 from streams.engine.records import RejectedError
 from streams.engine.restore import Progress, restore
@@ -28,8 +28,6 @@ from streams.engine.state import State
 log = structlog.get_logger(__name__)
 
 MAX_DELIVERIES_PER_CHECKPOINT = 20_000
-MAX_RAW_BYTES = 1_000_000
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class _FoldFailedError(Exception):
@@ -215,23 +213,4 @@ class Stage:
 
     def _letter(self, record: ConsumerRecord, error: Exception) -> Output:
         code = getattr(error, "code", "fold_failed")
-        log.warning(
-            "record refused",
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            code=code,
-            error=type(error).__name__,
-        )
-        letter = DeadLetter(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            key=record.key,
-            raw=record.value[:MAX_RAW_BYTES] if record.value else record.value,
-            code=code,
-            message=str(error),
-            stage=f"{self.app_id}/{self.topic}",
-            at=record.timestamp,
-        )
-        return Output(Topic.DEAD_LETTERS, record.partition, record.key, _encode(letter))
+        return dead_letter(record, code, error, f"{self.app_id}/{self.topic}")

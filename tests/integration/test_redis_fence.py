@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError, ResponseError
 
 from connectors import redis, redis_fence
 from connectors.log_id import ForeignStoreError
 from connectors.redis_fence import Fence, StoreMovedError
 from connectors.stack.local import LocalStack
+from tests.proxy import Proxy
 
 KEY = "pos:{p3}:timeline-writes"
 
@@ -125,3 +127,127 @@ def test_the_views_of_another_log_are_refused(client: Redis) -> None:
     Fence(client, "log").take_over(KEY)
     with pytest.raises(ForeignStoreError, match="cluster log, this is another"):
         Fence(client, "another").take_over(KEY)
+
+
+# Answers that are lost
+
+
+@pytest.fixture
+def proxy(client: Redis) -> Iterator[Proxy]:
+    """A proxy before the server."""
+    with Proxy(client.connection_pool.connection_kwargs["port"]) as between:
+        yield between
+
+
+@pytest.fixture
+def fence(proxy: Proxy) -> Iterator[Fence]:
+    """The fence of a writer behind the proxy, which owns the partition and stands at 5."""
+    through = redis.connect(f"redis://127.0.0.1:{proxy.port}/0")
+    writer = Fence(through, "log")
+    writer.take_over(KEY)
+    _write(writer, "a", 5)
+    yield writer
+    through.close()
+
+
+def _lose(fence: Fence, proxy: Proxy, *, reaches_server: bool) -> None:
+    proxy.cut_after(b"EXEC", reaches_server=reaches_server)
+    with pytest.raises(ConnectionError):
+        _write(fence, "b", 9)
+    assert proxy.lost == 1, "nothing was lost"
+
+
+def test_a_write_whose_answer_was_lost_is_done(client: Redis, proxy: Proxy, fence: Fence) -> None:
+    _lose(fence, proxy, reaches_server=True)
+    assert client.get("{p3}") == b"b"
+    assert fence.position(KEY) == 9
+    _write(fence, "c", 12)
+    assert client.get("{p3}") == b"c"
+    assert fence.position(KEY) == 12
+
+
+def test_a_write_that_was_lost_is_written_again(client: Redis, proxy: Proxy, fence: Fence) -> None:
+    _lose(fence, proxy, reaches_server=False)
+    assert client.get("{p3}") == b"a"
+    assert fence.position(KEY) == 5
+    _write(fence, "b", 9)
+    assert client.get("{p3}") == b"b"
+    assert Fence(client, "log").take_over(KEY) == 9
+
+
+@pytest.mark.parametrize("reaches_server", [True, False])
+def test_whoever_was_faster_is_the_writer(
+    client: Redis, proxy: Proxy, fence: Fence, reaches_server: bool
+) -> None:
+    _lose(fence, proxy, reaches_server=reaches_server)
+    owner = Fence(client, "log")
+    assert owner.take_over(KEY) == (9 if reaches_server else 5)
+    with pytest.raises(StoreMovedError):
+        fence.position(KEY)
+
+
+def test_a_server_that_lost_all_meanwhile_is_not_written(
+    client: Redis, proxy: Proxy, fence: Fence
+) -> None:
+    _lose(fence, proxy, reaches_server=True)
+    client.flushall()
+    with pytest.raises(StoreMovedError):
+        fence.position(KEY)
+    assert client.dbsize() == 0
+
+
+def test_what_is_still_under_way_finds_another_mark(
+    client: Redis, proxy: Proxy, fence: Fence
+) -> None:
+    """A round trip that a writer has given up may reach the server late: after it was repeated
+    in part, it must not be applied again, between what follows it."""
+    late = client.pipeline(transaction=True)
+    late.watch(KEY)
+    late.multi()
+    late.set("{p3}", "late")
+    _lose(fence, proxy, reaches_server=False)
+    assert fence.position(KEY) == 5
+    with pytest.raises(redis_fence.WatchError):
+        late.execute()
+    assert client.get("{p3}") == b"a"
+
+
+def test_a_takeover_whose_answer_was_lost_is_repeated(client: Redis, proxy: Proxy) -> None:
+    through = redis.connect(f"redis://127.0.0.1:{proxy.port}/0")
+    writer = Fence(through, "log")
+    proxy.cut_after(b"EXEC", reaches_server=True)
+    with pytest.raises(ConnectionError):
+        writer.take_over(KEY)
+    assert proxy.lost == 1
+    assert writer.take_over(KEY) is None
+    _write(writer, "a", 5)
+    assert client.get("{p3}") == b"a"
+    through.close()
+
+
+def test_a_command_that_is_refused_leaves_the_position(client: Redis) -> None:
+    """Redis applies what stands beside it: the position must not move past what was not done."""
+    fence = Fence(client, "log")
+    fence.take_over(KEY)
+    _write(fence, "a", 5)
+    client.rpush("{p3}list", "x")
+
+    def write_wrong_type() -> None:
+        with fence.write(KEY, 9) as pipe:
+            pipe.commands.set("{p3}", "b")
+            pipe.commands.zadd("{p3}list", {"x": 1})
+
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        write_wrong_type()
+    assert Fence(client, "log").take_over(KEY) == 5
+
+
+def test_scripts_are_known_also_after_a_restart(client: Redis) -> None:
+    fence = Fence(client, "log")
+    fence.take_over(KEY)
+    script = "return redis.call('SET', KEYS[1], ARGV[1])"
+    for n in range(2):
+        client.script_flush()
+        with fence.write(KEY, n, (script,)) as pipe:
+            pipe.commands.evalsha(redis.digest_of(script), 1, "{p3}", f"value {n}")
+        assert client.get("{p3}") == b"value %d" % n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -78,3 +79,26 @@ def test_worker(environment: dict[str, str], tmp_path: Path, app: str, topics: s
         code = worker.wait(15)
         port.release()
     assert code == 0, log.read_text()
+
+
+def test_a_worker_that_cannot_reach_kafka_says_so(tmp_path: Path) -> None:
+    nowhere = reserve(16_066)
+    environment = {
+        **os.environ,
+        "KAFKA_BROKERS": f"127.0.0.1:{nowhere.number}",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "CASSANDRA_HOSTS": "127.0.0.1:1",
+        "HEADRACE_DATA_DIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "topology", "worker", "--web-port", "16067"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    nowhere.release()
+    assert done.returncode == 70
+    assert done.stderr.splitlines()[-1].startswith("fault: KafkaConnectionError: ")

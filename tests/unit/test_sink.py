@@ -1,79 +1,331 @@
-"""A sink moves on when its store has confirmed, and not before."""
+"""A sink: done when its store has confirmed, waits for one that is away, and puts away what
+cannot be read."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest import mock
 
+import msgspec
 import pytest
+from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from connectors.transport import Batch
+from connectors.transport import Batch, LeavingError
 from schemas.topics import Topic
-from streams.engine.sink import Once, Sink, Write
+from schemas.views import DeadLetter, PushEntry, SourceView
+from streams.engine import outage as outage_module
+from streams.engine import sink as sink_module
+from streams.engine.outage import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Outage,
+    Place,
+    pause_before,
+)
+from streams.engine.outbox import Output
+from streams.engine.sink import Reach, Sink, Write
 from tests.unit.folds import record
+
+TOPIC = Topic.VIEW_SOURCES
+PLACE = Place(TOPIC, 3)
+VIEW = SourceView("u:a", 1)
+
+
+class AwayError(Exception):
+    """The store cannot be reached."""
 
 
 class Store:
-    """Confirms a write when it is told to, or refuses it."""
+    """Keeps what is written, and fails as told."""
 
     def __init__(self) -> None:
+        self.written: list[tuple[int, list[Write], int]] = []
+        self.opened: list[int] = []
+        self.faults: list[Exception] = []
         self.may_confirm = threading.Event()
-        self.fault: Exception | None = None
-        self.written: list[tuple[Topic, int, list[Write], int]] = []
+        self.may_confirm.set()
 
     def open(self, _topic: Topic, partition: int) -> int | None:
-        return 40 + partition
+        self._fail()
+        self.opened.append(partition)
+        return 17
 
-    def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
+    def write(self, _topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
         assert self.may_confirm.wait(5)
+        self._fail()
+        self.written.append((partition, list(writes), position))
+
+    def _fail(self) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+
+
+class Mailer:
+    """Keeps letters."""
+
+    def __init__(self, store: Store) -> None:
+        self.sent: list[Output] = []
+        self.fault: Exception | None = None
+        self._store = store
+
+    def send(self, letters: Sequence[Output]) -> None:
+        assert not self._store.written, "a letter after the position moved past its record"
         if self.fault is not None:
             raise self.fault
-        self.written.append((topic, partition, list(writes), position))
+        self.sent += letters
+
+    @property
+    def letters(self) -> list[DeadLetter]:
+        return [msgspec.msgpack.decode(each.value or b"", type=DeadLetter) for each in self.sent]
+
+
+class Bench:
+    """A sink of partition 3."""
+
+    def __init__(self, topic: Topic, pool: ThreadPoolExecutor) -> None:
+        self.store = Store()
+        self.mailer = Mailer(self.store)
+        self.makes = 0
+        self.make_faults: list[Exception] = []
+        self.leaving = asyncio.Event()
+        self.reach = Reach("redis", self._make, lambda error: isinstance(error, AwayError))
+        self.topic = topic
+        self.sink = Sink(
+            topic,
+            self.reach,
+            app_id="headrace-views",
+            mailer=self.mailer,  # type: ignore[arg-type]
+            pool=pool,
+            leaving=lambda: self.leaving,
+        )
+
+    def _make(self) -> Any:
+        self.makes += 1
+        if self.make_faults:
+            raise self.make_faults.pop(0)
+        return self.store
+
+    def batch(self, *values: bytes | None) -> Batch:
+        records: list[ConsumerRecord] = [
+            record(value, topic=self.topic, partition=3, offset=5 + n, key=b"k")
+            for n, value in enumerate(values)
+        ]
+        return Batch(TP(str(self.topic), 3), records, 5 + len(values))
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
+def bench() -> Iterator[Callable[..., Bench]]:
+    with ThreadPoolExecutor(2) as pool:
+        yield lambda topic=TOPIC: Bench(topic, pool)
 
 
-def _batch() -> Batch:
-    records = [record(b"a", offset=5, key=b"x"), record(None, offset=7, key=b"y")]
-    return Batch(TP("view.posts", 2), records, 9)
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The attempts before which was waited, for a moment only."""
+    attempts: list[int] = []
+
+    def pause(attempt: int) -> float:
+        attempts.append(attempt)
+        return 0.001
+
+    monkeypatch.setattr(sink_module, "pause_before", pause)
+    return attempts
 
 
-def test_a_batch_is_done_when_the_store_has_confirmed(pool: ThreadPoolExecutor) -> None:
-    store = Store()
-    sink = Sink(Topic.VIEW_POSTS, Once(lambda: store), pool)
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
+    """What the log is told of outages."""
+    told = mock.Mock()
+    monkeypatch.setattr(outage_module, "log", told)
+    return told
+
+
+def _raw(view: Any) -> bytes:
+    return msgspec.msgpack.encode(view)
+
+
+def test_a_batch_is_written_with_what_it_says(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    asyncio.run(one.sink.process(one.batch(_raw(VIEW), None)))
+    writes = [Write(5, b"k", _raw(VIEW), VIEW), Write(6, b"k", None, None)]
+    assert one.store.written == [(3, writes, 7)]
+    assert (one.sink.stats.records, one.sink.stats.batches) == (2, 1)
+
+
+def test_a_batch_is_done_when_the_store_has_confirmed(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.store.may_confirm.clear()
 
     async def run() -> None:
-        task = asyncio.create_task(sink.process(_batch()))
+        task = asyncio.create_task(one.sink.process(one.batch(_raw(VIEW))))
         await asyncio.sleep(0.05)
         assert not task.done()
-        assert sink.stats.records == 0
-        store.may_confirm.set()
+        assert one.sink.stats.records == 0
+        one.store.may_confirm.set()
         await asyncio.wait_for(task, 5)
 
     asyncio.run(run())
-    writes = [Write(5, b"x", b"a"), Write(7, b"y", None)]
-    assert store.written == [(Topic.VIEW_POSTS, 2, writes, 9)]
-    assert (sink.stats.records, sink.stats.batches) == (2, 1)
+    assert one.sink.stats.records == 1
 
 
-def test_what_a_store_refuses_is_not_done(pool: ThreadPoolExecutor) -> None:
-    store = Store()
-    store.may_confirm.set()
-    store.fault = OSError("no")
-    sink = Sink(Topic.VIEW_POSTS, Once(lambda: store), pool)
-    with pytest.raises(OSError, match="no"):
-        asyncio.run(sink.process(_batch()))
-    assert sink.stats.batches == 0
+def test_a_store_that_is_away_is_waited_for(
+    bench: Callable[..., Bench], pauses: list[int], log: mock.Mock
+) -> None:
+    one = bench()
+    one.store.faults = [AwayError("refused")] * 40
+    asyncio.run(one.sink.process(one.batch(_raw(VIEW))))
+    assert [position for *_, position in one.store.written] == [6]
+    assert pauses == list(range(1, 41))
+    assert one.reach.outage.reason is None
+    assert (log.error.call_count, log.warning.call_count) == (1, 1), "not a line for each try"
 
 
-def test_a_sink_resumes_where_its_store_stands(pool: ThreadPoolExecutor) -> None:
-    sink = Sink(Topic.VIEW_POSTS, Once(Store), pool)
-    assert asyncio.run(sink.open(2)) == 42
-    assert sink.owned == [2]
+def test_opening_waits_too_also_for_a_store_that_cannot_be_made(
+    bench: Callable[..., Bench], pauses: list[int]
+) -> None:
+    one = bench()
+    one.make_faults = [AwayError("refused")]
+    one.store.faults = [AwayError("loading")]
+    assert asyncio.run(one.sink.open(3)) == 17
+    assert (one.makes, one.store.opened, one.sink.owned) == (2, [3], [3])
+    assert pauses == [1, 2]
+
+
+def test_what_no_repetition_helps_is_raised(bench: Callable[..., Bench], pauses: list[int]) -> None:
+    one = bench()
+    one.store.faults = [AwayError("refused"), ValueError("wrong type")]
+    with pytest.raises(ValueError, match="wrong type"):
+        asyncio.run(one.sink.process(one.batch(_raw(VIEW))))
+    assert pauses == [1]
+    assert not one.reach.outage.is_waiting(PLACE)
+
+
+def test_who_leaves_waits_no_longer(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench()
+
+    async def run() -> None:
+        has_failed = asyncio.Event()
+
+        def pause(_attempt: int) -> float:
+            has_failed.set()
+            return 60.0
+
+        monkeypatch.setattr(sink_module, "pause_before", pause)
+        one.store.faults = [AwayError("refused")]
+        writing = asyncio.create_task(one.sink.process(one.batch(_raw(VIEW))))
+        await asyncio.wait_for(has_failed.wait(), 2)
+        one.leaving.set()
+        with pytest.raises(LeavingError):
+            await asyncio.wait_for(writing, 2)
+        assert not one.reach.outage.is_waiting(PLACE)
+        assert one.reach.outage.reason is not None, "that says nothing about the store"
+
+    asyncio.run(run())
+    assert one.store.written == []
+
+
+# Records that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("topic", "good", "bad"),
+    [
+        pytest.param(TOPIC, VIEW, b"\xc1", id="not msgpack"),
+        pytest.param(TOPIC, VIEW, _raw(["u:a", "many"]), id="another type"),
+        pytest.param(TOPIC, VIEW, _raw(VIEW)[:-1], id="cut off"),
+        pytest.param(TOPIC, VIEW, b"", id="empty"),
+        pytest.param(
+            Topic.TIMELINE_WRITES,
+            [PushEntry("p", "u:a", 1, ["bob"])],
+            _raw([["explode", "p"]]),
+            id="an operation that is not known",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_put_away_and_the_rest_written(
+    bench: Callable[..., Bench], topic: Topic, good: Any, bad: bytes
+) -> None:
+    one = bench(topic)
+    asyncio.run(one.sink.process(one.batch(_raw(good), bad, _raw(good))))
+    ((_, writes, position),) = one.store.written
+    assert [write.offset for write in writes] == [5, 7]
+    assert position == 8
+    (letter,) = one.mailer.letters
+    assert (letter.topic, letter.partition, letter.offset) == (topic, 3, 6)
+    assert (letter.code, letter.raw, letter.key) == ("not_decodable", bad, b"k")
+    assert letter.stage == f"headrace-views/{topic}"
+    assert letter.message
+    assert one.mailer.sent[0].topic == Topic.DEAD_LETTERS
+    assert (one.sink.stats.dead_letters, one.sink.stats.records) == (1, 3)
+
+
+def test_a_batch_of_only_bad_records_moves_the_position(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    asyncio.run(one.sink.process(one.batch(b"\xc1", b"\xc1")))
+    assert one.store.written == [(3, [], 7)]
+    assert len(one.mailer.letters) == 2
+
+
+def test_a_letter_that_is_not_taken_moves_nothing(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.mailer.fault = TimeoutError("no broker")
+    with pytest.raises(TimeoutError):
+        asyncio.run(one.sink.process(one.batch(b"\xc1")))
+    assert one.store.written == []
+
+
+def test_a_letter_is_sent_once_however_often_the_store_is_asked(
+    bench: Callable[..., Bench], pauses: list[int]
+) -> None:
+    one = bench()
+    one.store.faults = [AwayError("refused")] * 3
+    asyncio.run(one.sink.process(one.batch(b"\xc1", _raw(VIEW))))
+    assert len(one.mailer.letters) == 1
+    assert len(pauses) == 3
+
+
+# Outages
+
+
+def test_an_outage_lasts_until_nothing_waits(log: mock.Mock) -> None:
+    now = [100.0]
+    outage = Outage("redis", clock=lambda: now[0])
+    one, other = Place("a", 1), Place("a", 2)
+    assert (outage.reason, outage.seconds) == (None, 0)
+    outage.failed(one, AwayError("refused"))
+    now[0] = 107
+    outage.failed(other, AwayError("reset"))
+    assert outage.seconds == 7
+    assert outage.reason == "redis cannot be reached: AwayError: reset"
+    outage.succeeded(one)
+    assert (outage.is_waiting(one), outage.is_waiting(other)) == (False, True)
+    assert outage.reason is not None
+    outage.succeeded(other)
+    assert (outage.reason, outage.seconds) == (None, 0)
+    outage.succeeded(one)
+    assert (log.error.call_count, log.warning.call_count) == (1, 1)
+
+
+def test_an_outage_does_not_end_when_who_waits_gives_up() -> None:
+    outage = Outage("redis")
+    outage.failed(PLACE, AwayError("refused"))
+    outage.gave_up(PLACE)
+    assert outage.reason is not None
+    outage.succeeded(Place("b", 1))
+    assert outage.reason is None
+
+
+def test_pauses_grow_and_are_spread() -> None:
+    for attempt in range(1, 12):
+        most = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+        found = [pause_before(attempt) for _ in range(200)]
+        assert 0 <= min(found) < most / 4
+        assert 3 * most / 4 < max(found) <= most
+    assert pause_before(10**9) <= LONGEST_PAUSE_SECONDS

@@ -8,9 +8,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError
 
 from connectors import redis_fence
-from connectors.redis import REMOVE_REASONS, TRIM_FEED
+from connectors.redis import REMOVE_REASONS, TRIM_FEED, digest_of
 from connectors.redis_fence import Mark
 from connectors.redis_keys import affinity_rank
 from schemas.topics import IN_REDIS, Topic
@@ -69,13 +70,21 @@ class Pipe:
 
     def multi(self) -> None:
         assert not self._queue
+        self._scripts: set[str] = set()
+
+    def script_load(self, script: str) -> None:
+        self._scripts.add(digest_of(script))
 
     def execute(self) -> None:
+        run = {command[1] for command in self._queue if command[0] == "evalsha"}
+        assert run <= self._scripts, "a script that the server may not know"
         marks = [command for command in self._queue if str(command[1]).startswith("pos:")]
         for _, key, mark in marks:
             self._client.marks[key] = mark
         self._client.sent.append([command for command in self._queue if command not in marks])
         self._queue = []
+        if self._client.loses_answers:
+            raise ConnectionError("Connection reset by peer")
 
 
 class Client:
@@ -84,15 +93,13 @@ class Client:
     def __init__(self) -> None:
         self.sent: list[list[Command]] = []
         self.marks: dict[str, bytes] = {}
+        self.loses_answers = False
 
     @property
     def positions(self) -> dict[str, int | None]:
         return {
             key: msgspec.json.decode(mark, type=Mark).position for key, mark in self.marks.items()
         }
-
-    def script_load(self, script: str) -> str:
-        return {TRIM_FEED: "trim", REMOVE_REASONS: "remove reasons"}[script]
 
     def pipeline(self, *, transaction: bool) -> Pipe:
         assert transaction
@@ -107,9 +114,13 @@ def _store(topic: Topic = Topic.TIMELINE_WRITES) -> tuple[RedisStore, Client]:
     return store, client
 
 
+def _write(offset: int, key: bytes | None, view: Any) -> Write:
+    return Write(offset, key, msgspec.msgpack.encode(view), view)
+
+
 def _timeline_commands(*records: Sequence[TimelineOp]) -> list[Command]:
     store, client = _store()
-    writes = [Write(n, None, msgspec.msgpack.encode(list(r))) for n, r in enumerate(records)]
+    writes = [_write(n, None, list(r)) for n, r in enumerate(records)]
     store.write(Topic.TIMELINE_WRITES, 0, writes, 9)
     (commands,) = client.sent
     assert client.positions == {"pos:{p0}:timeline-writes": 9}
@@ -118,9 +129,7 @@ def _timeline_commands(*records: Sequence[TimelineOp]) -> list[Command]:
 
 def _view_commands(topic: Topic, views: Iterable[tuple[str, Any]]) -> list[Command]:
     store, client = _store(topic)
-    writes = [
-        Write(n, key.encode(), msgspec.msgpack.encode(view)) for n, (key, view) in enumerate(views)
-    ]
+    writes = [_write(n, key.encode(), view) for n, (key, view) in enumerate(views)]
     store.write(topic, 0, writes, 9)
     (commands,) = client.sent
     assert client.positions == {f"pos:{{p0}}:{topic}": 9}
@@ -132,7 +141,7 @@ PUSH_Q = PushEntry("q", "u:b", 2, ["bob"])
 REMOVE_P = RemoveEntry("p", "u:a", 1, ["bob"])
 LEAVE_A = RemoveSource("bob", ["u:a", "s:a"])
 FILL = FillTimeline("bob", [("p", "u:a", 1), ("r", "s:a", 3)])
-DROP_A = ("evalsha", "remove reasons", 1, FEED, "u:a", "s:a")
+DROP_A = ("evalsha", digest_of(REMOVE_REASONS), 1, FEED, "u:a", "s:a")
 
 
 @pytest.mark.parametrize(
@@ -217,9 +226,9 @@ def test_a_feed_is_trimmed_when_it_may_be_too_long() -> None:
     store, client = _store()
     trims = []
     for n in range(2 * FEED_SLACK + 50):
-        value = msgspec.msgpack.encode([PushEntry(f"p{n}", "u:a", n, ["bob"])])
-        store.write(Topic.TIMELINE_WRITES, 0, [Write(n, None, value)], n + 1)
-        if ("evalsha", "trim", 2, FEED, FLOOR, FEED_ENTRIES) in client.sent[-1]:
+        push = [PushEntry(f"p{n}", "u:a", n, ["bob"])]
+        store.write(Topic.TIMELINE_WRITES, 0, [_write(n, None, push)], n + 1)
+        if ("evalsha", digest_of(TRIM_FEED), 2, FEED, FLOOR, FEED_ENTRIES) in client.sent[-1]:
             trims.append(n + 1)
     assert trims == [FEED_SLACK + 1, 2 * (FEED_SLACK + 1)]
 
@@ -228,9 +237,24 @@ def test_a_large_batch_takes_several_round_trips(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 10)
     store, client = _store()
     leaves = [RemoveSource(f"user{n}", ["u:a"]) for n in range(25)]
-    store.write(Topic.TIMELINE_WRITES, 0, [Write(0, None, msgspec.msgpack.encode(leaves))], 1)
+    store.write(Topic.TIMELINE_WRITES, 0, [_write(0, None, leaves)], 1)
     assert [len(commands) for commands in client.sent] == [10, 10, 5]
     assert client.positions == {"pos:{p0}:timeline-writes": 1}
+
+
+def test_a_batch_whose_answer_was_lost_is_not_written_again() -> None:
+    store, client = _store()
+    write = (Topic.TIMELINE_WRITES, 0, [_write(0, None, [PUSH_P])], 1)
+    client.loses_answers = True
+    with pytest.raises(ConnectionError):
+        store.write(*write)
+    client.loses_answers = False
+    store.write(*write)
+    pushed = [("zadd", FEED, {"p\0u:a": 1})]
+    assert client.sent == [pushed, []], "and then only a new mark"
+    assert client.positions == {"pos:{p0}:timeline-writes": 1}
+    store.write(Topic.TIMELINE_WRITES, 0, [_write(1, None, [PUSH_Q])], 2)
+    assert client.positions == {"pos:{p0}:timeline-writes": 2}
 
 
 WHOLE_VIEWS = [
