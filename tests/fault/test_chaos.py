@@ -33,7 +33,7 @@ class Printed(Progress):
         print(text, flush=True)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_every_fault(stack: LocalStack, tmp_path: Path) -> None:
     print(f"seed {SEED}")
     faults = brief(SEED)
