@@ -15,6 +15,7 @@ COMMANDS = {
     "generate": "headrace.commands.replay:generate",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
+    "bench": "headrace.commands.bench:bench",
     "token": "headrace.commands.api:token",
     "config": "headrace.commands.config:config",
 }

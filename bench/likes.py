@@ -1,0 +1,49 @@
+"""The job as Headrace does it: a fold in the manner of the product's, without its other views."""
+
+from __future__ import annotations
+
+from aiokafka import ConsumerRecord
+from msgspec.structs import replace
+
+from schemas.codec import decode
+from schemas.events import Engagement
+from schemas.topics import Topic
+from schemas.views import CountersView
+from streams.engine.outbox import Outbox
+from streams.engine.state import State
+from streams.post_rows import Counters, Reaction
+from streams.relations import NEVER
+
+LIKE = "like"
+
+
+class LikeFold:
+    """Folds engagements into a row per reaction and the absolute counts of each post."""
+
+    def __init__(self, state: State, outbox: Outbox) -> None:
+        self._reactions = state.group_table("react", Reaction)
+        self._counters = state.table("counters", Counters)
+        self._outbox = outbox
+
+    def apply(self, record: ConsumerRecord) -> None:
+        """Fold one record: a like counts once per user, the newest by (at, event id) wins."""
+        event = decode(record.value, Engagement)
+        assert isinstance(event, Engagement)
+        assert event.post_id is not None
+        post_id = event.post_id
+        before = self._reactions.get(post_id, event.user_id) or Reaction(NEVER, None)
+        kind = LIKE if event.action == "like" else None
+        after = Reaction((event.at, event.event_id), kind)
+        if after.stamp <= before.stamp:
+            return
+        self._reactions.put(post_id, event.user_id, after)
+        if before.kind != after.kind:
+            self._count(post_id, 1 if kind else -1)
+
+    def _count(self, post_id: str, change: int) -> None:
+        counters = self._counters.get(post_id) or Counters()
+        reactions = {LIKE: counters.reactions.get(LIKE, 0) + change}
+        counters = replace(counters, reactions=reactions)
+        self._counters.put(post_id, counters)
+        view = CountersView(post_id, counters.reactions)
+        self._outbox.show(Topic.VIEW_COUNTERS, post_id, post_id, view)

@@ -1,0 +1,39 @@
+"""The systems that do the job, by name: their processes and where they put the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from bench.counts import Counts, ViewCounts
+from bench.workers import Workers
+from schemas.topics import Topic
+
+
+class System(Struct, frozen=True, kw_only=True):
+    """`command` is the process that reads the events; `sink` the app that writes Redis, if that
+    is another one; `limit` the most events that it is given."""
+
+    title: str
+    command: Callable[[Workers], list[str]]
+    counts: Counts
+    sink: str | None = None
+    limit: int | None = None
+    topic: str = str(Topic.ENGAGEMENTS)
+
+
+SYSTEMS = {
+    "headrace": System(
+        title="Headrace, exactly once",
+        command=lambda workers: workers.faust("bench.exactly_once:fold"),
+        sink="bench.exactly_once:sink",
+        counts=ViewCounts(),
+    ),
+    "at_least_once": System(
+        title="Headrace without the transaction",
+        command=lambda workers: workers.faust("bench.at_least_once:fold"),
+        sink="bench.at_least_once:sink",
+        counts=ViewCounts(),
+    ),
+}

@@ -1,0 +1,135 @@
+"""The processes of a system: started, waited for, and ended with this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil  # type: ignore[import-untyped]
+
+from bench.engagements import PARTITIONS
+from bench.start import FILE_VARIABLE, Start, read_start
+from connectors.stack.addresses import Addresses
+from connectors.stack.ports import reserve
+from connectors.stack.process import Child
+
+ROOT = Path(__file__).parents[1]
+READY_S = 90.0
+_GRACE_S = 10.0
+_FIRST_PORT = 7_066
+_LOOK_EVERY_S = 0.01
+
+
+class Workers:
+    """Starts processes with logs in `directory`; all end with the context.
+
+    What runs under another command is ended first, so that a profiler can still write.
+    """
+
+    def __init__(self, addresses: Addresses, directory: Path) -> None:
+        self._directory = directory
+        self._children: list[Child] = []
+        self._wrapped: list[tuple[psutil.Process, Child]] = []
+        self._ports = [reserve(_FIRST_PORT)]
+        self._never = threading.Event()
+        self._environment = {
+            **os.environ,
+            "KAFKA_BROKERS": addresses.kafka,
+            "REDIS_URL": addresses.redis,
+            "HEADRACE_DATA_DIR": str(directory),
+            "HEADRACE_PARTITIONS": str(PARTITIONS),
+            "HEADRACE_WORKER_ID": "",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process, child in self._wrapped:
+            with suppress(psutil.Error):
+                process.terminate()
+            _wait_ended(child)
+        for child in self._children:
+            child.close()
+        for child in self._children:
+            child.stop()
+        for port in self._ports:
+            port.release()
+
+    def faust(self, app: str) -> list[str]:
+        """The command of a Faust worker, with a port of its own."""
+        port = reserve(self._ports[-1].number + 1)
+        self._ports.append(port)
+        command = [sys.executable, "-m", "faust", "-A", app, "worker", "--loglevel", "info"]
+        return [*command, "--web-port", str(port.number)]
+
+    def start_ready(self, name: str, app: str) -> psutil.Process:
+        """Start an app of Headrace, and return when it says that it is ready."""
+        command = self.faust(app)
+        child = self._start(name, command, {})
+        url = f"http://127.0.0.1:{command[-1]}/readyz/"
+        child.wait_ready(lambda: _answer(url), READY_S, self._never)
+        return psutil.Process(child.pid)
+
+    def start_measured(self, name: str, command: Sequence[str]) -> tuple[psutil.Process, Start]:
+        """Start what marks its own start, and return as soon as it has."""
+        file = self._directory / f"{name}.start"
+        file.unlink(missing_ok=True)
+        child = self._start(name, command, {FILE_VARIABLE: str(file)})
+        deadline = time.monotonic() + READY_S
+        while (start := read_start(file)) is None:
+            self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} did not begin within {READY_S:.0f} s; {child.log}")
+            time.sleep(_LOOK_EVERY_S)
+        process = psutil.Process(start.pid)
+        if start.pid != child.pid:
+            self._wrapped.append((process, child))
+        return process, start
+
+    def check(self) -> None:
+        """Raise `PartDied` when one has ended."""
+        for child in self._children:
+            if not child.is_alive():
+                raise child.death()
+
+    def _start(self, name: str, command: Sequence[str], more: dict[str, str]) -> Child:
+        child = Child(name, self._directory / "logs" / f"{name}.log", grace_s=_GRACE_S)
+        child.start(command, cwd=ROOT, env=self._environment | more)
+        self._children.append(child)
+        return child
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """User and system time of a process since it started."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _wait_ended(child: Child) -> None:
+    deadline = time.monotonic() + _GRACE_S
+    while child.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _answer(url: str) -> str | None:
+    try:
+        with urlopen(url, timeout=2) as answer:
+            return str(answer.status)
+    except (URLError, OSError):
+        return None
