@@ -1,69 +1,137 @@
-"""One system's run over the filled topic, from the first record to the last count in Redis."""
+"""`headrace bench core`: each system does the whole job once over the same filled topic."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
+import msgspec
 from redis import Redis
 
 from bench.counts import LastCounts, wrong
-from bench.figures import Figures, measured
-from bench.systems import System
-from bench.topic import WORKED_ON, make
+from bench.figures import Figures, Machine, Target, measured, ratio, this_machine
+from bench.limits import kafka_records_per_s, redis_sets_per_s
+from bench.parts import Parts
+from bench.systems import SYSTEMS, System
+from bench.topic import INPUTS, WORKED_ON, fill, make
 from bench.workers import Workers, cpu_seconds
-from connectors.stack.addresses import Addresses
 from connectors.stack.errors import StackError
 
 TIMEOUT_S = 600.0
 _LOOK_EVERY_S = 0.01
 _CHECK_EVERY_S = 1.0
 
+Say = Callable[[str], None]
+
+
+class CoreReport(msgspec.Struct, kw_only=True):
+    """Figures of each system, and Headrace's as multiples of the others'.
+
+    Ratios are of records/s; those that end with `per_cpu` of records per CPU second.
+    """
+
+    machine: Machine
+    events: int
+    limits: dict[str, int]
+    systems: dict[str, Figures]
+    ratio_to_stock: float | None = None
+    ratio_to_quix: float | None = None
+    ratio_to_alo: float | None = None
+    ratio_to_stock_per_cpu: float | None = None
+    ratio_to_quix_per_cpu: float | None = None
+    ratio_to_alo_per_cpu: float | None = None
+
+    def compare(self) -> None:
+        """Compute the ratios."""
+        nothing = Figures(events=0, load=0.0)
+        mine = self.systems.get("headrace", nothing)
+        for short, name in (("stock", "stock"), ("quix", "quixstreams"), ("alo", "at_least_once")):
+            theirs = self.systems.get(name, nothing)
+            wall = ratio(mine.records_per_s, theirs.records_per_s)
+            cpu = ratio(mine.records_per_cpu_s, theirs.records_per_cpu_s)
+            setattr(self, f"ratio_to_{short}", wall)
+            setattr(self, f"ratio_to_{short}_per_cpu", cpu)
+
+    def targets(self) -> list[Target]:
+        """What must hold."""
+        mine = self.systems.get("headrace")
+        return [
+            Target("ratio_to_stock", 25, self.ratio_to_stock),
+            Target("ratio_to_quix", 2, self.ratio_to_quix),
+            Target("ratio_to_alo", 0.7, self.ratio_to_alo),
+            Target("headrace records_per_cpu_s", 110_000, mine.records_per_cpu_s if mine else None),
+        ]
+
+    @property
+    def is_void(self) -> bool:
+        """Whether any system failed or counted wrong."""
+        return any(figures.void for figures in self.systems.values())
+
+
+def run(parts: Parts, names: Sequence[str], events: int, under: str, say: Say) -> CoreReport:
+    """Measure the systems one after the other; `under` is a command to run the folds under."""
+    brokers = parts.addresses.kafka
+    make(brokers, INPUTS)
+    expected: dict[str, tuple[int, dict[str, int]]] = {}
+    for topic, limit in sorted({(SYSTEMS[name].topic, SYSTEMS[name].limit) for name in names}):
+        count = min(events, limit or events)
+        say(f"writing {count:,} events into {topic}")
+        expected[topic] = (count, fill(brokers, topic, count))
+    topic, (count, _) = max(expected.items(), key=lambda item: item[1][0])
+    limits = {
+        "kafka_records_per_s": round(kafka_records_per_s(brokers, topic, count)),
+        "redis_sets_per_s": round(redis_sets_per_s(parts.addresses.redis)),
+    }
+    found: dict[str, Figures] = {}
+    for name in names:
+        system = SYSTEMS[name]
+        count, likes = expected[system.topic]
+        say(f"{system.title}: {count:,} events")
+        found[name] = measure(parts, name, system, likes, count, under=under, say=say)
+    report = CoreReport(machine=this_machine(), events=events, limits=limits, systems=found)
+    report.compare()
+    return report
+
 
 def measure(
+    parts: Parts,
     name: str,
     system: System,
-    addresses: Addresses,
     likes: dict[str, int],
     events: int,
     *,
-    directory: Path,
     under: str,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Figures:
-    """Run a system once; `likes` is what must come out, `under` a command to run it under."""
-    client = Redis.from_url(addresses.redis)
+    """Run a system once; `likes` is what must come out."""
+    client = Redis.from_url(parts.addresses.redis)
     client.flushall()
-    make(addresses.kafka, WORKED_ON)
+    make(parts.addresses.kafka, WORKED_ON)
+    load = round(os.getloadavg()[0], 2)
     try:
-        with Workers(addresses, directory) as workers:
-            seconds, cpu = _run(name, system, workers, client, shlex.split(under), say)
+        with Workers(parts.addresses, parts.directory, say) as workers:
+            seconds, cpu = _run(name, system, workers, client, shlex.split(under))
         differing = wrong(client, system.counts, likes)
     except (StackError, TimeoutError) as error:
-        return Figures(events=events, void=str(error))
+        return Figures(events=events, load=load, void=str(error))
     finally:
         client.close()
     if differing:
-        return Figures(events=events, void=f"{differing:,} of {len(likes):,} counts are wrong")
-    return measured(events, seconds, cpu)
+        void = f"{differing:,} of {len(likes):,} counts are wrong"
+        return Figures(events=events, load=load, void=void)
+    return measured(events, load, seconds, cpu)
 
 
 def _run(
-    name: str,
-    system: System,
-    workers: Workers,
-    client: Redis,
-    under: list[str],
-    say: Callable[[str], None],
+    name: str, system: System, workers: Workers, client: Redis, under: list[str]
 ) -> tuple[float, dict[str, float]]:
     """Seconds, and CPU seconds by process, from the mark of the start to the last count."""
     sink = workers.start_ready(f"{name}-sink", system.sink) if system.sink else None
-    command = [*under, *system.command(workers)]
-    main, start = workers.start_measured(name, command)
+    main, start = workers.start_measured(name, [*under, *system.command(workers)])
     sink_before = cpu_seconds(sink) if sink else 0.0
-    say(f"  it runs as process {main.pid}" + (f", its sink as {sink.pid}" if sink else ""))
+    workers.say(f"  it is process {main.pid}" + (f", its sink {sink.pid}" if sink else ""))
     last = LastCounts(client, system.counts)
     checked = time.monotonic()
     while not last.are_there():

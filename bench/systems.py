@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from bench.counts import Counts, ViewCounts
+from bench.counts import Counts, PlainCounts, ViewCounts
+from bench.peer import python_of_peer
+from bench.topic import SHORT
 from bench.workers import Workers
 from schemas.topics import Topic
+
+STOCK_EVENTS = 60_000  # at some thousands a second
 
 
 class System(Struct, frozen=True, kw_only=True):
@@ -35,5 +39,17 @@ SYSTEMS = {
         command=lambda workers: workers.faust("bench.at_least_once:fold"),
         sink="bench.at_least_once:sink",
         counts=ViewCounts(),
+    ),
+    "quixstreams": System(
+        title="quixstreams, exactly once",
+        command=lambda workers: [str(python_of_peer(workers.say)), "-m", "bench.quix"],
+        counts=PlainCounts(),
+    ),
+    "stock": System(
+        title="stock Faust",
+        command=lambda workers: workers.faust("bench.stock:app"),
+        counts=PlainCounts(),
+        limit=STOCK_EVENTS,
+        topic=SHORT,
     ),
 }

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +35,8 @@ class Workers:
     What runs under another command is ended first, so that a profiler can still write.
     """
 
-    def __init__(self, addresses: Addresses, directory: Path) -> None:
+    def __init__(self, addresses: Addresses, directory: Path, say: Callable[[str], None]) -> None:
+        self.say = say
         self._directory = directory
         self._children: list[Child] = []
         self._wrapped: list[tuple[psutil.Process, Child]] = []

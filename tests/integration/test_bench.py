@@ -1,0 +1,42 @@
+"""`headrace bench` on parts of its own: every process runs, and counts right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+SYSTEMS = ["headrace", "at_least_once", "stock"]
+
+
+def bench(tmp_path: Path, *arguments: str) -> tuple[int, str, Any]:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "headrace", "bench", *arguments, "--json", str(report)]
+    outside = ("KAFKA_BROKERS", "REDIS_URL", "CASSANDRA_HOSTS")
+    done = subprocess.run(
+        command,
+        env={name: value for name, value in os.environ.items() if name not in outside},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    return done.returncode, done.stdout, json.loads(report.read_text())
+
+
+def test_core(tmp_path: Path) -> None:
+    code, output, found = bench(tmp_path, "core", "--smoke", "--systems", ",".join(SYSTEMS))
+    assert code == 0, output
+    assert list(found["systems"]) == SYSTEMS
+    for figures in found["systems"].values():
+        assert figures["void"] is None, output
+        assert figures["records_per_s"] > 0
+        assert figures["records_per_cpu_s"] > 0
+    assert len(found["systems"]["headrace"]["cpu_seconds_by_process"]) == 2
+    assert found["ratio_to_stock"] > 0
+    assert found["ratio_to_alo"] > 0
+    assert found["ratio_to_quix"] is None
