@@ -26,6 +26,15 @@ _CHECK_EVERY_S = 1.0
 Say = Callable[[str], None]
 
 
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in a topic: how many events and pairs of a post and a user, and the likes
+    that each post has in the end."""
+
+    events: int
+    reactions: int
+    likes: dict[str, int]
+
+
 class CoreReport(msgspec.Struct, kw_only=True):
     """Figures of each system, and Headrace's as multiples of the others'.
 
@@ -73,39 +82,39 @@ class CoreReport(msgspec.Struct, kw_only=True):
 def run(parts: Parts, names: Sequence[str], events: int, under: str, say: Say) -> CoreReport:
     """Measure the systems one after the other; `under` is a command to run the folds under."""
     brokers = parts.addresses.kafka
-    make(brokers, INPUTS)
-    expected: dict[str, tuple[int, dict[str, int]]] = {}
-    for topic, limit in sorted({(SYSTEMS[name].topic, SYSTEMS[name].limit) for name in names}):
-        count = min(events, limit or events)
-        say(f"writing {count:,} events into {topic}")
-        expected[topic] = (count, fill(brokers, topic, count))
-    topic, (count, _) = max(expected.items(), key=lambda item: item[1][0])
+    works = prepare(parts, names, events, say)
+    topic, most = max(works.items(), key=lambda item: item[1].events)
     limits = {
-        "kafka_records_per_s": round(kafka_records_per_s(brokers, topic, count)),
+        "kafka_records_per_s": round(kafka_records_per_s(brokers, topic, most.events)),
         "redis_sets_per_s": round(redis_sets_per_s(parts.addresses.redis)),
     }
     found: dict[str, Figures] = {}
     for name in names:
         system = SYSTEMS[name]
-        count, likes = expected[system.topic]
-        say(f"{system.title}: {count:,} events")
-        found[name] = measure(parts, name, system, likes, count, under=under, say=say)
+        work = works[system.topic]
+        say(f"{system.title}: {work.events:,} events")
+        found[name] = measure(parts, name, work, under=under, say=say)
     report = CoreReport(machine=this_machine(), events=events, limits=limits, systems=found)
     report.compare()
     return report
 
 
-def measure(
-    parts: Parts,
-    name: str,
-    system: System,
-    likes: dict[str, int],
-    events: int,
-    *,
-    under: str,
-    say: Say,
-) -> Figures:
-    """Run a system once; `likes` is what must come out."""
+def prepare(parts: Parts, names: Sequence[str], events: int, say: Say) -> dict[str, Work]:
+    """Make and fill the topics that these systems read; what stands in each."""
+    brokers = parts.addresses.kafka
+    make(brokers, INPUTS)
+    works: dict[str, Work] = {}
+    for topic, limit in sorted({(SYSTEMS[name].topic, SYSTEMS[name].limit) for name in names}):
+        count = min(events, limit or events)
+        say(f"writing {count:,} events into {topic}")
+        tally = fill(brokers, topic, count)
+        works[topic] = Work(events=count, reactions=tally.reactions, likes=tally.likes())
+    return works
+
+
+def measure(parts: Parts, name: str, work: Work, *, under: str, say: Say) -> Figures:
+    """Run a system once."""
+    system, events = SYSTEMS[name], work.events
     client = Redis.from_url(parts.addresses.redis)
     client.flushall()
     make(parts.addresses.kafka, WORKED_ON)
@@ -113,13 +122,13 @@ def measure(
     try:
         with Workers(parts.addresses, parts.directory, say) as workers:
             seconds, cpu = _run(name, system, workers, client, shlex.split(under))
-        differing = wrong(client, system.counts, likes)
+        differing = wrong(client, system.counts, work.likes)
     except (StackError, TimeoutError) as error:
         return Figures(events=events, load=load, void=str(error))
     finally:
         client.close()
     if differing:
-        void = f"{differing:,} of {len(likes):,} counts are wrong"
+        void = f"{differing:,} of {len(work.likes):,} counts are wrong"
         return Figures(events=events, load=load, void=void)
     return measured(events, load, seconds, cpu)
 

@@ -92,6 +92,11 @@ class Tally:
         if key not in self._newest or fact > self._newest[key]:
             self._newest[key] = fact
 
+    @property
+    def reactions(self) -> int:
+        """Pairs of a post and a user."""
+        return len(self._newest)
+
     def likes(self) -> dict[str, int]:
         """Of every post that an event was about."""
         found: dict[str, int] = {}

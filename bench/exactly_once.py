@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from bench import marks
 from bench.likes import LikeFold
-from bench.start import mark_start
 from connectors.addresses import resolve_or_default
 from connectors.log_id import log_id_of
 from connectors.redis import connect
@@ -29,7 +29,7 @@ class MeasuredStage(Stage):
         """Open as ever, and wait until the others are open too: nothing was fetched yet."""
         position = await super().open(partition)
         if await self._together.wait() == 0:
-            mark_start()
+            marks.write(marks.START, marks.now())
         return position
 
 

@@ -14,7 +14,7 @@ from quixstreams import Application
 from quixstreams.sinks.base import BatchingSink, SinkBatch
 from redis import Redis
 
-from bench.start import mark_start
+from bench import marks
 from schemas.codec import decode
 
 GROUP = "bench-quix"
@@ -48,7 +48,7 @@ class Likes:
         """The post's count after this event, None when the event changes nothing."""
         if not self._has_begun:
             self._has_begun = True
-            mark_start()
+            marks.write(marks.START, marks.now())
         event: Any = decode(raw)
         row = f"by {event.user_id}"
         before = state.get(row)

@@ -11,9 +11,9 @@ from typing import Any
 import faust
 from redis.asyncio import Redis
 
+from bench import marks
 from bench.engagements import PARTITIONS
-from bench.start import mark_start
-from bench.topic import SHORT
+from bench.topic import SHORT, records
 from connectors.settings import settings
 from schemas.codec import decode
 from schemas.events import Engagement
@@ -36,6 +36,7 @@ reactions = app.Table("reactions", partitions=PARTITIONS)
 counts = app.Table("counts", default=int, partitions=PARTITIONS)
 changed: dict[str, int] = {}
 client = Redis.from_url(config.redis_url)
+assigned: list[marks.Start] = []
 
 
 @app.agent(events)  # type: ignore[untyped-decorator]
@@ -45,7 +46,7 @@ async def count(stream: Any) -> None:
     async for raw in stream:
         if not has_begun:
             has_begun = True
-            mark_start()
+            marks.write(marks.START, marks.now())
         event = decode(raw)
         assert isinstance(event, Engagement)
         assert event.post_id is not None
@@ -71,3 +72,21 @@ async def write() -> None:
         pipe.set(f"likes:{post_id}", likes)
     changed.clear()
     await pipe.execute()
+
+
+@app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
+async def note_assigned(*_: Any, **__: Any) -> None:
+    """The tables are about to be restored."""
+    assigned.append(marks.now())
+
+
+@counts.on_recover  # type: ignore[untyped-decorator]
+async def note_restored() -> None:
+    """All tables are restored."""
+    end, start = marks.now(), assigned[-1]
+    topics = [table.changelog_topic.get_topic_name() for table in (reactions, counts)]
+    rows = records(config.kafka_brokers, topics)
+    marks.write(
+        marks.RESTORED,
+        marks.Restored(end.at - start.at, end.cpu - start.cpu, rows, len(reactions)),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.engagements import PARTITIONS, Tally, engagements
@@ -52,8 +52,8 @@ def make(brokers: str, names: Iterable[str]) -> None:
             raise TopicError(f"topic {name}: {error}") from error
 
 
-def fill(brokers: str, topic: str, count: int) -> dict[str, int]:
-    """Write `count` events, each into the partition of its post; the likes they imply."""
+def fill(brokers: str, topic: str, count: int) -> Tally:
+    """Write `count` events, each into the partition of its post; what they imply."""
     producer = Producer(
         {
             "bootstrap.servers": brokers,
@@ -76,4 +76,19 @@ def fill(brokers: str, topic: str, count: int) -> dict[str, int]:
                 producer.poll(0.05)
     if producer.flush(_WAIT_S):
         raise TopicError(f"topic {topic}: not all events were acknowledged")
-    return tally.likes()
+    return tally
+
+
+def records(brokers: str, topics: Iterable[str]) -> int:
+    """How many records topics hold that were written without transactions and not compacted."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "bench"})
+    try:
+        found = 0
+        for topic in topics:
+            for partition in range(PARTITIONS):
+                place = TopicPartition(topic, partition)
+                low, high = consumer.get_watermark_offsets(place, _WAIT_S, cached=False)
+                found += high - low
+        return found
+    finally:
+        consumer.close()

@@ -16,14 +16,16 @@ from urllib.request import urlopen
 
 import psutil  # type: ignore[import-untyped]
 
+from bench import marks
 from bench.engagements import PARTITIONS
-from bench.start import FILE_VARIABLE, Start, read_start
+from bench.marks import Mark, Restored, Start
 from connectors.stack.addresses import Addresses
 from connectors.stack.ports import reserve
 from connectors.stack.process import Child
 
 ROOT = Path(__file__).parents[1]
 READY_S = 90.0
+RESTORE_S = 600.0
 _GRACE_S = 10.0
 _FIRST_PORT = 7_066
 _LOOK_EVERY_S = 0.01
@@ -89,25 +91,37 @@ class Workers:
 
     def start_measured(self, name: str, command: Sequence[str]) -> tuple[psutil.Process, Start]:
         """Start what marks its own start, and return as soon as it has."""
-        file = self._directory / f"{name}.start"
-        file.unlink(missing_ok=True)
-        child = self._start(name, command, {FILE_VARIABLE: str(file)})
-        deadline = time.monotonic() + READY_S
-        while (start := read_start(file)) is None:
-            self.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{name} did not begin within {READY_S:.0f} s; {child.log}")
-            time.sleep(_LOOK_EVERY_S)
+        child, start = self._start_marked(name, command, marks.START, Start, READY_S)
         process = psutil.Process(start.pid)
         if start.pid != child.pid:
             self._wrapped.append((process, child))
         return process, start
+
+    def run_restoring(self, name: str, command: Sequence[str]) -> Restored:
+        """Start what restores, and return when it says that it has."""
+        return self._start_marked(name, command, marks.RESTORED, Restored, RESTORE_S)[1]
 
     def check(self) -> None:
         """Raise `PartDied` when one has ended."""
         for child in self._children:
             if not child.is_alive():
                 raise child.death()
+
+    def _start_marked(
+        self, name: str, command: Sequence[str], variable: str, kind: type[Mark], timeout_s: float
+    ) -> tuple[Child, Mark]:
+        """Start what writes a mark, and return with it."""
+        file = self._directory / f"{name}.mark"
+        file.unlink(missing_ok=True)
+        child = self._start(name, command, {variable: str(file)})
+        deadline = time.monotonic() + timeout_s
+        while (mark := marks.read(file, kind)) is None:
+            if not file.exists():
+                self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} said nothing for {timeout_s:.0f} s; see {child.log}")
+            time.sleep(_LOOK_EVERY_S)
+        return child, mark
 
     def _start(self, name: str, command: Sequence[str], more: dict[str, str]) -> Child:
         child = Child(name, self._directory / "logs" / f"{name}.log", grace_s=_GRACE_S)
