@@ -40,18 +40,21 @@ def measured(events: int, load: float, seconds: float, cpu: dict[str, float]) ->
 
 
 class Target(Struct, frozen=True):
-    """What a figure must at least be; a figure that was not measured is neither met nor missed."""
+    """What a figure must at least be, or at most; one that was not measured is neither met nor
+    missed."""
 
     figure: str
-    at_least: float
+    wanted: float
     found: float | None
+    is_most: bool = False
 
     @property
     def verdict(self) -> str:
         """PASS, MISS or not measured."""
         if self.found is None:
             return "not measured"
-        return "PASS" if self.found >= self.at_least else "MISS"
+        is_met = self.found <= self.wanted if self.is_most else self.found >= self.wanted
+        return "PASS" if is_met else "MISS"
 
 
 class Machine(Struct, frozen=True):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bench.restore import RestoreReport
 
 SMOKE_EVENTS = 4_000
+SMOKE_RATE = 200.0
 
 _JSON = click.option(
     "--json",
@@ -43,6 +45,12 @@ _EVENTS = click.option(
 @click.group()
 def bench() -> None:
     """Measure Headrace, beside other systems on the same job; docs/benchmarks.md says how."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: object) -> NoReturn:
+    """End in order, so that every part is stopped and its data is removed."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 @bench.command()
@@ -124,6 +132,56 @@ def restore(events: int, smoke: bool, json_file: Path | None) -> None:
     sys.exit(report.is_void)
 
 
+@bench.command()
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=1),
+    metavar="N",
+    help="Records a second.  [default: half of what `bench core` reaches with --events]",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=30.0,
+    show_default=True,
+    help="How long to probe.",
+)
+@_EVENTS
+@_SMOKE
+@_JSON
+def latency(
+    rate: float | None, seconds: float, events: int, smoke: bool, json_file: Path | None
+) -> None:
+    """From an event to its count in Redis, in ms, under half of the maximum load.
+
+    Every 50 ms a like of a post of its own is sent, whatever became of those before, and its
+    count looked for every 2 ms. Starts a Kafka and a Valkey of its own. Exits with 1 if a probe
+    is lost or the load is not reached; a missed target is no failure.
+    """
+    from bench.latency import run
+    from bench.parts import own_parts
+
+    if smoke:
+        events, seconds, rate = SMOKE_EVENTS, 2.0, SMOKE_RATE
+    try:
+        with own_parts(_say) as parts:
+            report = run(parts, events, rate, seconds, _say)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    if report.void:
+        click.echo(f"void: {report.void}")
+    else:
+        click.echo(
+            f"{report.probes:,} probes under {report.records_per_s:,.0f} records/s: "
+            f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms, "
+            f"most {report.max_ms:,.0f} ms"
+        )
+    if not smoke:
+        _show_targets(report.targets())
+    _write(json_file, report)
+    sys.exit(report.is_void)
+
+
 def _show_restore(report: RestoreReport) -> None:
     rows = {
         name: (each.rows, each.seconds, each.cpu_seconds, each.rows_per_s, each.rows_per_cpu_s)
@@ -176,8 +234,9 @@ def _show(
 
 def _show_targets(targets: list[Target]) -> None:
     for target in targets:
-        found = "" if target.found is None else f"{target.found:,.2f}, "
-        click.echo(f"{target.verdict:<12} {target.figure} {found}wanted {target.at_least:,}")
+        found = "" if target.found is None else f" {target.found:,.2f}"
+        bound = "at most" if target.is_most else "at least"
+        click.echo(f"{target.verdict:<12} {target.figure}{found}, wanted {bound} {target.wanted:,}")
 
 
 def _write(file: Path | None, report: Any) -> None:

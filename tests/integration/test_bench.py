@@ -40,3 +40,20 @@ def test_core(tmp_path: Path) -> None:
     assert found["ratio_to_stock"] > 0
     assert found["ratio_to_alo"] > 0
     assert found["ratio_to_quix"] is None
+
+
+def test_restore(tmp_path: Path) -> None:
+    code, output, found = bench(tmp_path, "restore", "--smoke")
+    assert code == 0, output
+    for figures in found["systems"].values():
+        assert figures["void"] is None, output
+        assert figures["rows"] > 0
+        assert figures["rows_per_s"] > 0
+    assert found["ratio_to_stock"] > 0
+
+
+def test_latency(tmp_path: Path) -> None:
+    code, output, found = bench(tmp_path, "latency", "--smoke")
+    assert code == 0, output
+    assert found["probes"] == 40
+    assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]

@@ -131,3 +131,5 @@ def test_a_void_figure_has_no_ratio() -> None:
 def test_a_target_that_is_met_exactly_passes() -> None:
     assert Target("ratio_to_stock", 25, 25.0).verdict == "PASS"
     assert Target("ratio_to_stock", 25, 24.999).verdict == "MISS"
+    assert Target("p50_ms", 150, 150.0, is_most=True).verdict == "PASS"
+    assert Target("p50_ms", 150, 150.1, is_most=True).verdict == "MISS"

@@ -1,0 +1,171 @@
+"""`headrace bench latency`: how long an event takes until its count can be read in Redis."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from statistics import quantiles
+
+import msgspec
+from confluent_kafka import Producer
+from redis import Redis
+
+from bench.core import Say, measure, prepare
+from bench.counts import ViewCounts
+from bench.engagements import PARTITIONS
+from bench.figures import Machine, Target, this_machine
+from bench.parts import Parts
+from bench.systems import SYSTEMS
+from bench.topic import INPUTS, WORKED_ON, make, records
+from bench.workers import Workers
+from connectors.stack.errors import StackError
+from schemas.codec import encode
+from schemas.events import Engagement
+from schemas.partitioning import partition_of
+from schemas.topics import Topic
+
+NAME = "headrace"
+PROBE_EVERY_S = 0.05
+_LOOK_EVERY_S = 0.002
+_LOST_AFTER_S = 30.0
+_SETTLE_S = 2.0
+_ENOUGH = 0.9  # of the wanted load
+
+
+class LatencyReport(msgspec.Struct, kw_only=True):
+    """Milliseconds from `produce` to the count in Redis, under a steady load of records/s."""
+
+    machine: Machine
+    load: float
+    wanted_records_per_s: float
+    records_per_s: float | None = None
+    probes: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    void: str | None = None
+
+    def targets(self) -> list[Target]:
+        """What must hold."""
+        return [
+            Target("p50_ms", 150, self.p50_ms, is_most=True),
+            Target("p99_ms", 1_000, self.p99_ms, is_most=True),
+        ]
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it failed."""
+        return self.void is not None
+
+
+class Probes:
+    """Likes of posts of their own, sent on time whatever became of those before."""
+
+    def __init__(self, brokers: str, url: str) -> None:
+        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
+        self._client = Redis.from_url(url)
+        self._counts = ViewCounts()
+        self._waiting: dict[str, float] = {}
+        self.sent = 0
+        self.times_ms: list[float] = []
+
+    def run(self, seconds: float) -> None:
+        """Send one every 50 ms, and wait for the last ones.
+
+        Raises:
+            TimeoutError: one was not counted within 30 s.
+        """
+        begun = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if now - begun < seconds:
+                if now - begun >= self.sent * PROBE_EVERY_S:
+                    self._send()
+            elif not self._waiting:
+                return
+            self._look()
+            time.sleep(_LOOK_EVERY_S)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._producer.flush()
+        self._client.close()
+
+    def _send(self) -> None:
+        post_id = f"probe{self.sent}"
+        self.sent += 1
+        event = Engagement(
+            event_id=post_id, action="like", user_id="probe", post_id=post_id, at=1_800_000_000_000
+        )
+        self._waiting[self._counts.key(post_id)] = time.monotonic()
+        partition = partition_of(post_id, PARTITIONS)
+        self._producer.produce(str(Topic.ENGAGEMENTS), encode(event), post_id, partition)
+        self._producer.poll(0)
+
+    def _look(self) -> None:
+        if not self._waiting:
+            return
+        keys = list(self._waiting)
+        found: list[bytes | None] = self._client.mget(keys)  # type: ignore[assignment]
+        now = time.monotonic()
+        for key, value in zip(keys, found, strict=True):
+            if value is not None:
+                self.times_ms.append((now - self._waiting.pop(key)) * 1_000)
+            elif now - self._waiting[key] > _LOST_AFTER_S:
+                raise TimeoutError(f"{key} did not come within {_LOST_AFTER_S:.0f} s")
+
+
+def run(parts: Parts, events: int, rate: float | None, seconds: float, say: Say) -> LatencyReport:
+    """Probe under a load of `rate` records/s, by default half of what `events` run at."""
+    load = round(os.getloadavg()[0], 2)
+    if rate is None:
+        work = prepare(parts, (NAME,), events, say)[SYSTEMS[NAME].topic]
+        say(f"{SYSTEMS[NAME].title}: {work.events:,} events, for the maximum")
+        most = measure(parts, NAME, work, under="", say=say)
+        if most.records_per_s is None:
+            return LatencyReport(
+                machine=this_machine(), load=load, wanted_records_per_s=0.0, void=most.void
+            )
+        rate = most.records_per_s / 2
+    report = LatencyReport(machine=this_machine(), load=load, wanted_records_per_s=round(rate, 1))
+    make(parts.addresses.kafka, (*INPUTS, *WORKED_ON))
+    probes = Probes(parts.addresses.kafka, parts.addresses.redis)
+    try:
+        with Workers(parts.addresses, parts.directory, say) as workers:
+            _probe(report, workers, parts, probes, seconds)
+    except (StackError, TimeoutError) as error:
+        report.void = str(error)
+    finally:
+        probes.close()
+    return report
+
+
+def _probe(
+    report: LatencyReport, workers: Workers, parts: Parts, probes: Probes, seconds: float
+) -> None:
+    system, brokers = SYSTEMS[NAME], parts.addresses.kafka
+    client = Redis.from_url(parts.addresses.redis)
+    client.flushall()
+    client.close()
+    assert system.sink is not None
+    workers.start_ready(f"{NAME}-sink", system.sink)
+    workers.start_measured(NAME, system.command(workers))
+    rate = report.wanted_records_per_s
+    lasting = seconds + 3 * _SETTLE_S
+    workers.say(f"{seconds:.0f} s of probes under {rate:,.0f} records/s")
+    command = [sys.executable, "-m", "bench.load", str(rate), str(lasting)]
+    workers.start_measured("load", command)
+    time.sleep(_SETTLE_S)
+    before, since = records(brokers, [Topic.ENGAGEMENTS]), time.monotonic()
+    probes.run(seconds)
+    took = time.monotonic() - since
+    sent = records(brokers, [Topic.ENGAGEMENTS]) - before
+    report.records_per_s = round(sent / took, 1)
+    report.probes = probes.sent
+    if report.records_per_s < _ENOUGH * rate:
+        report.void = f"the load came to {report.records_per_s:,.0f} records/s only"
+        return
+    percentiles = quantiles(probes.times_ms, n=100, method="inclusive")
+    report.p50_ms, report.p99_ms = round(percentiles[49], 1), round(percentiles[98], 1)
+    report.max_ms = round(max(probes.times_ms), 1)
