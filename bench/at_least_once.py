@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from unittest.mock import patch
 
-from confluent_kafka import Producer
+from confluent_kafka import Message, Producer
 
 from bench.exactly_once import fold_app, sink_app
 from schemas.topics import changelog_of
@@ -56,11 +56,14 @@ def flush_checkpoint(
         )
     for key, value in state.changes():
         producer.produce(changelog, value, key, partition)
+    last: list[Message] = []
     key, value = State.position_change(position)
-    producer.produce(changelog, value, key, partition)
+    producer.produce(
+        changelog, value, key, partition, on_delivery=lambda _, record: last.append(record)
+    )
     if producer.flush(COMMIT_TIMEOUT_S):
         raise TimeoutError(f"no acknowledgement within {COMMIT_TIMEOUT_S:.0f} s")
-    state.commit(position)
+    state.commit(position, last[0].offset() + 1)
 
 
 patch.object(stage, "transactional_producer", plain_producer).start()
