@@ -7,13 +7,14 @@ from typing import Any
 
 from bench import marks
 from bench.likes import LikeFold
+from connectors import redis
 from connectors.addresses import resolve_or_default
 from connectors.log_id import log_id_of
-from connectors.redis import connect
 from connectors.settings import settings
 from schemas.topics import Topic
 from streams.engine.app import App
 from streams.engine.monitor import add_pages
+from streams.engine.sink import Reach
 from streams.engine.stage import Stage
 from streams.views_sink import RedisStore
 
@@ -57,7 +58,13 @@ def sink_app(name: str) -> App:
     app = App(name, addresses, config, config.monitor_port + 1)
     app.sinks(
         (Topic.VIEW_COUNTERS,),
-        lambda: RedisStore(connect(addresses.redis), config.partitions, log_id_of(addresses.kafka)),
+        Reach(
+            "redis",
+            lambda: RedisStore(
+                redis.connect(addresses.redis), config.partitions, log_id_of(addresses.kafka)
+            ),
+            redis.is_passing,
+        ),
     )
     add_pages(app)
     return app
