@@ -35,6 +35,7 @@ from schemas.views import (
     RelationView,
     SourceView,
     UserView,
+    decode_view,
 )
 from streams.archive_sink import CassandraStore
 from streams.engine.sink import Write
@@ -86,7 +87,8 @@ class Sinks:
         writes = []
         for value in raw:
             self._offset += 1
-            writes.append(Write(self._offset, secrets.token_bytes(8), value))
+            view = decode_view(topic, value)
+            writes.append(Write(self._offset, secrets.token_bytes(8), value, view))
         if redis:
             self._views.write(topic, PARTITION, writes, self._offset)
         if cassandra:
