@@ -78,6 +78,17 @@ def timestamp_of(offset: int, index: int) -> int:
     return GENERATION * 2**50 + offset * 2**14 + index
 
 
+class LostWritesError(Exception):
+    """Cassandra does not stand where this sink left it: a server that was killed loses what it
+    confirmed within its last commit log period."""
+
+    def __init__(self, topic: str, partition: int, left: int | None, found: int | None) -> None:
+        super().__init__(
+            f"Cassandra stands at {found} for {topic}/{partition}, and was left at {left}: it lost "
+            "writes, or another worker writes; what is missing is written after a restart"
+        )
+
+
 class CassandraStore:
     """Writes views into Cassandra, each row with its place in the log as its write time."""
 
@@ -87,6 +98,7 @@ class CassandraStore:
         self._session = session
         self._log_id = log_id
         self._clock = clock
+        self._left: dict[tuple[Topic, int], int | None] = {}
         self._prepared: dict[str, PreparedStatement] = {}
         self._rows: dict[Topic, Callable[[Write], Iterator[Row]]] = {
             Topic.VIEW_POSTS: self._posts,
@@ -106,16 +118,19 @@ class CassandraStore:
         Raises:
             ForeignStoreError: the rows are of another Kafka's logs.
         """
-        select = "SELECT log_id, position FROM positions WHERE topic = ? AND partition = ?"
-        found = self._session.execute(self._prepare(select), (topic.value, partition)).one()
-        if found is None:
-            return None
-        if found.log_id != self._log_id:
-            raise ForeignStoreError("Cassandra", found.log_id, self._log_id)
-        return int(found.position)
+        self._left[topic, partition] = position = self._position(topic, partition)
+        return position
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
-        """Apply writes, then set the position."""
+        """Apply writes, then set the position.
+
+        Raises:
+            LostWritesError: the position is not where it was left.
+        """
+        found = self._position(topic, partition)
+        left = self._left.get((topic, partition), found)
+        if found not in (left, position):  # it is `position` when the last answer was lost
+            raise LostWritesError(topic, partition, left, found)
         if topic == Topic.TIMELINE_WRITES:
             self._timelines(writes)
         else:
@@ -125,6 +140,16 @@ class CassandraStore:
         reach("mid-sink", f"{topic}/{partition}", len(writes))
         move = "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?)"
         self._session.execute(self._prepare(move), (topic.value, partition, self._log_id, position))
+        self._left[topic, partition] = position
+
+    def _position(self, topic: Topic, partition: int) -> int | None:
+        select = "SELECT log_id, position FROM positions WHERE topic = ? AND partition = ?"
+        found = self._session.execute(self._prepare(select), (topic.value, partition)).one()
+        if found is None:
+            return None
+        if found.log_id != self._log_id:
+            raise ForeignStoreError("Cassandra", found.log_id, self._log_id)
+        return int(found.position)
 
     def _prepare(self, query: str) -> PreparedStatement:
         prepared = self._prepared.get(query)

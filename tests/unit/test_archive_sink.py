@@ -32,7 +32,14 @@ from schemas.views import (
     UserView,
 )
 from streams import archive_sink
-from streams.archive_sink import ATTEMPTS, BATCH_BYTES, BATCH_ROWS, CassandraStore, timestamp_of
+from streams.archive_sink import (
+    ATTEMPTS,
+    BATCH_BYTES,
+    BATCH_ROWS,
+    CassandraStore,
+    LostWritesError,
+    timestamp_of,
+)
 from streams.engine.sink import Write
 from tests.unit.folds import DAY, NOW
 
@@ -219,6 +226,24 @@ def test_the_position_is_read(database: Database) -> None:
     store = _store(database)
     assert store.open(Topic.VIEW_POSTS, 0) is None
     assert store.open(Topic.VIEW_POSTS, 1) == 17
+
+
+def test_a_cassandra_that_lost_writes_is_not_written(database: Database) -> None:
+    """What it confirmed and lost would never be written again if the sink just went on."""
+    store = _store(database)
+    assert store.open(Topic.VIEW_POSTS, 1) == 17
+    store.write(Topic.VIEW_POSTS, 1, [], 20)
+    executed = len(database.executed)
+    with pytest.raises(LostWritesError, match=r"stands at 17 for view\.posts/1, and was left at 20"):
+        store.write(Topic.VIEW_POSTS, 1, [], 23)
+    assert len(database.executed) == executed
+
+
+def test_a_position_whose_answer_was_lost_is_written_again(database: Database) -> None:
+    store = _store(database)
+    store.open(Topic.VIEW_POSTS, 0)
+    store._left[Topic.VIEW_POSTS, 1] = 12
+    store.write(Topic.VIEW_POSTS, 1, [], 17)
 
 
 def test_the_rows_of_another_log_are_refused(database: Database) -> None:
