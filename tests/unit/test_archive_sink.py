@@ -234,7 +234,7 @@ def test_a_cassandra_that_lost_writes_is_not_written(database: Database) -> None
     assert store.open(Topic.VIEW_POSTS, 1) == 17
     store.write(Topic.VIEW_POSTS, 1, [], 20)
     executed = len(database.executed)
-    with pytest.raises(LostWritesError, match=r"stands at 17 for view\.posts/1, and was left at 20"):
+    with pytest.raises(LostWritesError, match=r"stands at 17 for .*, and was left at 20"):
         store.write(Topic.VIEW_POSTS, 1, [], 23)
     assert len(database.executed) == executed
 
