@@ -68,6 +68,15 @@ def properties(port: int, controller_port: int, logs: Path) -> str:
     return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
+def cluster_id() -> str:
+    """A new cluster's id: as Kafka makes them, without a dash that begins it, which its tools
+    would take for an option."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
+
+
 class Kafka(Part):
     """The broker; its data directory is formatted at the first start."""
 
@@ -106,11 +115,19 @@ class Kafka(Part):
         """Format a new data directory, under its name only once that is complete."""
         draft = self.directory("formatting", is_emptied=True)
         config = self.write("format.properties", properties(port, controller_port, draft))
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--standalone"]
         quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         result = subprocess.run(
-            [start[0], *quick, *start[1:], *tool, "--cluster-id", cluster, "--config", str(config)],
+            [
+                start[0],
+                *quick,
+                *start[1:],
+                *tool,
+                "--cluster-id",
+                cluster_id(),
+                "--config",
+                str(config),
+            ],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,

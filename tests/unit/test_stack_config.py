@@ -12,7 +12,7 @@ from connectors.stack import jars
 from connectors.stack.cassandra import yaml
 from connectors.stack.errors import StackError
 from connectors.stack.java import version
-from connectors.stack.kafka import properties
+from connectors.stack.kafka import cluster_id, properties
 from connectors.stack.process import hint
 from connectors.stack.valkey import configuration
 
@@ -26,6 +26,12 @@ def test_kafka_listens_on_loopback_only() -> None:
     assert values["auto.create.topics.enable"] == "false"
     assert values["broker.session.timeout.ms"] == "3000"
     assert values["log.dirs"] == "/d"
+
+
+def test_no_cluster_id_looks_like_an_option() -> None:
+    ids = {cluster_id() for _ in range(2_000)}
+    assert len(ids) == 2_000
+    assert not [made for made in ids if made.startswith("-")]
 
 
 def test_cassandra_listens_on_loopback_only() -> None:
