@@ -8,10 +8,9 @@ from msgspec.structs import replace
 from schemas.codec import decode
 from schemas.events import Engagement
 from schemas.topics import Topic
-from schemas.views import CountersView
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
-from streams.post_rows import Counters, Reaction
+from streams.post_rows import Counters, Reaction, counters_view
 from streams.relations import NEVER
 
 LIKE = "like"
@@ -23,7 +22,7 @@ class LikeFold:
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._reactions = state.group_table("react", Reaction)
         self._counters = state.table("counters", Counters)
-        self._outbox = outbox
+        outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
 
     def apply(self, record: ConsumerRecord) -> None:
         """Fold one record: a like counts once per user, the newest by (at, event id) wins."""
@@ -43,7 +42,4 @@ class LikeFold:
     def _count(self, post_id: str, change: int) -> None:
         counters = self._counters.get(post_id) or Counters()
         reactions = {LIKE: counters.reactions.get(LIKE, 0) + change}
-        counters = replace(counters, reactions=reactions)
-        self._counters.put(post_id, counters)
-        view = CountersView(post_id, counters.reactions)
-        self._outbox.show(Topic.VIEW_COUNTERS, post_id, post_id, view)
+        self._counters.put(post_id, replace(counters, reactions=reactions))

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.events import Media, Post, Visibility
+from schemas.views import CountersView
 from streams.engine.records import RejectedError, Tags
 from streams.relations import NEVER, Stamp
 
@@ -90,6 +91,20 @@ class Counters(Struct, frozen=True, array_like=True, gc=False):
     clicks: int = 0
     hides: int = 0
     reports: int = 0
+
+
+def counters_view(post_id: str, row: Counters) -> CountersView:
+    """What is shown of a post's counts."""
+    return CountersView(
+        post_id,
+        row.reactions,
+        row.comments,
+        row.shares,
+        row.views,
+        row.clicks,
+        row.hides,
+        row.reports,
+    )
 
 
 class Mark(Struct, frozen=True, array_like=True, gc=False):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Post
 from schemas.topics import Topic
-from schemas.views import CommentView, CountersView, MineView, PostView
+from schemas.views import CommentView, MineView, PostView
 from streams.activities import activities
 from streams.engine.outbox import Outbox
 from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
@@ -24,6 +24,7 @@ from streams.post_rows import (
     Share,
     after_event,
     body_of,
+    counters_view,
 )
 from streams.relations import NEVER
 
@@ -51,6 +52,7 @@ class PostFold:
         self._comments = state.group_table("comment", Comment)
         self._marks = state.group_table("mark", Mark)
         self._outbox = outbox
+        outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
 
     def apply(self, record: ConsumerRecord) -> None:
         """Fold one record of the by-post log."""
@@ -186,7 +188,7 @@ class PostFold:
                     del reactions[before.kind]
             if after.kind is not None:
                 reactions[after.kind] = reactions.get(after.kind, 0) + 1
-            self._count(post_id, replace(counters, reactions=reactions))
+            self._counters.put(post_id, replace(counters, reactions=reactions))
         self._show_mine(post_id, event.user_id)
         if before.kind is not None:
             self._affinity(post_id, event.user_id, -REACTION_WEIGHT, before.stamp[0])
@@ -203,7 +205,7 @@ class PostFold:
         if before.is_shared != after.is_shared:
             counters = self._counters.get(post_id) or Counters()
             change = 1 if after.is_shared else -1
-            self._count(post_id, replace(counters, shares=counters.shares + change))
+            self._counters.put(post_id, replace(counters, shares=counters.shares + change))
         self._show_mine(post_id, user_id)
         if before.is_shared:
             self._affinity(post_id, user_id, -SHARE_WEIGHT, before.at)
@@ -236,7 +238,7 @@ class PostFold:
         if before.is_there != after.is_there:
             counters = self._counters.get(post_id) or Counters()
             change = 1 if after.is_there else -1
-            self._count(post_id, replace(counters, comments=counters.comments + change))
+            self._counters.put(post_id, replace(counters, comments=counters.comments + change))
         if before.is_there:
             self._affinity(post_id, before.user_id, -COMMENT_WEIGHT, before.stamp[0])
         if after.is_there:
@@ -263,21 +265,7 @@ class PostFold:
         self._marks.put(post_id, key, Mark())
         counters = self._counters.get(post_id) or Counters()
         field = MARKS[event.action]
-        self._count(post_id, replace(counters, **{field: getattr(counters, field) + 1}))
-
-    def _count(self, post_id: str, counters: Counters) -> None:
-        self._counters.put(post_id, counters)
-        view = CountersView(
-            post_id,
-            counters.reactions,
-            counters.comments,
-            counters.shares,
-            counters.views,
-            counters.clicks,
-            counters.hides,
-            counters.reports,
-        )
-        self._outbox.show(Topic.VIEW_COUNTERS, post_id, post_id, view)
+        self._counters.put(post_id, replace(counters, **{field: getattr(counters, field) + 1}))
 
     def _show_mine(self, post_id: str, user_id: str) -> None:
         reaction = self._reactions.get(post_id, user_id)

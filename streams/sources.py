@@ -57,6 +57,7 @@ class SourceFold:
         self._recent = state.group_table("recent", Held)
         self._relations = state.group_table("relation", Relation)
         self._outbox = outbox
+        outbox.show_table(Topic.VIEW_SOURCES, self._sources, _view)
 
     def apply(self, record: ConsumerRecord) -> None:
         """Fold one record of the by-source log."""
@@ -110,9 +111,6 @@ class SourceFold:
         source = self._sources.get(fact.source) or Source()
         followers = source.followers + (1 if after.is_following else -1)
         self._sources.put(fact.source, Source(followers))
-        self._outbox.show(
-            Topic.VIEW_SOURCES, fact.source, fact.source, SourceView(fact.source, followers)
-        )
         if after.is_following:
             self._backfill(fact.source, fact.user_id)
         else:
@@ -128,6 +126,10 @@ class SourceFold:
             entries.append((post_id, reason, at))
         if entries:
             self._outbox.fill(user_id, entries)
+
+
+def _view(source: str, row: Source) -> SourceView:
+    return SourceView(source, row.followers)
 
 
 def _key(activity: Activity | Removal) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from schemas.views import (
     RemoveSource,
     TimelineOp,
 )
+from streams.engine.state import Table
 from streams.facts import Fact, encode_fact
 
 MAX_OPERATIONS_PER_RECORD = 10_000
@@ -26,6 +27,7 @@ _BYTES_PER_OPERATION = 48
 _encode = msgspec.msgpack.Encoder().encode
 
 Header = tuple[str, bytes]
+Row = TypeVar("Row")
 
 
 class Output(NamedTuple):
@@ -49,6 +51,7 @@ class Outbox:
         self._partitions = partitions
         self._outputs: list[Output] = []
         self._views: defaultdict[Topic, dict[str, tuple[str, msgspec.Struct]]] = defaultdict(dict)
+        self._tables: list[tuple[Topic, Table[Any], Callable[[str, Any], msgspec.Struct]]] = []
         self._operations: dict[int, list[TimelineOp]] = {}
         self.deliveries = 0
 
@@ -71,6 +74,13 @@ class Outbox:
         """Set a view's value for `key`, in the partition of `owner`."""
         self._views[topic][key] = (owner, view)
 
+    def show_table(
+        self, topic: Topic, table: Table[Row], view: Callable[[str, Row], msgspec.Struct]
+    ) -> None:
+        """Declare the views of a table: from now on every row that a batch changed is shown, as
+        `view(entity, row)`, in the partition of the entity."""
+        self._tables.append((topic, table, view))
+
     def push(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
         """Put an entry onto the timelines of `owners`."""
         for partition, part in self._by_partition(owners):
@@ -92,6 +102,10 @@ class Outbox:
     def outputs(self) -> Iterator[Output]:
         """Everything to write."""
         yield from self._outputs
+        for topic, table, view_of in self._tables:
+            for entity, row in table.changed():
+                partition = partition_of(entity, self._partitions)
+                yield Output(topic, partition, entity.encode(), _encode(view_of(entity, row)))
         for topic, views in self._views.items():
             for key, (owner, view) in views.items():
                 partition = partition_of(owner, self._partitions)

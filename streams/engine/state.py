@@ -49,6 +49,10 @@ class Table(Generic[Row]):
         """Remove a row; harmless when there is none."""
         self._changed[entity] = None
 
+    def changed(self) -> Iterator[tuple[str, Row]]:
+        """(entity id, row) of what this batch put and did not remove again."""
+        return ((entity, row) for entity, row in self._changed.items() if row is not None)
+
     def changes(self) -> Iterator[Change]:
         """Changelog records of what this batch changed; a None value is a removal."""
         for entity, row in self._changed.items():
