@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
-from redis import Redis, WatchError
-from redis.client import Pipeline
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis import Redis
+from redis.exceptions import ResponseError
 
 from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
+from connectors.redis_transaction import Argument, Transaction
 
 COMMANDS_PER_ROUND_TRIP = 5_000
 
@@ -81,6 +81,15 @@ class Fence:
             return self._claim(key, is_ours=left.__contains__)
         return _decode(next(iter(left))).position
 
+    def check(self, key: str) -> None:
+        """See whether the mark is one that this writer may have left.
+
+        Raises:
+            StoreMovedError: it is another, or none.
+        """
+        if self._client.get(key) not in self._left[key]:
+            raise StoreMovedError(key)
+
     @contextmanager
     def write(
         self, key: str, position: int, scripts: Iterable[str] = ()
@@ -96,10 +105,10 @@ class Fence:
         (before,) = self._left[key]
         after = self._mark(_decode(before).epoch, position)
         self._left[key].add(after)
-        with self._client.pipeline(transaction=True) as pipe:
-            fenced = FencedPipeline(pipe, key, before, scripts)
+        with Transaction(self._client) as transaction:
+            fenced = FencedPipeline(transaction, key, before, scripts)
             yield fenced
-            pipe.set(key, after)
+            fenced.add("SET", key, after)
             try:
                 fenced.send()
             except ResponseError:
@@ -113,8 +122,8 @@ class Fence:
         What was sent before and is still under way finds another mark, and has no effect.
         """
         while True:
-            with self._client.pipeline(transaction=True) as pipe:
-                found = _watch(pipe, key)
+            with Transaction(self._client) as transaction:
+                found = transaction.watch(key)
                 if not is_ours(found):
                     raise StoreMovedError(key)
                 mark = Mark(self._log_id, "", None) if found is None else _decode(found)
@@ -122,20 +131,17 @@ class Fence:
                     raise ForeignStoreError("Redis", mark.log_id, self._log_id)
                 claimed = self._mark(uuid.uuid4().hex, mark.position)
                 self._left[key].add(claimed)
-                pipe.multi()
-                pipe.set(key, claimed)
-                with suppress(WatchError):
-                    _execute(pipe)
+                transaction.add("SET", key, claimed)
+                if transaction.execute():
                     self._left[key] = {claimed}
                     return mark.position
 
     def _put_back(self, key: str, before: bytes, after: bytes) -> None:
         """A command was refused, those beside it and the mark were not: it must be done again."""
-        with self._client.pipeline(transaction=True) as pipe:
-            if _watch(pipe, key) == after:
-                pipe.multi()
-                pipe.set(key, before)
-                _execute(pipe)
+        with Transaction(self._client) as transaction:
+            if transaction.watch(key) == after:
+                transaction.add("SET", key, before)
+                transaction.execute()
 
     def _mark(self, epoch: str, position: int | None) -> bytes:
         return _encode(Mark(self._log_id, epoch, position))
@@ -144,55 +150,33 @@ class Fence:
 class FencedPipeline:
     """Collects commands; each round trip takes effect only behind the mark."""
 
-    def __init__(self, pipe: Pipeline, key: str, left: bytes, scripts: Iterable[str]) -> None:
-        self.commands = pipe
+    def __init__(
+        self, transaction: Transaction, key: str, left: bytes, scripts: Iterable[str]
+    ) -> None:
+        self._transaction = transaction
         self._key = key
         self._left = left
         self._scripts = tuple(scripts)
         self._begin()
 
+    def add(self, *command: Argument) -> None:
+        """Put a command at the end."""
+        self._transaction.add(*command)
+
     def send_when_long(self) -> None:
         """Send what was collected when it is as much as one round trip should carry."""
-        if len(self.commands) >= COMMANDS_PER_ROUND_TRIP:
+        if len(self._transaction) >= COMMANDS_PER_ROUND_TRIP:
             self.send()
             reach("mid-sink", self._key, COMMANDS_PER_ROUND_TRIP)
             self._begin()
 
     def send(self) -> None:
         """Send what was collected."""
-        try:
-            _execute(self.commands)
-        except WatchError as error:
-            raise StoreMovedError(self._key) from error
+        if not self._transaction.execute():
+            raise StoreMovedError(self._key)
 
     def _begin(self) -> None:
-        if _watch(self.commands, self._key) != self._left:
+        if self._transaction.watch(self._key) != self._left:
             raise StoreMovedError(self._key)
-        self.commands.multi()
         for script in self._scripts:  # a server that was restarted does not know them
-            self.commands.script_load(script)
-
-
-def _watch(pipe: Pipeline, key: str) -> bytes | None:
-    """Watch a mark and read it."""
-    with _telling_lost_connections():
-        pipe.watch(key)  # type: ignore[no-untyped-call]
-        found: bytes | None = pipe.get(key)  # type: ignore[assignment]
-    return found
-
-
-def _execute(pipe: Pipeline) -> None:
-    with _telling_lost_connections():
-        pipe.execute()
-
-
-@contextmanager
-def _telling_lost_connections() -> Iterator[None]:
-    """While a key is watched, the library calls a lost connection a `WatchError`: raise what it
-    was."""
-    try:
-        yield
-    except WatchError as error:
-        if isinstance(error.__context__, (ConnectionError, TimeoutError)):
-            raise error.__context__ from None
-        raise
+            self._transaction.add("SCRIPT", "LOAD", script)

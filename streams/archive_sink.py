@@ -82,10 +82,13 @@ class LostWritesError(Exception):
     """Cassandra does not stand where this sink left it: a server that was killed loses what it
     confirmed within its last commit log period."""
 
-    def __init__(self, topic: str, partition: int, left: int | None, found: int | None) -> None:
+    def __init__(
+        self, topic: str, partition: int, left: set[int | None], found: int | None
+    ) -> None:
         super().__init__(
-            f"Cassandra stands at {found} for {topic}/{partition}, and was left at {left}: it lost "
-            "writes, or another worker writes; what is missing is written after a restart"
+            f"Cassandra stands at {found} for {topic}/{partition}, and was left at "
+            f"{' or '.join(map(str, left))}: it lost writes, or another worker writes; what is "
+            "missing is written after a restart"
         )
 
 
@@ -98,7 +101,7 @@ class CassandraStore:
         self._session = session
         self._log_id = log_id
         self._clock = clock
-        self._left: dict[tuple[Topic, int], int | None] = {}
+        self._left: dict[tuple[Topic, int], set[int | None]] = {}
         self._prepared: dict[str, PreparedStatement] = {}
         self._rows: dict[Topic, Callable[[Write], Iterator[Row]]] = {
             Topic.VIEW_POSTS: self._posts,
@@ -118,8 +121,19 @@ class CassandraStore:
         Raises:
             ForeignStoreError: the rows are of another Kafka's logs.
         """
-        self._left[topic, partition] = position = self._position(topic, partition)
+        position = self._position(topic, partition)
+        self._left[topic, partition] = {position}
         return position
+
+    def check(self, topic: Topic, partition: int) -> None:
+        """See whether the position is where it was left.
+
+        Raises:
+            LostWritesError: it is not.
+        """
+        found, left = self._position(topic, partition), self._left[topic, partition]
+        if found not in left:
+            raise LostWritesError(topic, partition, left, found)
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
         """Apply writes, then set the position.
@@ -127,10 +141,7 @@ class CassandraStore:
         Raises:
             LostWritesError: the position is not where it was left.
         """
-        found = self._position(topic, partition)
-        left = self._left.get((topic, partition), found)
-        if found not in (left, position):  # it is `position` when the last answer was lost
-            raise LostWritesError(topic, partition, left, found)
+        self.check(topic, partition)
         if topic == Topic.TIMELINE_WRITES:
             self._timelines(writes)
         else:
@@ -139,8 +150,9 @@ class CassandraStore:
             self._execute(row for write in newest.values() for row in rows_of(write))
         reach("mid-sink", f"{topic}/{partition}", len(writes))
         move = "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?)"
+        self._left[topic, partition].add(position)  # the answer may be lost
         self._session.execute(self._prepare(move), (topic.value, partition, self._log_id, position))
-        self._left[topic, partition] = position
+        self._left[topic, partition] = {position}
 
     def _position(self, topic: Topic, partition: int) -> int | None:
         select = "SELECT log_id, position FROM positions WHERE topic = ? AND partition = ?"

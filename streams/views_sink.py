@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 
 from connectors.redis import REMOVE_REASONS, TRIM_FEED, digest_of
 from connectors.redis_fence import Fence, FencedPipeline
@@ -38,7 +37,7 @@ class _Feeds:
     `RemoveSource` meets is what stood before it.
     """
 
-    def __init__(self, pipe: Pipeline, keys: Keys, sizes: dict[str, int]) -> None:
+    def __init__(self, pipe: FencedPipeline, keys: Keys, sizes: dict[str, int]) -> None:
         self._pipe = pipe
         self._keys = keys
         self._sizes = sizes
@@ -61,7 +60,7 @@ class _Feeds:
                     net[member(post_id, reason)] = at
             case RemoveSource(owner, reasons):
                 self._write(owner)
-                self._pipe.evalsha(_REMOVE, 1, self._keys.feed(owner), *reasons)
+                self._pipe.add("EVALSHA", _REMOVE, 1, self._keys.feed(owner), *reasons)
 
     def flush(self) -> None:
         for owner in list(self._net):
@@ -75,11 +74,11 @@ class _Feeds:
         added: dict[str, int] = {entry: at for entry, at in net.items() if at is not None}
         removed = [entry for entry, at in net.items() if at is None]
         if added:
-            self._pipe.zadd(feed, added)
+            self._pipe.add("ZADD", feed, *_scored(added))
             self._sizes[owner] = self._sizes.get(owner, FEED_ENTRIES) + len(added)
             self.touched.add(owner)
         if removed:
-            self._pipe.zrem(feed, *removed)
+            self._pipe.add("ZREM", feed, *removed)
 
 
 class RedisStore:
@@ -89,7 +88,7 @@ class RedisStore:
         self._fence = Fence(client, log_id)
         self._keys = Keys(partitions)
         self._sizes: defaultdict[int, dict[str, int]] = defaultdict(dict)
-        self._writers: dict[Topic, Callable[[Pipeline, Sequence[Write]], None]] = {
+        self._writers: dict[Topic, Callable[[FencedPipeline, Sequence[Write]], None]] = {
             Topic.VIEW_POSTS: self._posts,
             Topic.VIEW_COUNTERS: self._counters,
             Topic.VIEW_MINE: self._mine,
@@ -120,12 +119,19 @@ class RedisStore:
                 self._timelines(pipe, partition, writes)
         else:
             with self._fence.write(key, position) as pipe:
-                self._writers[topic](pipe.commands, writes)
+                self._writers[topic](pipe, writes)
+
+    def check(self, topic: Topic, partition: int) -> None:
+        """See whether the position is where it was left.
+
+        Raises:
+            StoreMovedError: Redis lost writes, or another worker has taken over.
+        """
+        self._fence.check(self._keys.position(topic, partition))
 
     def _timelines(self, pipe: FencedPipeline, partition: int, writes: Sequence[Write]) -> None:
-        commands = pipe.commands
         sizes = self._sizes[partition]
-        feeds = _Feeds(commands, self._keys, sizes)
+        feeds = _Feeds(pipe, self._keys, sizes)
         for write in writes:
             for operation in write.view or ():
                 feeds.apply(operation)
@@ -134,60 +140,67 @@ class RedisStore:
         for owner in feeds.touched:
             if sizes[owner] > FEED_ENTRIES + FEED_SLACK:
                 feed, floor = self._keys.feed(owner), self._keys.floor(owner)
-                commands.evalsha(_TRIM, 2, feed, floor, FEED_ENTRIES)
+                pipe.add("EVALSHA", _TRIM, 2, feed, floor, FEED_ENTRIES)
                 sizes[owner] = FEED_ENTRIES
 
-    def _posts(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+    def _posts(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
-            pipe.set(self._keys.post(view.post_id), raw, ex=POST_TTL_SECONDS)
+            pipe.add("SET", self._keys.post(view.post_id), raw, "EX", POST_TTL_SECONDS)
 
-    def _counters(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+    def _counters(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
-            pipe.set(self._keys.counters(view.post_id), raw, ex=POST_TTL_SECONDS)
+            pipe.add("SET", self._keys.counters(view.post_id), raw, "EX", POST_TTL_SECONDS)
 
-    def _users(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+    def _users(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
-            pipe.set(self._keys.user(view.user_id), raw)
+            pipe.add("SET", self._keys.user(view.user_id), raw)
 
-    def _sources(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+    def _sources(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
-            pipe.set(self._keys.source(view.source), raw)
+            pipe.add("SET", self._keys.source(view.source), raw)
 
-    def _mine(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+    def _mine(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         touched: set[str] = set()
         for view, _ in _newest(writes):
             liked, shared = self._keys.liked(view.user_id), self._keys.shared(view.user_id)
             if view.reaction == "like":
-                pipe.zadd(liked, {view.post_id: view.reacted_at})
+                pipe.add("ZADD", liked, view.reacted_at, view.post_id)
             else:
-                pipe.zrem(liked, view.post_id)
+                pipe.add("ZREM", liked, view.post_id)
             if view.is_shared:
-                pipe.zadd(shared, {view.post_id: view.shared_at})
+                pipe.add("ZADD", shared, view.shared_at, view.post_id)
             else:
-                pipe.zrem(shared, view.post_id)
+                pipe.add("ZREM", shared, view.post_id)
             touched |= {liked, shared}
         for key in touched:
-            pipe.zremrangebyrank(key, 0, -MINE_ENTRIES - 1)
+            pipe.add("ZREMRANGEBYRANK", key, 0, -MINE_ENTRIES - 1)
 
-    def _relations(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+    def _relations(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):
             following, blocks = self._keys.following(view.user_id), self._keys.blocks(view.user_id)
             if view.is_following:
-                pipe.zadd(following, {view.target: view.followed_at})
+                pipe.add("ZADD", following, view.followed_at, view.target)
             else:
-                pipe.zrem(following, view.target)
+                pipe.add("ZREM", following, view.target)
             if view.is_blocking or view.is_blocked:
-                pipe.sadd(blocks, view.target)
+                pipe.add("SADD", blocks, view.target)
             else:
-                pipe.srem(blocks, view.target)
+                pipe.add("SREM", blocks, view.target)
 
-    def _affinity(self, pipe: Pipeline, writes: Sequence[Write]) -> None:
+    def _affinity(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):
             key = self._keys.affinity(view.user_id)
             if view.score > MIN_SCORE:
-                pipe.zadd(key, {view.target_id: affinity_rank(view.score, view.at)})
+                pipe.add("ZADD", key, affinity_rank(view.score, view.at), view.target_id)
             else:
-                pipe.zrem(key, view.target_id)
+                pipe.add("ZREM", key, view.target_id)
+
+
+def _scored(entries: dict[str, int]) -> Iterator[str | int]:
+    """Score and member of each, as ZADD takes them."""
+    for entry, at in entries.items():
+        yield at
+        yield entry
 
 
 def _newest(writes: Sequence[Write]) -> list[tuple[Any, bytes]]:

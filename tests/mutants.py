@@ -57,15 +57,16 @@ MUTANTS = (
         "no-redis-fence",
         "a sink writes whatever its mark in Redis says",
         "connectors/redis_fence.py",
-        "        if _watch(self.commands, self._key) != self._left:",
-        "        if not _watch(self.commands, self._key) and not self._left:",
+        "        if self._transaction.watch(self._key) != self._left:",
+        "        if not self._transaction.watch(self._key) and not self._left:",
         "tests/integration/test_redis_fence.py",
     ),
     Mutant(
         "redis-position-apart",
         "what a batch wrote in Redis and its position are not one transaction",
         "connectors/redis_fence.py",
-        "            pipe.set(key, after)\n            try:\n                fenced.send()\n",
+        '            fenced.add("SET", key, after)\n'
+        "            try:\n                fenced.send()\n",
         "            try:\n                fenced.send()\n"
         "                self._client.set(key, after)\n",
         "tests/unit/test_views_sink.py tests/integration/test_redis_fence.py",

@@ -25,7 +25,7 @@ from streams.engine.outage import Outage, Place
 from streams.engine.outbox import Outbox
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
-from streams.engine.sink import Reach, Sink
+from streams.engine.sink import CHECK_SECONDS, Reach, Sink
 from streams.engine.stage import MakeFold, Stage, StageStats
 from streams.engine.state import State
 from streams.engine.tables import ShownTable, ShownTables
@@ -165,6 +165,7 @@ class App(faust.App):  # type: ignore[misc]
     def sinks(self, topics: Iterable[Topic], reach: Reach) -> None:
         """Write topics into a store, which is connected to when the first partition comes."""
         self.outages.append(reach.outage)
+        sinks = []
         for topic in topics:
             sink = Sink(
                 topic,
@@ -175,6 +176,17 @@ class App(faust.App):  # type: ignore[misc]
                 leaving=lambda: self.consumer.leaving,
             )
             self.add(sink)
+            sinks.append(sink)
+
+        async def check() -> None:
+            try:
+                for sink in sinks:
+                    await sink.check()
+            except Exception as error:
+                await self.fault(error)
+                raise
+
+        self.timer(CHECK_SECONDS, name=f"{self.conf.id}.check")(check)
 
     def add(self, processor: Processor) -> None:
         """Run a processor: an agent hands it the batches of its topic, partitions side by side."""

@@ -5,7 +5,8 @@ there, not from the group's offsets: a store that lost writes gets them again, a
 filled from the beginning. Nothing is written before it is committed in Kafka.
 
 A store that cannot be reached is waited for: the batch in flight is tried again until it is
-written, and its partition's slot holds back what comes after it.
+written, and its partition's slot holds back what comes after it. A store that no longer has what
+it confirmed is found out by the next write, or within `CHECK_SECONDS`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -31,6 +33,8 @@ from streams.engine.restore import Progress
 from streams.engine.stage import StageStats
 
 log = structlog.get_logger(__name__)
+
+CHECK_SECONDS = 2.0
 
 Result = TypeVar("Result")
 
@@ -60,7 +64,14 @@ class Store(Protocol):
         """
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
-        """Apply writes in order, and then set the position; returns once confirmed."""
+        """Apply writes in order, and then set the position; returns once confirmed.
+
+        Raises an error that does not pass when the position is not where it was left; nothing
+        was applied then.
+        """
+
+    def check(self, topic: Topic, partition: int) -> None:
+        """See whether the position is where it was left; raises as `write` does."""
 
 
 class Reach:
@@ -109,6 +120,7 @@ class Sink:
         self._pool = pool
         self._leaving = leaving
         self._owned: set[int] = set()
+        self._uses: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def owned(self) -> list[int]:
@@ -129,6 +141,7 @@ class Sink:
     async def close(self, partition: int) -> None:
         """Let a partition go."""
         self._owned.discard(partition)
+        self._reach.outage.gave_up(Place(self.topic, partition))
 
     async def process(self, batch: Batch) -> None:
         """Write a batch; returns when the store has confirmed it. Records that cannot be read
@@ -140,9 +153,28 @@ class Sink:
         loop = asyncio.get_running_loop()
         partition = batch.tp.partition
         writes = await loop.run_in_executor(self._pool, self._read, batch.records)
-        await self._persist(partition, self._write, partition, writes, batch.next_offset)
+        async with self._uses[partition]:
+            await self._persist(partition, self._write, partition, writes, batch.next_offset)
         self.stats.records += len(batch.records)
         self.stats.batches += 1
+
+    async def check(self) -> None:
+        """See whether the store still stands where it was left, partition by partition; those
+        with a batch under way see for themselves. Raises as `Store.check` does."""
+        loop = asyncio.get_running_loop()
+        for partition in self.owned:
+            if self._uses[partition].locked():
+                continue
+            place = Place(self.topic, partition)
+            async with self._uses[partition]:
+                try:
+                    await loop.run_in_executor(self._pool, self._check, partition)
+                except Exception as error:
+                    if not self._reach.is_passing(error):
+                        raise
+                    self._reach.outage.failed(place, error)
+                    return
+            self._reach.outage.succeeded(place)
 
     def rows(self) -> dict[str, int]:
         """A sink keeps no rows."""
@@ -196,6 +228,9 @@ class Sink:
 
     def _open(self, partition: int) -> int | None:
         return self._reach.store().open(self.topic, partition)
+
+    def _check(self, partition: int) -> None:
+        self._reach.store().check(self.topic, partition)
 
     def _write(self, partition: int, writes: list[Write], position: int) -> None:
         reach("before-sink", f"{self.topic}/{partition}", len(writes))

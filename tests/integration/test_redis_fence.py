@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ConnectionError, ResponseError, WatchError
 
 from connectors import redis, redis_fence
 from connectors.log_id import ForeignStoreError
@@ -35,7 +35,7 @@ def client(server: Redis) -> Redis:
 
 def _write(fence: Fence, value: str, position: int) -> None:
     with fence.write(KEY, position) as pipe:
-        pipe.commands.set("{p3}", value)
+        pipe.add("SET", "{p3}", value)
 
 
 def test_a_new_partition_has_no_position(client: Redis) -> None:
@@ -72,7 +72,7 @@ def test_a_takeover_in_the_middle_of_a_write_stops_it(client: Redis) -> None:
 
     def take_over_in_the_middle() -> None:
         with stale.write(KEY, 5) as pipe:
-            pipe.commands.set("{p3}", "stale")
+            pipe.add("SET", "{p3}", "stale")
             owner.take_over(KEY)
 
     with pytest.raises(StoreMovedError):
@@ -90,7 +90,7 @@ def test_each_round_trip_is_fenced(client: Redis, monkeypatch: pytest.MonkeyPatc
     def take_over_between_two_round_trips() -> None:
         with stale.write(KEY, 5) as pipe:
             for n in range(4):
-                pipe.commands.rpush("{p3}", n)
+                pipe.add("RPUSH", "{p3}", n)
                 pipe.send_when_long()
                 if n == 1:
                     owner.take_over(KEY)
@@ -110,6 +110,16 @@ def test_a_server_that_lost_all_is_not_written(client: Redis) -> None:
     with pytest.raises(StoreMovedError):
         _write(fence, "b", 6)
     assert client.dbsize() == 0
+
+
+def test_an_idle_writer_finds_out_too(client: Redis) -> None:
+    fence = Fence(client, "log")
+    fence.take_over(KEY)
+    _write(fence, "a", 5)
+    fence.check(KEY)
+    client.flushall()
+    with pytest.raises(StoreMovedError):
+        fence.check(KEY)
 
 
 def test_a_server_that_lost_some_is_not_written(client: Redis) -> None:
@@ -160,6 +170,7 @@ def _lose(fence: Fence, proxy: Proxy, *, reaches_server: bool) -> None:
 def test_a_write_whose_answer_was_lost_is_done(client: Redis, proxy: Proxy, fence: Fence) -> None:
     _lose(fence, proxy, reaches_server=True)
     assert client.get("{p3}") == b"b"
+    fence.check(KEY)
     assert fence.position(KEY) == 9
     _write(fence, "c", 12)
     assert client.get("{p3}") == b"c"
@@ -207,7 +218,7 @@ def test_what_is_still_under_way_finds_another_mark(
     late.set("{p3}", "late")
     _lose(fence, proxy, reaches_server=False)
     assert fence.position(KEY) == 5
-    with pytest.raises(redis_fence.WatchError):
+    with pytest.raises(WatchError):
         late.execute()
     assert client.get("{p3}") == b"a"
 
@@ -234,8 +245,8 @@ def test_a_command_that_is_refused_leaves_the_position(client: Redis) -> None:
 
     def write_wrong_type() -> None:
         with fence.write(KEY, 9) as pipe:
-            pipe.commands.set("{p3}", "b")
-            pipe.commands.zadd("{p3}list", {"x": 1})
+            pipe.add("SET", "{p3}", "b")
+            pipe.add("ZADD", "{p3}list", 1, "x")
 
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         write_wrong_type()
@@ -249,5 +260,5 @@ def test_scripts_are_known_also_after_a_restart(client: Redis) -> None:
     for n in range(2):
         client.script_flush()
         with fence.write(KEY, n, (script,)) as pipe:
-            pipe.commands.evalsha(redis.digest_of(script), 1, "{p3}", f"value {n}")
+            pipe.add("EVALSHA", redis.digest_of(script), 1, "{p3}", f"value {n}")
         assert client.get("{p3}") == b"value %d" % n

@@ -58,6 +58,10 @@ class Batch:
         self.rows.append((statement, values))
 
 
+class AwayError(Exception):
+    """The database cannot be reached."""
+
+
 class Result(NamedTuple):
     success: bool
     result_or_exc: Any
@@ -71,6 +75,7 @@ class Database:
         self.faults: list[Exception | None] = []
         self.timeline: list[tuple[int, str, str]] = []
         self.sleeps: list[float] = []
+        self.position_fault: Exception | None = None
 
     def prepare(self, query: str) -> str:
         return query
@@ -86,6 +91,8 @@ class Database:
             log_id = {1: "log", 2: "another"}.get(values[1])
             found = SimpleNamespace(log_id=log_id, position=17)
             return mock.Mock(one=lambda: found if log_id else None)
+        if self.position_fault is not None:
+            raise self.position_fault
         self.executed.append((statement, values))
         return None
 
@@ -123,14 +130,20 @@ def _store(database: Database) -> CassandraStore:
     return CassandraStore(cast(Session, database), "log", clock=lambda: NOW / 1000)
 
 
+def _opened(database: Database, topic: Topic, partition: int = 0) -> CassandraStore:
+    store = _store(database)
+    store.open(topic, partition)
+    return store
+
+
 def _write_timelines(database: Database, *records: tuple[int, list[TimelineOp]]) -> None:
     writes = [Write(offset, None, b"x", r) for offset, r in records]
-    _store(database).write(Topic.TIMELINE_WRITES, 0, writes, 99)
+    _opened(database, Topic.TIMELINE_WRITES).write(Topic.TIMELINE_WRITES, 0, writes, 99)
 
 
 def _write(database: Database, topic: Topic, *views: Any) -> None:
     writes = [Write(5 + n, b"k", b"x", view) for n, view in enumerate(views)]
-    _store(database).write(topic, 0, writes, 99)
+    _opened(database, topic).write(topic, 0, writes, 99)
 
 
 # Write times
@@ -237,13 +250,20 @@ def test_a_cassandra_that_lost_writes_is_not_written(database: Database) -> None
     with pytest.raises(LostWritesError, match=r"stands at 17 for .*, and was left at 20"):
         store.write(Topic.VIEW_POSTS, 1, [], 23)
     assert len(database.executed) == executed
+    with pytest.raises(LostWritesError):
+        store.check(Topic.VIEW_POSTS, 1)
 
 
 def test_a_position_whose_answer_was_lost_is_written_again(database: Database) -> None:
-    store = _store(database)
-    store.open(Topic.VIEW_POSTS, 0)
-    store._left[Topic.VIEW_POSTS, 1] = 12
-    store.write(Topic.VIEW_POSTS, 1, [], 17)
+    """Whether it was set or not."""
+    store = _opened(database, Topic.VIEW_POSTS, 1)
+    database.position_fault = AwayError("the answer was lost")
+    for position in (17, 20):
+        with pytest.raises(AwayError):
+            store.write(Topic.VIEW_POSTS, 1, [], position)
+        store.check(Topic.VIEW_POSTS, 1)
+    database.position_fault = None
+    store.write(Topic.VIEW_POSTS, 1, [], 20)
 
 
 def test_the_rows_of_another_log_are_refused(database: Database) -> None:
@@ -350,7 +370,7 @@ def test_only_the_newest_value_of_a_batch_is_written(database: Database) -> None
 
 @pytest.mark.parametrize("topic", IN_CASSANDRA)
 def test_a_null_writes_only_the_position(database: Database, topic: Topic) -> None:
-    _store(database).write(topic, 3, [Write(1, b"k", None)], 2)
+    _opened(database, topic, 3).write(topic, 3, [Write(1, b"k", None)], 2)
     assert database.batches == []
     assert database.executed[-1][1] == (topic.value, 3, "log", 2)
 
@@ -376,7 +396,7 @@ def test_batches_have_at_most_100_rows(database: Database, owners: int, sizes: l
 def test_batches_have_at_most_32_kib(database: Database, letter: str) -> None:
     posts = [PostView(letter * n, "ann", NOW, letter * 3_000) for n in range(1, 20)]
     writes = [Write(n, b"%d" % n, b"x", p) for n, p in enumerate(posts)]
-    _store(database).write(Topic.VIEW_POSTS, 0, writes, 99)
+    _opened(database, Topic.VIEW_POSTS).write(Topic.VIEW_POSTS, 0, writes, 99)
     assert len(database.rows) == 2 * len(posts)
     for batch in database.batches:
         size = sum(

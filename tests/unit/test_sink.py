@@ -46,6 +46,7 @@ class Store:
     def __init__(self) -> None:
         self.written: list[tuple[int, list[Write], int]] = []
         self.opened: list[int] = []
+        self.checked: list[int] = []
         self.faults: list[Exception] = []
         self.may_confirm = threading.Event()
         self.may_confirm.set()
@@ -59,6 +60,10 @@ class Store:
         assert self.may_confirm.wait(5)
         self._fail()
         self.written.append((partition, list(writes), position))
+
+    def check(self, _topic: Topic, partition: int) -> None:
+        self._fail()
+        self.checked.append(partition)
 
     def _fail(self) -> None:
         if self.faults:
@@ -229,6 +234,62 @@ def test_who_leaves_waits_no_longer(
 
     asyncio.run(run())
     assert one.store.written == []
+
+
+# What a store no longer has
+
+
+def test_a_store_that_stands_elsewhere_is_found_out(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    asyncio.run(one.sink.open(3))
+    asyncio.run(one.sink.check())
+    assert one.store.checked == [3]
+    one.store.faults = [ValueError("stands elsewhere")]
+    with pytest.raises(ValueError, match="stands elsewhere"):
+        asyncio.run(one.sink.check())
+
+
+def test_an_idle_sink_notices_an_outage_and_its_end(
+    bench: Callable[..., Bench], log: mock.Mock
+) -> None:
+    one = bench()
+    asyncio.run(one.sink.open(3))
+    one.store.faults = [AwayError("refused")]
+    asyncio.run(one.sink.check())
+    assert one.reach.outage.reason is not None
+    asyncio.run(one.sink.check())
+    assert one.reach.outage.reason is None
+    assert (log.error.call_count, log.warning.call_count) == (1, 1)
+
+
+def test_a_batch_under_way_is_not_checked(bench: Callable[..., Bench]) -> None:
+    """The store is called from one thread at a time per partition."""
+    one = bench()
+
+    async def run() -> None:
+        await one.sink.open(3)
+        one.store.may_confirm.clear()
+        task = asyncio.create_task(one.sink.process(one.batch(_raw(VIEW))))
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(one.sink.check(), 2)
+        assert one.store.checked == []
+        one.store.may_confirm.set()
+        await asyncio.wait_for(task, 5)
+        await one.sink.check()
+        assert one.store.checked == [3]
+
+    asyncio.run(run())
+
+
+def test_what_is_let_go_is_checked_no_longer(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    asyncio.run(one.sink.open(3))
+    one.store.faults = [AwayError("refused")]
+    asyncio.run(one.sink.check())
+    asyncio.run(one.sink.close(3))
+    asyncio.run(one.sink.check())
+    assert one.store.checked == []
+    assert not one.reach.outage.is_waiting(PLACE)
 
 
 # Records that cannot be read

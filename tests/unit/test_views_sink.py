@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
 import pytest
+from hiredis import Reader
 from redis import Redis
 from redis.exceptions import ConnectionError
 
@@ -37,63 +39,74 @@ FEED = "feed:{p0}:bob"
 FLOOR = "floor:{p0}:bob"
 SECONDS_7_DAYS = 604_800
 
-Command = tuple[Any, ...]
+Command = tuple[str, ...]
+"""As sent, numbers as text."""
 
 
-class Pipe:
-    """Records commands instead of sending them; keeps what is set beside the views."""
+class Connection:
+    """Takes what is sent and answers as Redis does; keeps what is set beside the views."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._queue: list[Command] = []
+        self._answers: deque[Any] = deque()
+        self._queue: list[Command] | None = None
 
-    def __enter__(self) -> Pipe:
-        return self
+    def send_packed_command(self, packed: Iterable[bytes]) -> None:
+        reader = Reader(encoding="utf-8", errors="surrogateescape")
+        for part in packed:
+            reader.feed(part)
+        while (command := reader.gets()) is not False:
+            self._answers.append(self._answer(tuple(command)))
 
-    def __exit__(self, *_: object) -> None:
-        assert not self._queue, "commands were left behind"
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def __getattr__(self, name: str) -> Any:
-        def queue(*arguments: Any, **options: Any) -> None:
-            self._queue.append((name, *arguments, *options.items()))
-
-        return queue
-
-    def watch(self, key: str) -> None:
-        assert key.startswith("pos:")
-
-    def get(self, key: str) -> bytes | None:
-        return self._client.marks.get(key)
-
-    def multi(self) -> None:
-        assert not self._queue
-        self._scripts: set[str] = set()
-
-    def script_load(self, script: str) -> None:
-        self._scripts.add(digest_of(script))
-
-    def execute(self) -> None:
-        run = {command[1] for command in self._queue if command[0] == "evalsha"}
-        assert run <= self._scripts, "a script that the server may not know"
-        marks = [command for command in self._queue if str(command[1]).startswith("pos:")]
-        for _, key, mark in marks:
-            self._client.marks[key] = mark
-        self._client.sent.append([command for command in self._queue if command not in marks])
-        self._queue = []
-        if self._client.loses_answers:
+    def read_response(self, *, disable_decoding: bool) -> Any:
+        assert disable_decoding
+        answer = self._answers.popleft()
+        if self._client.loses_answers and isinstance(answer, list):
             raise ConnectionError("Connection reset by peer")
+        return answer
+
+    def disconnect(self) -> None:
+        self._queue = None
+
+    def _answer(self, command: Command) -> Any:
+        match command:
+            case ("WATCH", str(key)):
+                assert key.startswith("pos:")
+                return b"OK"
+            case ("GET", str(key)):
+                return self._client.marks.get(key)
+            case ("MULTI",):
+                self._queue = []
+                return b"OK"
+            case ("EXEC",):
+                return self._execute()
+            case _:
+                assert self._queue is not None, "a command outside of a transaction"
+                self._queue.append(command)
+                return b"QUEUED"
+
+    def _execute(self) -> list[bytes]:
+        assert self._queue is not None
+        known = {digest_of(each[2]) for each in self._queue if each[:2] == ("SCRIPT", "LOAD")}
+        run = {each[1] for each in self._queue if each[0] == "EVALSHA"}
+        assert run <= known, "a script that the server may not know"
+        marks = [each for each in self._queue if each[1].startswith("pos:")]
+        for _, key, mark in marks:
+            self._client.marks[key] = mark.encode()
+        sent = [each for each in self._queue if each not in marks and each[0] != "SCRIPT"]
+        self._client.sent.append(sent)
+        self._queue = None
+        return [b"OK"]
 
 
 class Client:
-    """A client with no server."""
+    """A client with no server, and its pool of connections."""
 
     def __init__(self) -> None:
         self.sent: list[list[Command]] = []
         self.marks: dict[str, bytes] = {}
         self.loses_answers = False
+        self.connection_pool = self
 
     @property
     def positions(self) -> dict[str, int | None]:
@@ -101,9 +114,11 @@ class Client:
             key: msgspec.json.decode(mark, type=Mark).position for key, mark in self.marks.items()
         }
 
-    def pipeline(self, *, transaction: bool) -> Pipe:
-        assert transaction
-        return Pipe(self)
+    def get_connection(self) -> Connection:
+        return Connection(self)
+
+    def release(self, connection: Connection) -> None:
+        assert connection._queue is None, "a transaction was left open"
 
 
 def _store(topic: Topic = Topic.TIMELINE_WRITES) -> tuple[RedisStore, Client]:
@@ -116,6 +131,10 @@ def _store(topic: Topic = Topic.TIMELINE_WRITES) -> tuple[RedisStore, Client]:
 
 def _write(offset: int, key: bytes | None, view: Any) -> Write:
     return Write(offset, key, msgspec.msgpack.encode(view), view)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")
 
 
 def _timeline_commands(*records: Sequence[TimelineOp]) -> list[Command]:
@@ -141,60 +160,60 @@ PUSH_Q = PushEntry("q", "u:b", 2, ["bob"])
 REMOVE_P = RemoveEntry("p", "u:a", 1, ["bob"])
 LEAVE_A = RemoveSource("bob", ["u:a", "s:a"])
 FILL = FillTimeline("bob", [("p", "u:a", 1), ("r", "s:a", 3)])
-DROP_A = ("evalsha", digest_of(REMOVE_REASONS), 1, FEED, "u:a", "s:a")
+DROP_A = ("EVALSHA", digest_of(REMOVE_REASONS), "1", FEED, "u:a", "s:a")
 
 
 @pytest.mark.parametrize(
     ("operations", "commands"),
     [
         pytest.param([], [], id="nothing"),
-        pytest.param([PUSH_P], [("zadd", FEED, {"p\0u:a": 1})], id="a push"),
+        pytest.param([PUSH_P], [("ZADD", FEED, "1", "p\0u:a")], id="a push"),
         pytest.param(
-            [PUSH_P, PUSH_Q], [("zadd", FEED, {"p\0u:a": 1, "q\0u:b": 2})], id="pushes are one"
+            [PUSH_P, PUSH_Q], [("ZADD", FEED, "1", "p\0u:a", "2", "q\0u:b")], id="pushes are one"
         ),
-        pytest.param([REMOVE_P], [("zrem", FEED, "p\0u:a")], id="a removal"),
-        pytest.param([PUSH_P, REMOVE_P], [("zrem", FEED, "p\0u:a")], id="pushed and removed"),
-        pytest.param([REMOVE_P, PUSH_P], [("zadd", FEED, {"p\0u:a": 1})], id="removed and pushed"),
+        pytest.param([REMOVE_P], [("ZREM", FEED, "p\0u:a")], id="a removal"),
+        pytest.param([PUSH_P, REMOVE_P], [("ZREM", FEED, "p\0u:a")], id="pushed and removed"),
+        pytest.param([REMOVE_P, PUSH_P], [("ZADD", FEED, "1", "p\0u:a")], id="removed and pushed"),
         pytest.param(
             [PUSH_P, PUSH_Q, REMOVE_P],
-            [("zadd", FEED, {"q\0u:b": 2}), ("zrem", FEED, "p\0u:a")],
+            [("ZADD", FEED, "2", "q\0u:b"), ("ZREM", FEED, "p\0u:a")],
             id="one of two removed",
         ),
         pytest.param(
             [PUSH_P, PushEntry("p", "u:a", 5, ["bob"])],
-            [("zadd", FEED, {"p\0u:a": 5})],
+            [("ZADD", FEED, "5", "p\0u:a")],
             id="the last time counts",
         ),
         pytest.param(
             [PUSH_P, PushEntry("p", "s:c", 5, ["bob"])],
-            [("zadd", FEED, {"p\0u:a": 1, "p\0s:c": 5})],
+            [("ZADD", FEED, "1", "p\0u:a", "5", "p\0s:c")],
             id="one post for two reasons",
         ),
-        pytest.param([FILL], [("zadd", FEED, {"p\0u:a": 1, "r\0s:a": 3})], id="a filling"),
+        pytest.param([FILL], [("ZADD", FEED, "1", "p\0u:a", "3", "r\0s:a")], id="a filling"),
         pytest.param(
             [REMOVE_P, FILL],
-            [("zadd", FEED, {"p\0u:a": 1, "r\0s:a": 3})],
+            [("ZADD", FEED, "1", "p\0u:a", "3", "r\0s:a")],
             id="a removal before a filling",
         ),
         pytest.param([LEAVE_A], [DROP_A], id="a source leaves"),
         pytest.param(
             [PUSH_P, LEAVE_A],
-            [("zadd", FEED, {"p\0u:a": 1}), DROP_A],
+            [("ZADD", FEED, "1", "p\0u:a"), DROP_A],
             id="what was pushed before the source left is met by it",
         ),
         pytest.param(
             [LEAVE_A, FILL],
-            [DROP_A, ("zadd", FEED, {"p\0u:a": 1, "r\0s:a": 3})],
+            [DROP_A, ("ZADD", FEED, "1", "p\0u:a", "3", "r\0s:a")],
             id="what comes after it stays",
         ),
         pytest.param(
             [PUSH_P, LEAVE_A, PUSH_P, REMOVE_P, LEAVE_A, PUSH_Q],
             [
-                ("zadd", FEED, {"p\0u:a": 1}),
+                ("ZADD", FEED, "1", "p\0u:a"),
                 DROP_A,
-                ("zrem", FEED, "p\0u:a"),
+                ("ZREM", FEED, "p\0u:a"),
                 DROP_A,
-                ("zadd", FEED, {"q\0u:b": 2}),
+                ("ZADD", FEED, "2", "q\0u:b"),
             ],
             id="in the order of the log",
         ),
@@ -209,9 +228,9 @@ def test_feeds_are_apart() -> None:
     push = PushEntry("p", "u:a", 1, ["bob", "cy"])
     commands = _timeline_commands([push, RemoveEntry("p", "u:a", 1, ["cy"]), LEAVE_A])
     assert commands == [
-        ("zadd", FEED, {"p\0u:a": 1}),
+        ("ZADD", FEED, "1", "p\0u:a"),
         DROP_A,
-        ("zrem", "feed:{p0}:cy", "p\0u:a"),
+        ("ZREM", "feed:{p0}:cy", "p\0u:a"),
     ]
 
 
@@ -228,13 +247,15 @@ def test_a_feed_is_trimmed_when_it_may_be_too_long() -> None:
     for n in range(2 * FEED_SLACK + 50):
         push = [PushEntry(f"p{n}", "u:a", n, ["bob"])]
         store.write(Topic.TIMELINE_WRITES, 0, [_write(n, None, push)], n + 1)
-        if ("evalsha", digest_of(TRIM_FEED), 2, FEED, FLOOR, FEED_ENTRIES) in client.sent[-1]:
+        if ("EVALSHA", digest_of(TRIM_FEED), "2", FEED, FLOOR, str(FEED_ENTRIES)) in client.sent[
+            -1
+        ]:
             trims.append(n + 1)
     assert trims == [FEED_SLACK + 1, 2 * (FEED_SLACK + 1)]
 
 
 def test_a_large_batch_takes_several_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 10)
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 10 + 2)  # two scripts
     store, client = _store()
     leaves = [RemoveSource(f"user{n}", ["u:a"]) for n in range(25)]
     store.write(Topic.TIMELINE_WRITES, 0, [_write(0, None, leaves)], 1)
@@ -250,7 +271,7 @@ def test_a_batch_whose_answer_was_lost_is_not_written_again() -> None:
         store.write(*write)
     client.loses_answers = False
     store.write(*write)
-    pushed = [("zadd", FEED, {"p\0u:a": 1})]
+    pushed = [("ZADD", FEED, "1", "p\0u:a")]
     assert client.sent == [pushed, []], "and then only a new mark"
     assert client.positions == {"pos:{p0}:timeline-writes": 1}
     store.write(Topic.TIMELINE_WRITES, 0, [_write(1, None, [PUSH_Q])], 2)
@@ -270,8 +291,8 @@ def test_the_newest_value_is_set_as_it_is(
     topic: Topic, key: str, view: Any, ttl: int | None
 ) -> None:
     commands = _view_commands(topic, [("k", view(1)), ("k", view(2))])
-    expires = () if ttl is None else (("ex", ttl),)
-    assert commands == [("set", key, msgspec.msgpack.encode(view(2)), *expires)]
+    expires = () if ttl is None else ("EX", str(ttl))
+    assert commands == [("SET", key, _text(msgspec.msgpack.encode(view(2))), *expires)]
 
 
 LIKED, SHARED = "liked:{p0}:bob", "shared:{p0}:bob"
@@ -282,17 +303,17 @@ LIKED, SHARED = "liked:{p0}:bob", "shared:{p0}:bob"
     [
         pytest.param(
             MineView("bob", "p", "like", 7),
-            [("zadd", LIKED, {"p": 7}), ("zrem", SHARED, "p")],
+            [("ZADD", LIKED, "7", "p"), ("ZREM", SHARED, "p")],
             id="liked",
         ),
         pytest.param(
             MineView("bob", "p", "wow", 7, True, 8),
-            [("zrem", LIKED, "p"), ("zadd", SHARED, {"p": 8})],
+            [("ZREM", LIKED, "p"), ("ZADD", SHARED, "8", "p")],
             id="another reaction and shared",
         ),
         pytest.param(
             MineView("bob", "p", None, 7, False, 8),
-            [("zrem", LIKED, "p"), ("zrem", SHARED, "p")],
+            [("ZREM", LIKED, "p"), ("ZREM", SHARED, "p")],
             id="taken back",
         ),
     ],
@@ -300,7 +321,7 @@ LIKED, SHARED = "liked:{p0}:bob", "shared:{p0}:bob"
 def test_what_a_user_did(view: MineView, commands: list[Command]) -> None:
     *found, one, other = _view_commands(Topic.VIEW_MINE, [("bob\0p", view)])
     assert found == commands
-    assert {one, other} == {("zremrangebyrank", key, 0, -10_001) for key in (LIKED, SHARED)}
+    assert {one, other} == {("ZREMRANGEBYRANK", key, "0", "-10001") for key in (LIKED, SHARED)}
 
 
 FOLLOWING, BLOCKS = "following:{p0}:bob", "blocks:{p0}:bob"
@@ -311,18 +332,18 @@ FOLLOWING, BLOCKS = "following:{p0}:bob", "blocks:{p0}:bob"
     [
         pytest.param(
             RelationView("bob", "u:ann", True, 7),
-            [("zadd", FOLLOWING, {"u:ann": 7}), ("srem", BLOCKS, "u:ann")],
+            [("ZADD", FOLLOWING, "7", "u:ann"), ("SREM", BLOCKS, "u:ann")],
             id="follows",
         ),
         pytest.param(
             RelationView("bob", "u:ann", False),
-            [("zrem", FOLLOWING, "u:ann"), ("srem", BLOCKS, "u:ann")],
+            [("ZREM", FOLLOWING, "u:ann"), ("SREM", BLOCKS, "u:ann")],
             id="nothing",
         ),
         *(
             pytest.param(
                 RelationView("bob", "u:ann", False, 0, *blocks),
-                [("zrem", FOLLOWING, "u:ann"), ("sadd", BLOCKS, "u:ann")],
+                [("ZREM", FOLLOWING, "u:ann"), ("SADD", BLOCKS, "u:ann")],
                 id=name,
             )
             for name, blocks in {"blocks": (True, False), "is blocked": (False, True)}.items()
@@ -342,14 +363,14 @@ def test_affinity(score: float, is_there: bool) -> None:
         Topic.VIEW_AFFINITY, [("bob\0ann", AffinityView("bob", "ann", score, NOW))]
     )
     if is_there:
-        assert commands == [("zadd", key, {"ann": affinity_rank(score, NOW)})]
+        assert commands == [("ZADD", key, repr(affinity_rank(score, NOW)), "ann")]
     else:
-        assert commands == [("zrem", key, "ann")]
+        assert commands == [("ZREM", key, "ann")]
 
 
 def test_only_the_newest_relation_of_a_batch_is_written() -> None:
     views = [("k", RelationView("bob", "u:ann", True, n)) for n in (1, 2)]
-    assert _view_commands(Topic.VIEW_RELATIONS, views)[0] == ("zadd", FOLLOWING, {"u:ann": 2})
+    assert _view_commands(Topic.VIEW_RELATIONS, views)[0] == ("ZADD", FOLLOWING, "2", "u:ann")
 
 
 @pytest.mark.parametrize("topic", [topic for topic in IN_REDIS if topic != Topic.TIMELINE_WRITES])
