@@ -99,7 +99,8 @@ def test_cassandra_is_away_for_a_while(stack: LocalStack, tmp_path: Path) -> Non
             wait_for(lambda: is_back(supervisor), 120, "not ready once more")
         wait_until_done(stack, ("headrace-app", "headrace-archive"))
         supervisor.check()
-        faults = [line for line in log_of(supervisor, "archive").splitlines() if "event='fault'" in line]
+        lines = log_of(supervisor, "archive").splitlines()
+        faults = [line for line in lines if "event='fault'" in line]
         assert len(faults) <= 1, "it lost writes once"
         assert all("LostWritesError" in fault for fault in faults)
     posts = keys_of(stack, Topic.VIEW_POSTS)
