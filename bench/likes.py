@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
+from connectors.records import Record
 from schemas.codec import decode
 from schemas.events import Engagement
 from schemas.topics import Topic
@@ -24,7 +24,7 @@ class LikeFold:
         self._counters = state.table("counters", Counters)
         outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         """Fold one record: a like counts once per user, the newest by (at, event id) wins."""
         event = decode(record.value, Engagement)
         assert isinstance(event, Engagement)

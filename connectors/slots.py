@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import chain
+from operator import attrgetter
 
-import aiokafka
 from faust.types import TP
+
+from connectors.records import Record
 
 PENDING_BYTES = 4 * 1024 * 1024
 TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
 
-Records = list[aiokafka.ConsumerRecord]
+_VALUE, _KEY = attrgetter("value"), attrgetter("key")
+
+Records = list[Record]
 
 
 class Slot:
@@ -44,7 +49,7 @@ class Slot:
 
     def add(self, records: Records) -> None:
         """Hold what one fetch brought."""
-        size = sum(r.serialized_value_size + r.serialized_key_size for r in records)
+        size = sum(map(len, filter(None, chain(map(_VALUE, records), map(_KEY, records)))))
         self._fetches.append((size, records))
         self._waiting_bytes += size
 

@@ -22,6 +22,7 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from connectors.records import Record, hand_over_as_decoded
 from connectors.slots import Slot, wanted
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Batch(NamedTuple):
     """Records of one partition in offset order; `next_offset` is the position behind them."""
 
     tp: TP
-    records: list[aiokafka.ConsumerRecord]
+    records: list[Record]
     next_offset: int
 
 
@@ -76,6 +77,7 @@ class _Thread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
+        hand_over_as_decoded()
         return aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,

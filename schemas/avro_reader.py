@@ -5,7 +5,7 @@ struct, because no dictionary is built and no type is looked up. The values are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, inspect
@@ -32,7 +32,10 @@ def long(raw: bytes, p: int) -> tuple[int, int]:
 
 def _more(raw: bytes, p: int, n: int) -> tuple[int, int]:
     """The rest of a varint that began with `n`, still in zigzag."""
-    high = _last_four(raw[p + 1 : p + 5])
+    part = raw[p + 1 : p + 5]
+    high = _HIGH.get(part)
+    if high is None:
+        high = _last_four(part)
     if high and raw[p] > 127:  # six bytes, as the times of these decades have
         return n & 127 | (raw[p] & 127) << 7 | high, p + 5
     n &= 127
@@ -49,13 +52,20 @@ def _more(raw: bytes, p: int, n: int) -> tuple[int, int]:
     return n, p
 
 
-@lru_cache(maxsize=1 << 12)
+_HIGH: dict[bytes, int] = {}
+"""What the last four bytes of varints of six stand for; the same for all times within 8 s."""
+_KEPT = 1 << 12
+
+
 def _last_four(part: bytes) -> int:
-    """What the last four bytes of a varint of six stand for, 0 when they are not that: the same
-    for all times within 8 s, so they are kept."""
-    if len(part) < 4 or part[3] > 127 or min(part[:3]) < 128:
-        return 0
-    return sum((byte & 127) << 14 + 7 * n for n, byte in enumerate(part))
+    """What belongs into `_HIGH`, 0 when these are no last four bytes of six; kept there."""
+    high = 0
+    if len(part) == 4 and part[3] < 128 <= min(part[:3]):
+        high = sum((byte & 127) << 14 + 7 * n for n, byte in enumerate(part))
+    if len(_HIGH) >= _KEPT:
+        _HIGH.clear()
+    _HIGH[part] = high
+    return high
 
 
 def _refuse() -> None:

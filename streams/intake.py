@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aiokafka import ConsumerRecord
-
+from connectors.records import Record
 from schemas.codec import decode
 from schemas.events import Engagement, Event, Post
 from schemas.topics import Topic
@@ -44,20 +43,21 @@ class IntakeFold:
         self._expected = expected
         self._outbox = outbox
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         """Check and route one record; see `streams.validation` for what is refused."""
-        if record.value is not None and len(record.value) > MAX_RECORD_BYTES:
+        raw = record.value or b""
+        if len(raw) > MAX_RECORD_BYTES:
             raise RejectedError("too_large", f"the record has more than {MAX_RECORD_BYTES} bytes")
-        event = decode(record.value, self._expected)
+        event = decode(raw, self._expected)
         validate(event, record.timestamp)
         match event:
             case Post(post_id=post_id):
                 headers = (tags_header(extract(event.content)),)
-                self._outbox.route(Topic.BY_POST, post_id, record.value, headers)
+                self._outbox.route(Topic.BY_POST, post_id, raw, headers)
             case Engagement(post_id=str(post_id)) if event.action not in BETWEEN_USERS:
-                self._outbox.route(Topic.BY_POST, post_id, record.value)
+                self._outbox.route(Topic.BY_POST, post_id, raw)
             case _:
-                self._outbox.route(Topic.BY_USER, event.user_id, record.value)
+                self._outbox.route(Topic.BY_USER, event.user_id, raw)
 
 
 def make_intake(expected: type[Event], _state: State, outbox: Outbox) -> IntakeFold:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
+from connectors.records import Record
 from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Post
 from schemas.topics import Topic
@@ -54,7 +54,7 @@ class PostFold:
         self._outbox = outbox
         outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         """Fold one record of the by-post log."""
         event = decode_record(record.value)
         if not isinstance(event, (Post, Engagement, Tick)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aiokafka import ConsumerRecord
 from msgspec import Struct
 
+from connectors.records import Record
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
 from schemas.views import SourceView
@@ -59,7 +59,7 @@ class SourceFold:
         self._outbox = outbox
         outbox.show_table(Topic.VIEW_SOURCES, self._sources, _view)
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         """Fold one record of the by-source log."""
         fact = decode_record(record.value)
         if not isinstance(fact, (Activity, Removal, RelationFact, Tick)):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from aiokafka import ConsumerRecord
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connectors.records import Record
 from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Follow, User
 from schemas.topics import Topic
@@ -109,7 +109,7 @@ class UserFold:
         self._clock = state.table("clock", Clock)
         self._outbox = outbox
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         """Fold one record of the by-user log."""
         event = decode_record(record.value)
         if not isinstance(event, (User, Follow, Engagement, RelationFact, AffinityFact, Tick)):

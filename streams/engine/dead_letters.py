@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 import structlog
-from aiokafka import ConsumerRecord
 from confluent_kafka import KafkaException, Producer
+from faust.types import TP
 
+from connectors.records import Record
 from schemas.topics import Topic
 from schemas.views import DeadLetter
 from streams.engine.outbox import Output
@@ -21,19 +22,19 @@ DELIVERY_SECONDS = 30.0
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def dead_letter(record: ConsumerRecord, code: str, error: Exception, stage: str) -> Output:
-    """The letter of a record that `stage` refuses, which is logged."""
+def dead_letter(tp: TP, record: Record, code: str, error: Exception, stage: str) -> Output:
+    """The letter of a record of a partition that `stage` refuses, which is logged."""
     log.warning(
         "record refused",
-        topic=record.topic,
-        partition=record.partition,
+        topic=tp.topic,
+        partition=tp.partition,
         offset=record.offset,
         code=code,
         error=type(error).__name__,
     )
     letter = DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
+        topic=tp.topic,
+        partition=tp.partition,
         offset=record.offset,
         key=record.key,
         raw=record.value[:MAX_RAW_BYTES] if record.value else record.value,
@@ -42,7 +43,7 @@ def dead_letter(record: ConsumerRecord, code: str, error: Exception, stage: str)
         stage=stage,
         at=record.timestamp,
     )
-    return Output(Topic.DEAD_LETTERS, record.partition, record.key, _encode(letter))
+    return Output(Topic.DEAD_LETTERS, tp.partition, record.key, _encode(letter))
 
 
 class Mailer:

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import structlog
-from aiokafka import ConsumerRecord
 
 from connectors.failpoints import reach
 from connectors.transport import Batch, LeavingError
@@ -152,7 +151,7 @@ class Sink:
         """
         loop = asyncio.get_running_loop()
         partition = batch.tp.partition
-        writes = await loop.run_in_executor(self._pool, self._read, batch.records)
+        writes = await loop.run_in_executor(self._pool, self._read, batch)
         async with self._uses[partition]:
             await self._persist(partition, self._write, partition, writes, batch.next_offset)
         self.stats.records += len(batch.records)
@@ -180,15 +179,15 @@ class Sink:
         """A sink keeps no rows."""
         return {}
 
-    def _read(self, records: Sequence[ConsumerRecord]) -> list[Write]:
+    def _read(self, batch: Batch) -> list[Write]:
         """What records say; those that say nothing readable become dead letters."""
         writes, letters = [], []
-        for record in records:
+        for record in batch.records:
             try:
                 view = None if record.value is None else decode_view(self.topic, record.value)
             except msgspec.DecodeError as error:
                 stage = f"{self._app_id}/{self.topic}"
-                letters.append(dead_letter(record, "not_decodable", error, stage))
+                letters.append(dead_letter(batch.tp, record, "not_decodable", error, stage))
             else:
                 writes.append(Write(record.offset, record.key, record.value, view))
         if letters:

@@ -10,9 +10,10 @@ from typing import Protocol
 
 import msgspec
 import structlog
-from aiokafka import ConsumerRecord
 from confluent_kafka import Producer
+from faust.types import TP
 
+from connectors.records import Record
 from connectors.rocksdb import LocalStateError
 from connectors.transport import Batch
 from schemas.codec import UndecodableError
@@ -42,7 +43,7 @@ class _FoldFailedError(Exception):
 class Fold(Protocol):
     """What a stage runs on each record: pure, it only reads and writes its tables and outbox."""
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         """Fold one record in.
 
         Raises:
@@ -173,7 +174,7 @@ class Stage:
         owned.outbox.clear()
         self.stats.checkpoint_seconds += time.perf_counter() - began
 
-    def _fold(self, owned: _Owned, records: list[ConsumerRecord], start: int) -> int:
+    def _fold(self, owned: _Owned, records: list[Record], start: int) -> int:
         """Fold records from `start` on until all are in or enough deliveries wait; the index
         behind the last. What is refused goes to the dead letters."""
         letters: dict[int, Output] = {}
@@ -184,7 +185,7 @@ class Stage:
             except _FoldFailedError as failed:
                 owned.state.rollback()
                 owned.outbox.clear()
-                letters[failed.index] = self._letter(records[failed.index], failed.error)
+                letters[failed.index] = self._letter(owned, records[failed.index], failed.error)
         for index, letter in letters.items():
             if index < stop:
                 owned.outbox.add(letter)
@@ -192,7 +193,7 @@ class Stage:
         return stop
 
     def _fold_until_full(
-        self, owned: _Owned, records: list[ConsumerRecord], start: int, letters: dict[int, Output]
+        self, owned: _Owned, records: list[Record], start: int, letters: dict[int, Output]
     ) -> int:
         apply = owned.fold.apply
         outbox = owned.outbox
@@ -202,7 +203,7 @@ class Stage:
             try:
                 apply(records[index])
             except (RejectedError, UndecodableError) as refusal:
-                letters[index] = self._letter(records[index], refusal)
+                letters[index] = self._letter(owned, records[index], refusal)
             except LocalStateError:
                 raise
             except Exception as error:
@@ -211,6 +212,7 @@ class Stage:
                 return index + 1
         return len(records)
 
-    def _letter(self, record: ConsumerRecord, error: Exception) -> Output:
+    def _letter(self, owned: _Owned, record: Record, error: Exception) -> Output:
         code = getattr(error, "code", "fold_failed")
-        return dead_letter(record, code, error, f"{self.app_id}/{self.topic}")
+        tp = TP(self.topic, owned.partition)
+        return dead_letter(tp, record, code, error, f"{self.app_id}/{self.topic}")

@@ -14,9 +14,9 @@ from typing import Any
 from unittest import mock
 
 import msgspec
-from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from connectors.records import Record
 from connectors.transport import Batch
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
@@ -61,7 +61,7 @@ class Log:
 
     def __init__(self) -> None:
         self.now = NOW
-        self._records: dict[tuple[str, int], list[ConsumerRecord]] = {}
+        self._records: dict[tuple[str, int], list[Record]] = {}
         self._ends: dict[tuple[str, int], int] = {}
 
     def append(
@@ -93,11 +93,11 @@ class Log:
         """A commit marker takes an offset that no record has."""
         self._ends[topic, partition] = self._ends.get((topic, partition), 0) + 1
 
-    def read(self, topic: str, partition: int, start: int = 0) -> list[ConsumerRecord]:
+    def read(self, topic: str, partition: int, start: int = 0) -> list[Record]:
         """The records from an offset on."""
         return [r for r in self._records.get((topic, partition), ()) if r.offset >= start]
 
-    def all_of(self, topic: str) -> Iterator[ConsumerRecord]:
+    def all_of(self, topic: str) -> Iterator[Record]:
         """A topic's records, each partition in order."""
         for partition in range(PARTITIONS):
             yield from self.read(topic, partition)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from aiokafka import ConsumerRecord
-from aiokafka.structs import ConsumerRecord as _Record
+from aiokafka import ConsumerRecord as _Record
 
+from connectors.records import Record
 from schemas.events import (
     Engagement,
     EngagementAction,
@@ -311,7 +311,7 @@ def record(
     timestamp: int = NOW,
     key: bytes | None = None,
     headers: tuple[tuple[str, bytes], ...] = (),
-) -> ConsumerRecord:
+) -> Record:
     """A record as the consumer hands it over; `timestamp` is the broker's time in ms."""
     return _Record(
         topic=topic,

@@ -12,9 +12,9 @@ from unittest import mock
 
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from connectors.records import Record
 from connectors.transport import Batch, LeavingError
 from schemas.topics import Topic
 from schemas.views import DeadLetter, PushEntry, SourceView
@@ -116,7 +116,7 @@ class Bench:
         return self.store
 
     def batch(self, *values: bytes | None) -> Batch:
-        records: list[ConsumerRecord] = [
+        records: list[Record] = [
             record(value, topic=self.topic, partition=3, offset=5 + n, key=b"k")
             for n, value in enumerate(values)
         ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from connectors import slots
+from connectors.records import Record
 from connectors.slots import Slot, wanted
 from tests.unit.folds import record
 
 
-def _fetch(start: int, count: int, size: int = 10) -> list[ConsumerRecord]:
+def _fetch(start: int, count: int, size: int = 10) -> list[Record]:
     return [record(b"x" * size, offset=start + n, key=b"k") for n in range(count)]
 
 

@@ -9,11 +9,11 @@ from unittest import mock
 
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord
 from confluent_kafka import KafkaError, KafkaException
 from faust.types import TP
 from msgspec import Struct
 
+from connectors.records import Record
 from connectors.rocksdb import LocalStateError
 from connectors.transport import Batch
 from schemas.codec import UndecodableError
@@ -42,7 +42,7 @@ class WordFold:
         self._words = state.table("word", Row)
         self._outbox = outbox
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         word = record.value.decode()
         if word == "rejected":
             raise RejectedError("too_large", "no")

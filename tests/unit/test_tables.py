@@ -8,13 +8,13 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from aiokafka import ConsumerRecord
 from faust.cli.reset import reset
 from faust.cli.tables import tables
 from faust.types import TP
 from faust.web.exceptions import ServiceUnavailable
 from msgspec import Struct
 
+from connectors.records import Record
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
 from schemas.topics import Topic
@@ -42,7 +42,7 @@ class WordFold:
         state.table("word", Word)
         state.group_table("place", Place)
 
-    def apply(self, record: ConsumerRecord) -> None:
+    def apply(self, record: Record) -> None:
         raise NotImplementedError
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from connectors import slots, transport
+from connectors.records import Record
 from connectors.slots import Slot
 from connectors.transport import (
     Batch,
@@ -26,7 +26,7 @@ from tests.unit.folds import record
 PLACE = TP("posts", 2)
 
 
-def _fetch(start: int, count: int, size: int = 10) -> list[ConsumerRecord]:
+def _fetch(start: int, count: int, size: int = 10) -> list[Record]:
     return [record(b"x" * size, offset=start + n, key=b"k") for n in range(count)]
 
 
