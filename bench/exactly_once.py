@@ -46,6 +46,7 @@ def fold_app(name: str) -> App:
             brokers=addresses.kafka,
             partitions=config.partitions,
             pool=app.pool,
+            turn=app.turn,
         )
     )
     add_pages(app)

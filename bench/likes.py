@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from connectors.records import Record
 from schemas.codec import decode
 from schemas.events import Engagement
 from schemas.topics import Topic
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
-from streams.post_rows import Counters, Reaction, counters_view
-from streams.relations import NEVER
+from streams.post_rows import NO_REACTION, Counters, Reaction, counters_view
 
 LIKE = "like"
 
@@ -30,7 +27,7 @@ class LikeFold:
         assert isinstance(event, Engagement)
         assert event.post_id is not None
         post_id = event.post_id
-        before = self._reactions.get(post_id, event.user_id) or Reaction(NEVER, None)
+        before = self._reactions.get(post_id, event.user_id) or NO_REACTION
         kind = LIKE if event.action == "like" else None
         after = Reaction((event.at, event.event_id), kind)
         if after.stamp <= before.stamp:
@@ -40,6 +37,6 @@ class LikeFold:
             self._count(post_id, 1 if kind else -1)
 
     def _count(self, post_id: str, change: int) -> None:
-        counters = self._counters.get(post_id) or Counters()
-        reactions = {LIKE: counters.reactions.get(LIKE, 0) + change}
-        self._counters.put(post_id, replace(counters, reactions=reactions))
+        before = self._counters.get(post_id)
+        likes = before.reactions[LIKE] if before is not None else 0
+        self._counters.put(post_id, Counters({LIKE: likes + change}))

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from itertools import chain
-from operator import attrgetter
 
 from faust.types import TP
 
 from connectors.records import Record
 
 PENDING_BYTES = 4 * 1024 * 1024
+SAMPLES = 64
 TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
-
-_VALUE, _KEY = attrgetter("value"), attrgetter("key")
 
 Records = list[Record]
 
 
 class Slot:
     """What the consumer holds of one owned partition: a batch in flight, and fetched records
-    that wait their turn. Bytes are those of keys and values."""
+    that wait their turn. Bytes are those of keys and values, as a sample of each fetch has them:
+    to touch every record here would cost a tenth of what it costs to fold it."""
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -49,7 +47,7 @@ class Slot:
 
     def add(self, records: Records) -> None:
         """Hold what one fetch brought."""
-        size = sum(map(len, filter(None, chain(map(_VALUE, records), map(_KEY, records)))))
+        size = _size_of(records)
         self._fetches.append((size, records))
         self._waiting_bytes += size
 
@@ -86,3 +84,10 @@ def wanted(slots: Mapping[TP, Slot]) -> set[TP]:
     if sum(slot.held_bytes for slot in slots.values()) >= TOTAL_BYTES:
         return {tp for tp, slot in slots.items() if slot.is_idle}
     return {tp for tp, slot in slots.items() if not slot.is_full}
+
+
+def _size_of(records: Records) -> int:
+    step = max(1, len(records) // SAMPLES)
+    sample = records[::step]
+    size = sum(len(record.value or b"") + len(record.key or b"") for record in sample)
+    return size * len(records) // max(1, len(sample))

@@ -194,8 +194,13 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
             if n & 1: refuse()
             e = p + (n >> 1); f0 = raw[p:e].decode(); p = e
             f1 = r1[raw[p]]; p += 1
-            n = raw[p]; p += 1
-            if n > 127: n, p = more(raw, p, n)
+            n = raw[p]
+            if n < 128: p += 1
+            else:
+                high = last_four(raw[p + 2 : p + 6])
+                if high and raw[p + 1] > 127:
+                    n = n & 127 | (raw[p + 1] & 127) << 7 | high; p += 6
+                else: n, p = more(raw, p + 1, n)
             f2 = (n >> 1) ^ -(n & 1)
             if raw[p:] == NULLS: return make(id=f0, kind=f1, at=f2), p + 2
             f3 = None
@@ -210,14 +215,19 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
     where the line with NULLS is for the nulls that most records end in. A text that is cut ends
     behind the record, which whoever reads the last field notices.
     """
-    names: dict[str, Any] = {"more": _more, "refuse": _refuse, "make": into.cls}
+    names: dict[str, Any] = {
+        "last_four": _HIGH.get,
+        "more": _more,
+        "refuse": _refuse,
+        "make": into.cls,
+    }
     types = {field.name: field for field in into.fields}
     tail = _nullable_tail(fields, types)
     names["NULLS"] = bytes(len(fields) - tail)
     lines = ["def read(raw, p):"]
     arguments: list[str] = []
     for n, field in enumerate(fields):
-        name, kind = field["name"], field["type"]
+        name, kind = field["name"], _plain(field["type"])
         if name not in types:
             raise NotImplementedError(f"a field {name!r} that {into.cls.__name__} does not have")
         if n == tail:
@@ -232,6 +242,11 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
     return reader
 
 
+def _plain(kind: Any) -> Any:
+    """`{"type": "long"}`, what is left of a type without its logical type, as `"long"`."""
+    return kind["type"] if isinstance(kind, dict) and kind.keys() == {"type"} else kind
+
+
 def _read_field(n: int, kind: Any) -> list[str]:
     if kind == "string":
         return ["n = raw[p]; p += 1", *_read_text(n)]
@@ -239,8 +254,16 @@ def _read_field(n: int, kind: Any) -> list[str]:
         text = ["    " + line for line in ["n = raw[p + 1]; p += 2", *_read_text(n)]]
         return [f"f{n} = None", "if raw[p] == 2:", *text, "elif raw[p]: refuse()", "else: p += 1"]
     if kind in ("long", "int"):
-        number = ["n = raw[p]; p += 1", "if n > 127: n, p = more(raw, p, n)"]
-        return [*number, f"f{n} = (n >> 1) ^ -(n & 1)"]
+        return [
+            "n = raw[p]",
+            "if n < 128: p += 1",
+            "else:",
+            "    high = last_four(raw[p + 2 : p + 6])",
+            "    if high and raw[p + 1] > 127:",
+            "        n = n & 127 | (raw[p + 1] & 127) << 7 | high; p += 6",
+            "    else: n, p = more(raw, p + 1, n)",
+            f"f{n} = (n >> 1) ^ -(n & 1)",
+        ]
     if _symbols(kind):
         return [f"f{n} = r{n}[raw[p]]; p += 1"]
     if isinstance(kind, list) and kind[0] == "null":

@@ -56,6 +56,9 @@ class Reaction(Struct, frozen=True, array_like=True, gc=False):
     kind: str | None
 
 
+NO_REACTION = Reaction(NEVER, None)
+
+
 class Share(Struct, frozen=True, array_like=True, gc=False):
     """A user's newest share or unshare of a post."""
 

@@ -15,6 +15,7 @@ from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
 from streams.engine.state import State
 from streams.facts import Activity, AffinityFact, Fact, Removal, Tick
 from streams.post_rows import (
+    NO_REACTION,
     Body,
     Comment,
     Counters,
@@ -174,7 +175,7 @@ class PostFold:
     # Engagements
 
     def _react(self, post_id: str, event: Engagement, kind: str | None) -> None:
-        before = self._reactions.get(post_id, event.user_id) or Reaction(NEVER, None)
+        before = self._reactions.get(post_id, event.user_id) or NO_REACTION
         after = Reaction((event.at, event.event_id), kind)
         if after.stamp <= before.stamp:
             return

@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import faust
@@ -35,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 THREADS = 16
 STOP_SECONDS = 8.0  # less than what a supervisor waits before it kills
-GC_ALLOCATIONS = 100_000
+GC_ALLOCATIONS = 500_000
 
 
 class Processor(PartitionOwner, Protocol):
@@ -95,8 +96,10 @@ class App(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.local = settings.data_dir / "state" / name
         self.open_rows: OpenRows = in_memory
+        self.turn: AbstractContextManager[Any] = threading.Lock()
         if settings.state == "rocksdb":
             self.open_rows = DiskStores(self.local, addresses.kafka)
+            self.turn = nullcontext()  # while one reads from the disk, others may fold
         self.processors: dict[str, Processor] = {}
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
@@ -151,6 +154,7 @@ class App(faust.App):  # type: ignore[misc]
             partitions=self.settings.partitions,
             pool=self.pool,
             open_rows=self.open_rows,
+            turn=self.turn,
         )
         self.add(stage)
         self._show_tables(topic, make_fold)
