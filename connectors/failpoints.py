@@ -1,8 +1,9 @@
 """Failpoints: named places in the work where a test has this process killed or stopped.
 
-`HEADRACE_FAILPOINT=<name>:<n>` kills it (SIGKILL) at the n-th pass of a place, whichever topic
+`HEADRACE_FAILPOINT` names a file. Who writes `<name>:<n>` into it arms the process, which takes
+the file away, and is killed (SIGKILL) at the n-th pass of that place from then on, whichever topic
 passes; `<name>:<n>:stop` stops it there (SIGSTOP). What it was doing is written first, as JSON,
-into the file that `HEADRACE_FAILPOINT_MARK` names. Without the variable, `reach` does nothing.
+beside the file (`.mark`). Without the variable, `reach` does nothing.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 VARIABLE = "HEADRACE_FAILPOINT"
-MARK_VARIABLE = "HEADRACE_FAILPOINT_MARK"
 SETTLE_SECONDS = 0.2  # so that what was handed to client libraries is under way
 
 NAMES = (
@@ -46,8 +46,41 @@ class Mark(msgspec.Struct, frozen=True):
     in_flight: int
 
 
-def _pass(_name: str, _place: str, _in_flight: int) -> None:
-    """Nothing is to happen."""
+class Order(NamedTuple):
+    """At which pass of which place what is sent."""
+
+    name: str
+    passes: int
+    signal: signal.Signals
+
+
+def parse(text: str) -> Order:
+    """An order as it is written.
+
+    Raises:
+        ValueError: it is not understood.
+    """
+    name, number, action = [*text.split(":"), "", ""][:3]
+    if name not in NAMES or not number.isdecimal() or int(number) < 1 or action not in SIGNALS:
+        raise ValueError(
+            f"a failpoint must be <name>:<n> or <name>:<n>:stop, with a name of "
+            f"{', '.join(NAMES)}, not {text!r}"
+        )
+    return Order(name, int(number), SIGNALS[action])
+
+
+def mark_of(file: Path) -> Path:
+    """Where what a process was doing is written."""
+    return file.with_suffix(".mark")
+
+
+def arm(file: Path, order: str) -> None:
+    """Arm the process that looks at `file`, or the next that does."""
+    parse(order)
+    mark_of(file).unlink(missing_ok=True)
+    draft = file.with_suffix(".draft")
+    draft.write_text(order)
+    draft.replace(file)
 
 
 def _send(number: signal.Signals) -> None:
@@ -55,42 +88,47 @@ def _send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def armed(environment: Mapping[str, str], send: Callable[[signal.Signals], None] = _send) -> Reach:
-    """What `reach` is under these variables.
+class Failpoints:
+    """What a process does at the places that it passes; called from several threads."""
 
-    Raises:
-        ValueError: a variable is not understood.
-    """
-    wanted = environment.get(VARIABLE)
-    if not wanted:
-        return _pass
-    fatal_name, number, action = [*wanted.split(":"), "", ""][:3]
-    if (
-        fatal_name not in NAMES
-        or not number.isdecimal()
-        or int(number) < 1
-        or action not in SIGNALS
-    ):
-        raise ValueError(
-            f"{VARIABLE} must be <name>:<n> or <name>:<n>:stop, with a name of {', '.join(NAMES)}"
-        )
-    fatal_pass, passes, lock = int(number), count(1), threading.Lock()
-    mark_file = Path(environment[MARK_VARIABLE])
+    def __init__(self, file: Path, send: Callable[[signal.Signals], None] = _send) -> None:
+        self._file = file
+        self._send = send
+        self._lock = threading.Lock()
+        self._order: Order | None = None
+        self._passed = 0
 
-    def reach(name: str, place: str, in_flight: int) -> None:
-        if name != fatal_name:
-            return
-        with lock:
-            is_fatal = next(passes) == fatal_pass
-        if is_fatal:
-            with mark_file.open("wb") as file:
-                file.write(msgspec.json.encode(Mark(name, os.getpid(), place, in_flight)))
-                file.flush()
-                os.fsync(file.fileno())
-            send(SIGNALS[action])
+    def reach(self, name: str, place: str, in_flight: int) -> None:
+        """Pass a place."""
+        with self._lock:
+            self._take_order()
+            order = self._order
+            if order is None or order.name != name:
+                return
+            self._passed += 1
+            if self._passed < order.passes:
+                return
+            self._order = None
+        with mark_of(self._file).open("wb") as file:
+            file.write(msgspec.json.encode(Mark(name, os.getpid(), place, in_flight)))
+            file.flush()
+            os.fsync(file.fileno())
+        self._send(order.signal)
 
-    return reach
+    def _take_order(self) -> None:
+        if self._file.exists():
+            self._order, self._passed = parse(self._file.read_text()), 0
+            self._file.unlink()
 
 
-reach: Reach = armed(os.environ)
+def _pass(_name: str, _place: str, _in_flight: int) -> None:
+    """Nothing is to happen."""
+
+
+def reaching(file: str) -> Reach:
+    """What `reach` is while the variable is `file`."""
+    return Failpoints(Path(file)).reach if file else _pass
+
+
+reach: Reach = reaching(os.environ.get(VARIABLE, ""))
 """Pass a place: its name, topic/partition, and the records that are under way there."""

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil  # type: ignore[import-untyped]
 
-from connectors.failpoints import MARK_VARIABLE, VARIABLE
+from connectors import failpoints
 from connectors.stack.addresses import Addresses
 from headrace.supervisor import Supervisor, _Worker
 
@@ -27,6 +28,7 @@ class Crew(Supervisor):
         addresses: What the workers connect to.
         apps: Which workers.
         name: The crew's; workers of one name in different crews are different group members.
+        state: Where their stages keep rows, `memory` or `rocksdb`.
         log_dir: Where the workers log.
         say: Told of every end and start.
     """
@@ -37,11 +39,13 @@ class Crew(Supervisor):
         apps: Collection[str],
         *,
         name: str,
+        state: str,
         log_dir: Path,
         say: Callable[[str], None],
     ) -> None:
         self.ends: list[str] = []
         self._name = name
+        self._state = state
         self._changing = threading.RLock()
         self._is_over = threading.Event()
         self._tender = threading.Thread(target=self._tend_on, name=f"{name}-tender", daemon=True)
@@ -70,22 +74,22 @@ class Crew(Supervisor):
         with self._changing:
             super().tend()
 
-    def arm(self, name: str, point: str, mark: Path) -> None:
-        """Kill a worker, and start it with a failpoint (`name:n`, `name:n:stop`), at which it
-        writes `mark`; what is started after it is not armed."""
-        mark.unlink(missing_ok=True)
-        with self._changing:
-            worker = self._workers[name]
-            worker.child.kill()
-            ordinary = worker.env
-            worker.env = {**ordinary, VARIABLE: point, MARK_VARIABLE: str(mark)}
-            worker.start()
-            worker.env = ordinary
-            worker.pause = 0.0
+    def arm(self, name: str, point: str) -> None:
+        """Give a worker, or the process that comes after it, a failpoint (`name:n`,
+        `name:n:stop`), at which it leaves its `mark`."""
+        failpoints.arm(self._failpoint(name), point)
+
+    def mark(self, name: str) -> failpoints.Mark | None:
+        """What a worker left at its failpoint, None while it has not."""
+        try:
+            mark = failpoints.mark_of(self._failpoint(name)).read_bytes()
+            return msgspec.json.decode(mark, type=failpoints.Mark)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
 
     @contextmanager
     def away(self, name: str) -> Iterator[None]:
-        """A worker is killed, and stays away until the context ends or it is armed."""
+        """A worker is killed, and stays away until the context ends."""
         with self._changing:
             self._workers[name].child.kill()
             yield
@@ -122,9 +126,14 @@ class Crew(Supervisor):
             for name, worker in self._workers.items()
         }
 
+    def _failpoint(self, name: str) -> Path:
+        return self.log_dir / f"{name}.failpoint"
+
     def _worker(self, name: str) -> _Worker:
         worker = super()._worker(name)
+        worker.env[failpoints.VARIABLE] = str(self._failpoint(name))
         worker.env["HEADRACE_WORKER_ID"] = f"{self._name}-{name}"
+        worker.env["HEADRACE_STATE"] = self._state
         if name != "api":  # which needs the key that its tokens are signed with
             worker.env["HEADRACE_DATA_DIR"] = str(self.data_dir)
         return worker

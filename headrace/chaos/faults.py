@@ -7,9 +7,11 @@ A new kind is one function in `FAULTS` and one line in `headrace.chaos.schedule.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -30,6 +32,7 @@ POISON = (
     b"\0" + (9_999).to_bytes(4, "big") + b"an unknown schema",
     b"\0\0\0\0\1\xff",
 )
+ROW_FILES = (".sst", ".log")
 INSIDE = b"\xc1neither an event nor a fact"
 
 Evidence = dict[str, Any]
@@ -50,29 +53,75 @@ def inject(ground: Ground, fault: Fault) -> Evidence:
 
 def _kill(ground: Ground, fault: Fault) -> Evidence:
     """A worker dies at a failpoint."""
-    crew, mark_file = ground.crew, ground.mark_file()
-    point, waiting = f"{fault.point}:{fault.passes}", 0
-    if (fault.target, fault.point) == ("views", "mid-sink"):
-        # More removals on one timeline than a round trip carries, all at once.
-        with crew.away("views"):
-            publish(ground.addresses.kafka, sweep(SWEPT, ground.seed))
-            ground.wait("removals", lambda: ground.waiting("app") < 1_000, READY_S)
-            waiting = ground.waiting("views")
-            crew.arm("views", point, mark_file)
-    else:
-        crew.arm(fault.target, point, mark_file)
-    pid = crew.pid(fault.target)
-    mark = ground.marked(pid)
-    after = ground.changed(fault.target, pid)
+    crew, target, waiting = ground.crew, fault.target, 0
+    point = f"{fault.point}:{fault.passes}"
+    match target, fault.point:
+        case "views", "mid-sink":
+            # More removals on one timeline than a round trip carries, all at once.
+            with crew.away(target):
+                publish(ground.addresses.kafka, sweep(SWEPT, ground.seed))
+                ground.wait("removals", lambda: ground.waiting("app") < 1_000, READY_S)
+                waiting = ground.waiting(target)
+                crew.arm(target, point)
+        case _, "mid-restore":
+            with crew.away(target):
+                crew.arm(target, point)
+        case _:
+            crew.arm(target, point)
+    mark = ground.marked(target)
+    after = ground.changed(target, mark.pid)
     if mark.in_flight < 1 or mark.name != fault.point:
         raise NotLandedError(f"nothing was under way: {mark}")
     return {
         "place": mark.place,
         "in_flight": mark.in_flight,
         "waiting": waiting,
-        "pid": pid,
+        "pid": mark.pid,
         "pid_after": after,
     }
+
+
+def _state_deleted(ground: Ground, _fault: Fault) -> Evidence:
+    """A worker dies, and comes back to find the rows of half of its partitions gone."""
+
+    def delete(partition: Path) -> int:
+        files = len(list(partition.iterdir()))
+        shutil.rmtree(partition)
+        return files
+
+    return _state_damaged(ground, "files_deleted", delete, each=2)
+
+
+def _state_flipped(ground: Ground, fault: Fault) -> Evidence:
+    """A worker dies, and comes back to rows of which a bit is another in each partition."""
+    rng = Random(f"flip:{ground.seed}:{fault.passes}")
+
+    def flip(partition: Path) -> int:
+        files = [file for file in partition.iterdir() if file.suffix in ROW_FILES]
+        largest = max(files, key=lambda file: file.stat().st_size)
+        content = bytearray(largest.read_bytes())
+        if not content:
+            return 0
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        largest.write_bytes(content)
+        return 1
+
+    return _state_damaged(ground, "bits_flipped", flip)
+
+
+def _state_damaged(
+    ground: Ground, name: str, damage: Callable[[Path], int], *, each: int = 1
+) -> Evidence:
+    """Damage what a killed worker keeps of each (or each second) partition; `name` counts it."""
+    crew = ground.crew
+    waiting, pid = ground.busy("app"), crew.pid("app")
+    with crew.away("app"):
+        partitions = sorted(crew.data_dir.glob("state/app/*/*/"))
+        damaged = sum(damage(partition) for partition in partitions[::each])
+    after = ground.changed("app", pid)
+    if not damaged:
+        raise NotLandedError(f"there are no rows on disk in {crew.data_dir}")
+    return {name: damaged, "waiting": waiting, "pid": pid, "pid_after": after}
 
 
 def _join_and_leave(ground: Ground, fault: Fault) -> Evidence:
@@ -95,9 +144,8 @@ def _zombie(ground: Ground, fault: Fault) -> Evidence:
     the first goes on with the batch: it must be fenced, and end."""
     name, crew = fault.target, ground.crew
     with ground.more("second", name) as second:
-        crew.arm(name, f"{fault.point}:{fault.passes}:stop", ground.mark_file())
-        pid = crew.pid(name)
-        mark = ground.marked(pid)
+        crew.arm(name, f"{fault.point}:{fault.passes}:stop")
+        mark = ground.marked(name)
         try:
             everything = settings().partitions
 
@@ -109,24 +157,26 @@ def _zombie(ground: Ground, fault: Fault) -> Evidence:
             ground.wait("the partitions of the stopped worker", lambda: has_all() or None, READY_S)
             waiting = ground.busy(name)
         finally:
-            os.kill(pid, signal.SIGCONT)
-        after = ground.changed(name, pid)
+            os.kill(mark.pid, signal.SIGCONT)
+        after = ground.changed(name, mark.pid)
         ground.recover()
         return {
             "place": mark.place,
             "in_flight": mark.in_flight,
             "waiting": waiting,
-            "pid": pid,
+            "pid": mark.pid,
             "pid_after": after,
         }
 
 
 def _kafka_kill(ground: Ground, fault: Fault) -> Evidence:
-    """The broker is killed, and starts again."""
-    waiting = ground.busy("app")
-    ground.stack.kill("kafka")
-    time.sleep(fault.seconds)
-    ground.stack.restart("kafka")
+    """The broker is killed, and starts again, several times."""
+    waiting = []
+    for _ in range(fault.passes):
+        waiting.append(ground.busy("app"))
+        ground.stack.kill("kafka")
+        time.sleep(fault.seconds)
+        ground.stack.restart("kafka")
     return {"waiting": waiting}
 
 
@@ -260,6 +310,8 @@ def _poison_inside(ground: Ground, fault: Fault) -> Evidence:
 
 FAULTS: dict[str, Callable[[Ground, Fault], Evidence]] = {
     "kill": _kill,
+    "state-deleted": _state_deleted,
+    "state-flipped": _state_flipped,
     "join-and-leave": _join_and_leave,
     "zombie": _zombie,
     "kafka-kill": _kafka_kill,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import msgspec
 import redis
 from confluent_kafka import Message, Producer
 
@@ -59,7 +58,9 @@ class Ground:
         with ExitStack() as held:
             for proxy in (self.kafka, self.redis, self.cassandra):
                 held.enter_context(proxy)
-            self.crew = held.enter_context(self.more("first", "app", "views", "archive", "api"))
+            self.crew = held.enter_context(
+                self._crew("first", ("app", "views", "archive", "api"), "rocksdb")
+            )
             self._held = held.pop_all()
         return self
 
@@ -77,17 +78,17 @@ class Ground:
         return self.stack.addresses
 
     def more(self, name: str, *apps: str) -> Crew:
-        """A crew of workers, not started yet."""
+        """A crew of workers beside the first, which keep their rows in memory; not started yet."""
+        return self._crew(name, apps, "memory")
+
+    def _crew(self, name: str, apps: Collection[str], state: str) -> Crew:
         behind = Addresses(
             kafka=f"127.0.0.1:{self.kafka.port}",
             redis=f"redis://127.0.0.1:{self.redis.port}/0",
             cassandra=f"127.0.0.1:{self.cassandra.port}",
         )
-        return Crew(behind, apps, name=name, log_dir=self.log_dir / name, say=self.say)
-
-    def mark_file(self) -> Path:
-        """Where a failpoint writes its mark."""
-        return self.log_dir / "mark.json"
+        log_dir = self.log_dir / name
+        return Crew(behind, apps, name=name, state=state, log_dir=log_dir, say=self.say)
 
     def wait(self, what: str, found: Callable[[], T | None], timeout_s: float) -> T:
         """The first answer that is true.
@@ -113,12 +114,9 @@ class Ground:
         """Wait until records wait for a worker; how many."""
         return self.wait(f"records that wait for {name}", lambda: self.waiting(name), BUSY_S)
 
-    def marked(self, pid: int) -> Mark:
-        """Wait for the mark of a failpoint; `pid` is the process that must have written it."""
-        mark = self.wait("the mark of the failpoint", self._mark, BUSY_S)
-        if mark.pid != pid:
-            raise NotLandedError(f"the mark is of process {mark.pid}, not of {pid}")
-        return mark
+    def marked(self, name: str) -> Mark:
+        """Wait until a worker has left its mark at a failpoint."""
+        return self.wait("the mark of the failpoint", lambda: self.crew.mark(name), BUSY_S)
 
     def changed(self, name: str, pid: int) -> int:
         """Wait until a worker runs as another process; its id."""
@@ -158,12 +156,6 @@ class Ground:
         if len(placed) != len(records):
             raise NotLandedError(f"{len(placed)} of {len(records)} records were taken")
         return placed
-
-    def _mark(self) -> Mark | None:
-        try:
-            return msgspec.json.decode(self.mark_file().read_bytes(), type=Mark)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
 
 
 Say = Callable[[str], None]

@@ -13,9 +13,9 @@ LONGEST_PAUSE_S = 5.0
 class Fault(Struct, frozen=True, kw_only=True):
     """One fault; `headrace.chaos.faults` says what each kind does.
 
-    `target` is a worker, `point` a failpoint and `passes` the pass at which it kills; `seconds`
-    is how long what is broken stays so; `pause_s` comes before. `cost_s` is how long the fault
-    takes, about, with the recovery.
+    `target` is a worker, `point` a failpoint and `passes` the pass at which it kills (or how often
+    it happens); `seconds` is how long what is broken stays so; `pause_s` comes before. `cost_s` is
+    how long the fault takes, about, with the recovery.
     """
 
     kind: str
@@ -59,7 +59,9 @@ def every_fault(rng: Random, outage_s: float, stall_s: float) -> list[Fault]:
         passes = rng.randint(1, 40)
         faults.append(Fault(kind="zombie", target=target, point=point, passes=passes, cost_s=60))
     faults += [
-        Fault(kind="kafka-kill", seconds=2.0, cost_s=30),
+        Fault(kind="state-deleted"),
+        Fault(kind="state-flipped", passes=rng.randint(1, 1_000)),
+        Fault(kind="kafka-kill", passes=5, seconds=1.0, cost_s=60),
         Fault(kind="kafka-kill-at-commit", cost_s=30),
         Fault(kind="lost-answer", cost_s=10),
         Fault(kind="kafka-stall", seconds=stall_s, cost_s=stall_s + 20),

@@ -25,7 +25,7 @@ from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from schemas.codec import decode
 from schemas.events import Engagement, Event, Follow, Media, Post
-from schemas.topics import IN_REDIS, Topic
+from schemas.topics import IN_CASSANDRA, IN_REDIS, Topic
 from schemas.views import (
     CommentView,
     CountersView,
@@ -68,6 +68,8 @@ class Sinks:
         self._archive = CassandraStore(session, "log")
         for topic in IN_REDIS:
             self._views.open(topic, PARTITION)
+        for topic in IN_CASSANDRA:
+            self._archive.open(topic, PARTITION)
         self._offset = time.time_ns() // 1_000_000
 
     def write(self, *views: Struct, redis: bool = True, cassandra: bool = True) -> None:

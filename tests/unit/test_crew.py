@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
+import msgspec
 import pytest
 
-from connectors.failpoints import MARK_VARIABLE, VARIABLE
+from connectors.failpoints import VARIABLE, Mark, mark_of
 from connectors.stack.addresses import Addresses
 from headrace.chaos.crew import Crew
 from headrace.supervisor import _Worker
@@ -49,23 +50,30 @@ def child() -> Child:
 @pytest.fixture
 def crew(tmp_path: Path, child: Child) -> Crew:
     """A crew of one worker that is not there."""
-    crew = Crew(Addresses("", "", ""), (), name="first", log_dir=tmp_path, say=lambda _: None)
+    crew = Crew(
+        Addresses("", "", ""),
+        (),
+        name="first",
+        state="memory",
+        log_dir=tmp_path,
+        say=lambda _: None,
+    )
     worker = _Worker("app", mock.Mock(number=80), cast(Any, child), ["x"], {"A": "1"}, "/")
     crew._workers["app"] = worker
     return crew
 
 
-def test_only_the_start_that_was_asked_for_is_armed(
-    crew: Crew, child: Child, tmp_path: Path
-) -> None:
-    mark = tmp_path / "mark.json"
-    mark.write_text("an old one")
-    crew.arm("app", "mid-restore:3", mark)
-    assert not mark.exists()
-    child.alive = False
-    crew.tend()
-    armed = {"A": "1", VARIABLE: "mid-restore:3", MARK_VARIABLE: str(mark)}
-    assert child.environments == [armed, {"A": "1"}]
+def test_a_worker_is_armed_by_the_file_that_it_looks_at(crew: Crew) -> None:
+    app = crew._worker("app")
+    app.port.release()
+    file = Path(app.env[VARIABLE])
+    mark_of(file).write_text("an old one")
+    crew.arm("app", "mid-restore:3")
+    assert crew.mark("app") is None
+    assert file.read_text() == "mid-restore:3"
+    mark = Mark("mid-restore", 7, "posts/1", 2)
+    mark_of(file).write_bytes(msgspec.json.encode(mark))
+    assert crew.mark("app") == mark
 
 
 def test_how_a_worker_ended_is_noted(crew: Crew, child: Child) -> None:

@@ -11,43 +11,63 @@ import msgspec
 import pytest
 
 from connectors import failpoints
-from connectors.failpoints import MARK_VARIABLE, VARIABLE, Mark, armed
+from connectors.failpoints import Failpoints, Mark, arm, mark_of, parse, reaching
 
 
-@pytest.mark.parametrize("environment", [{}, {VARIABLE: ""}])
-def test_without_the_variable_nothing_happens(environment: dict[str, str]) -> None:
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The file that arms."""
+    return tmp_path / "app.failpoint"
+
+
+def test_without_the_variable_nothing_happens() -> None:
+    assert reaching("") is failpoints._pass
+    assert failpoints.reach is failpoints._pass, "this process is not armed"
+
+
+def test_without_an_order_nothing_happens(file: Path) -> None:
     send = mock.Mock()
-    reach = armed(environment, send)
+    points = Failpoints(file, send)
     for name in failpoints.NAMES:
-        reach(name, "posts/1", 1)
+        points.reach(name, "posts/1", 1)
     send.assert_not_called()
-
-
-def test_this_process_is_not_armed() -> None:
-    assert failpoints.reach is failpoints._pass
+    assert not mark_of(file).exists()
 
 
 @pytest.mark.parametrize("name", failpoints.NAMES)
 @pytest.mark.parametrize(("action", "number"), [("", signal.SIGKILL), (":stop", signal.SIGSTOP)])
-def test_the_nth_pass_is_the_last(
-    tmp_path: Path, name: str, action: str, number: signal.Signals
+def test_the_nth_pass_after_the_order_is_the_last(
+    file: Path, name: str, action: str, number: signal.Signals
 ) -> None:
-    mark = tmp_path / "mark.json"
-    send = mock.Mock(side_effect=lambda _: mark.rename(tmp_path / "was.json"))
-    reach = armed({VARIABLE: f"{name}:3{action}", MARK_VARIABLE: str(mark)}, send)
+    found: list[Mark] = []
+
+    def send(_: signal.Signals) -> None:
+        found.append(msgspec.json.decode(mark_of(file).read_bytes(), type=Mark))
+
+    sender = mock.Mock(side_effect=send)
+    points = Failpoints(file, sender)
+    points.reach(name, "posts/0", 1)
+    arm(file, f"{name}:3{action}")
     for passes in range(1, 6):
         for other in failpoints.NAMES:
-            reach(other, f"posts/{passes}", passes)
-        assert send.call_count == (passes >= 3)
-        assert not mark.exists()
-    send.assert_called_once_with(number)
-    found = msgspec.json.decode((tmp_path / "was.json").read_bytes(), type=Mark)
-    assert found == Mark(name, os.getpid(), "posts/3", 3)
+            points.reach(other, f"posts/{passes}", passes)
+        assert sender.call_count == (passes >= 3)
+        assert not file.exists(), "whoever comes next is not armed"
+    sender.assert_called_once_with(number)
+    assert found == [Mark(name, os.getpid(), "posts/3", 3)]
+
+
+def test_an_order_takes_the_mark_of_the_last_one_away(file: Path) -> None:
+    mark_of(file).write_text("an old one")
+    arm(file, "before-commit:1")
+    assert not mark_of(file).exists()
 
 
 @pytest.mark.parametrize(
-    "value", ["before-commit", "before-commit:0", "before-commit:x", "before-commit:1:x", "x:1"]
+    "order", ["", "before-commit", "before-commit:0", "before-commit:x", "before-commit:1:x", "x:1"]
 )
-def test_what_is_not_understood_is_refused(value: str) -> None:
-    with pytest.raises(ValueError, match="HEADRACE_FAILPOINT must be <name>:<n>"):
-        armed({VARIABLE: value, MARK_VARIABLE: "x"})
+def test_what_is_not_understood_is_refused(file: Path, order: str) -> None:
+    with pytest.raises(ValueError, match="a failpoint must be <name>:<n>"):
+        parse(order)
+    with pytest.raises(ValueError, match="a failpoint must be <name>:<n>"):
+        arm(file, order)
