@@ -27,6 +27,7 @@ from schemas.topics import Topic
 
 NAME = "headrace"
 PROBE_EVERY_S = 0.05
+IDLE_PART = 3  # of the time under load
 _LOOK_EVERY_S = 0.002
 _LOST_AFTER_S = 30.0
 _SETTLE_S = 2.0
@@ -34,13 +35,16 @@ _ENOUGH = 0.9  # of the wanted load
 
 
 class LatencyReport(msgspec.Struct, kw_only=True):
-    """Milliseconds from `produce` to the count in Redis, under a steady load of records/s."""
+    """Milliseconds from `produce` to the count in Redis: idle, with nothing but the probes, and
+    then under a steady load of records/s."""
 
     machine: Machine
     load: float
     wanted_records_per_s: float
     records_per_s: float | None = None
     probes: int = 0
+    idle_p50_ms: float | None = None
+    idle_p99_ms: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
     max_ms: float | None = None
@@ -49,6 +53,7 @@ class LatencyReport(msgspec.Struct, kw_only=True):
     def targets(self) -> list[Target]:
         """What must hold."""
         return [
+            Target("idle_p50_ms", 60, self.idle_p50_ms, is_most=True),
             Target("p50_ms", 150, self.p50_ms, is_most=True),
             Target("p99_ms", 1_000, self.p99_ms, is_most=True),
         ]
@@ -67,23 +72,24 @@ class Probes:
         self._client = Redis.from_url(url)
         self._counts = ViewCounts()
         self._waiting: dict[str, float] = {}
+        self._times_ms: list[float] = []
         self.sent = 0
-        self.times_ms: list[float] = []
 
-    def run(self, seconds: float) -> None:
-        """Send one every 50 ms, and wait for the last ones.
+    def run(self, seconds: float) -> list[float]:
+        """Send one every 50 ms, and wait for the last ones; the milliseconds that each took.
 
         Raises:
             TimeoutError: one was not counted within 30 s.
         """
-        begun = time.monotonic()
+        self._times_ms = []
+        begun, sent_before = time.monotonic(), self.sent
         while True:
             now = time.monotonic()
             if now - begun < seconds:
-                if now - begun >= self.sent * PROBE_EVERY_S:
+                if now - begun >= (self.sent - sent_before) * PROBE_EVERY_S:
                     self._send()
             elif not self._waiting:
-                return
+                return self._times_ms
             self._look()
             time.sleep(_LOOK_EVERY_S)
 
@@ -111,7 +117,7 @@ class Probes:
         now = time.monotonic()
         for key, value in zip(keys, found, strict=True):
             if value is not None:
-                self.times_ms.append((now - self._waiting.pop(key)) * 1_000)
+                self._times_ms.append((now - self._waiting.pop(key)) * 1_000)
             elif now - self._waiting[key] > _LOST_AFTER_S:
                 raise TimeoutError(f"{key} did not come within {_LOST_AFTER_S:.0f} s")
 
@@ -151,6 +157,8 @@ def _probe(
     assert system.sink is not None
     workers.start_ready(f"{NAME}-sink", system.sink)
     workers.start_measured(NAME, system.command(workers))
+    workers.say(f"{seconds / IDLE_PART:.0f} s of probes alone")
+    report.idle_p50_ms, report.idle_p99_ms = _percentiles(probes.run(seconds / IDLE_PART))
     rate = report.wanted_records_per_s
     lasting = seconds + 3 * _SETTLE_S
     workers.say(f"{seconds:.0f} s of probes under {rate:,.0f} records/s")
@@ -158,14 +166,19 @@ def _probe(
     workers.start_measured("load", command)
     time.sleep(_SETTLE_S)
     before, since = records(brokers, [Topic.ENGAGEMENTS]), time.monotonic()
-    probes.run(seconds)
+    times_ms = probes.run(seconds)
     took = time.monotonic() - since
     sent = records(brokers, [Topic.ENGAGEMENTS]) - before
     report.records_per_s = round(sent / took, 1)
-    report.probes = probes.sent
+    report.probes = len(times_ms)
     if report.records_per_s < _ENOUGH * rate:
         report.void = f"the load came to {report.records_per_s:,.0f} records/s only"
         return
-    percentiles = quantiles(probes.times_ms, n=100, method="inclusive")
-    report.p50_ms, report.p99_ms = round(percentiles[49], 1), round(percentiles[98], 1)
-    report.max_ms = round(max(probes.times_ms), 1)
+    report.p50_ms, report.p99_ms = _percentiles(times_ms)
+    report.max_ms = round(max(times_ms), 1)
+
+
+def _percentiles(times_ms: list[float]) -> tuple[float, float]:
+    """The 50th and the 99th."""
+    found = quantiles(times_ms, n=100, method="inclusive")
+    return round(found[49], 1), round(found[98], 1)

@@ -65,6 +65,7 @@ def _kill(ground: Ground, fault: Fault) -> Evidence:
                 crew.arm(target, point)
         case _, "mid-restore":
             with crew.away(target):
+                shutil.rmtree(crew.data_dir / "state")  # so that there is much to restore
                 crew.arm(target, point)
         case _:
             crew.arm(target, point)

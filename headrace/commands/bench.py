@@ -152,7 +152,7 @@ def restore(events: int, smoke: bool, json_file: Path | None) -> None:
 def latency(
     rate: float | None, seconds: float, events: int, smoke: bool, json_file: Path | None
 ) -> None:
-    """From an event to its count in Redis, in ms, under half of the maximum load.
+    """From an event to its count in Redis, in ms, idle and under half of the maximum load.
 
     Every 50 ms a like of a post of its own is sent, whatever became of those before, and its
     count looked for every 2 ms. Starts a Kafka and a Valkey of its own. Exits with 1 if a probe
@@ -172,6 +172,7 @@ def latency(
         click.echo(f"void: {report.void}")
     else:
         click.echo(
+            f"idle: p50 {report.idle_p50_ms:,.0f} ms, p99 {report.idle_p99_ms:,.0f} ms\n"
             f"{report.probes:,} probes under {report.records_per_s:,.0f} records/s: "
             f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms, "
             f"most {report.max_ms:,.0f} ms"
