@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from faust.types import TP
 
 from connectors.records import Record
-from connectors.rocksdb import LocalStateError
+from connectors.rocksdb import LocalStateDamagedError, LocalStateError
 from connectors.transport import Batch
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
@@ -73,6 +73,7 @@ class _Owned:
     """One partition of a stage in this process: its state, fold and producer."""
 
     def __init__(self, stage: Stage, partition: int) -> None:
+        self._stage = stage
         self.partition = partition
         self.producer: Producer = transactional_producer(
             stage.brokers, stage.app_id, stage.topic, partition
@@ -80,9 +81,22 @@ class _Owned:
         self.state = State(stage.open_rows(stage.topic, partition))
         self.outbox = Outbox(stage.partitions)
         self.fold = stage.make_fold(self.state, self.outbox)
-        progress = stage.restores[partition] = Progress()
-        restore(stage.brokers, stage.topic, partition, self.state, progress)
+        self.restore()
+
+    def restore(self) -> None:
+        """Bring the state to the end of its changelog."""
+        stage = self._stage
+        progress = stage.restores[self.partition] = Progress()
+        restore(stage.brokers, stage.topic, self.partition, self.state, progress)
         stage.stats.restored_rows += progress.rows
+
+    def rebuild(self, why: str) -> None:
+        """Discard the state, and restore all of it. Between two transactions only: nobody else
+        adds to the changelog, or the next commit is fenced."""
+        self.state.rollback()
+        self.outbox.clear()
+        self.state.discard(why)
+        self.restore()
 
 
 class Stage:
@@ -159,6 +173,15 @@ class Stage:
 
     def _process(self, batch: Batch) -> None:
         owned = self._owned[batch.tp.partition]
+        try:
+            self._advance(owned, batch)
+        except LocalStateDamagedError as damage:
+            owned.rebuild(str(damage))
+            self._advance(owned, batch)
+        self.stats.batches += 1
+
+    def _advance(self, owned: _Owned, batch: Batch) -> None:
+        """Fold and checkpoint what of a batch is not below the position yet."""
         position = owned.state.position or 0
         records = [record for record in batch.records if record.offset >= position]
         start = 0
@@ -167,9 +190,8 @@ class Stage:
                 stop = self._fold(owned, records, start)
             next_offset = records[stop].offset if stop < len(records) else batch.next_offset
             self._checkpoint(owned, next_offset)
+            self.stats.records += stop - start
             start = stop
-        self.stats.records += len(records)
-        self.stats.batches += 1
 
     def _checkpoint(self, owned: _Owned, position: int) -> None:
         began = time.perf_counter()

@@ -14,7 +14,7 @@ from faust.types import TP
 from msgspec import Struct
 
 from connectors.records import Record
-from connectors.rocksdb import LocalStateError
+from connectors.rocksdb import LocalStateDamagedError, LocalStateError
 from connectors.transport import Batch
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
@@ -41,6 +41,7 @@ class WordFold:
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._words = state.table("word", Row)
         self._outbox = outbox
+        self.damages: list[LocalStateDamagedError] = []
 
     def apply(self, record: Record) -> None:
         word = record.value.decode()
@@ -49,7 +50,9 @@ class WordFold:
         if word == "undecodable":
             raise UndecodableError("not_avro", "no")
         if word == "unreadable":
-            raise LocalStateError("a block's checksum is wrong")
+            raise LocalStateError("the disk is full")
+        if word == "damaged" and self.damages:
+            raise self.damages.pop()
         self._words.put(word, Row(self.seen(word) + 1))
         self._words.put("last", Row(record.offset))
         self._outbox.route(Topic.BY_POST, word, record.value)
@@ -245,6 +248,41 @@ def test_rows_that_cannot_be_read_are_no_fault_of_the_record() -> None:
         bench.process("a", "unreadable", "b")
     assert bench.producer.committed == []
     assert bench.stage.stats.dead_letters == 0
+
+
+def test_damaged_rows_are_restored_and_the_batch_is_folded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    bench.process("a", start=5)
+    snapshot = bench.owned.state.snapshot
+    assert snapshot is not None
+    restored = []
+
+    def restore(_brokers: str, topic: Topic, partition: int, state: State, _: Any) -> None:
+        assert (state.snapshot, bench.seen("a"), bench.seen("b")) == (None, 0, 0)
+        restored.append((topic, partition))
+        rows = {b"word\0a": b"\x91\x01", **dict([State.position_change(6)])}
+        state.restore(rows, snapshot.changelog_offset, NOW)
+
+    monkeypatch.setattr(stage_module, "restore", restore)
+    assert isinstance(bench.owned.fold, WordFold)
+    bench.owned.fold.damages = [LocalStateDamagedError("a block's checksum is wrong")]
+    bench.process("b", "damaged", "a", start=6)
+    assert restored == [(Topic.POSTS, 2)]
+    assert [bench.seen(word) for word in ("a", "b", "damaged")] == [2, 1, 1]
+    assert bench.positions() == [6, 9]
+    assert bench.sent("by-post", 1) == [b"b", b"damaged", b"a"]
+    assert (bench.stage.stats.records, bench.stage.stats.dead_letters) == (4, 0)
+
+
+def test_rows_that_are_damaged_again_are_a_fault() -> None:
+    bench = Bench()
+    assert isinstance(bench.owned.fold, WordFold)
+    bench.owned.fold.damages = [LocalStateDamagedError("wrong") for _ in range(2)]
+    with pytest.raises(LocalStateDamagedError):
+        bench.process("damaged")
+    assert bench.producer.committed == []
 
 
 def test_records_below_the_position_are_dropped() -> None:
