@@ -20,7 +20,7 @@ from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
 from connectors.redis_transaction import Argument, Transaction
 
-COMMANDS_PER_ROUND_TRIP = 5_000
+COMMANDS_PER_ROUND_TRIP = 2_000
 
 
 class StoreMovedError(Exception):

@@ -24,7 +24,7 @@ from headrace.chaos.proxy import Proxy
 from headrace.chaos.schedule import Fault
 from schemas.topics import EXTERNAL, Topic
 
-SWEPT = COMMANDS_PER_ROUND_TRIP + 1_000  # topics
+SWEPT = COMMANDS_PER_ROUND_TRIP + 500  # topics
 LOST_ANSWERS = 3
 POISON = (
     b"",

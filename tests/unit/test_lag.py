@@ -58,6 +58,7 @@ def test_sums() -> None:
     [
         (KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)), True),
         (KafkaException(KafkaError(KafkaError._TRANSPORT)), True),
+        (KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH)), True),
         (TimeoutError(), True),
         (KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), False),
     ],
