@@ -14,6 +14,7 @@ from confluent_kafka import (
 from msgspec import Struct
 
 from connectors.failpoints import reach
+from connectors.rocksdb import LocalStateDamagedError
 from schemas.topics import changelog_of
 from streams.engine.state import State
 
@@ -38,10 +39,12 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
 
     To be called when the former owner is fenced: then the changelog's end is final. The end is
     judged by the consumer, as commit markers occupy offsets that no record shows. A state that
-    stands outside the changelog is discarded, and restored from the beginning.
+    stands outside the changelog, or turns out to be damaged, is discarded, and restored from the
+    beginning.
 
     Raises:
         RestoreError: nothing came for 30 s before the end was reached.
+        LocalStateDamagedError: what was restored from the beginning is damaged.
     """
     consumer = Consumer(
         {
@@ -56,8 +59,16 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
         }
     )
     try:
-        while not _read(consumer, topic, partition, state, progress):
-            state.discard("the changelog does not have the offset that it stands at")
+        while True:
+            stood = state.snapshot
+            try:
+                if _read(consumer, topic, partition, state, progress):
+                    return
+                state.discard("the changelog does not have the offset that it stands at")
+            except LocalStateDamagedError as damage:
+                if stood is None:
+                    raise
+                state.discard(str(damage))
     finally:
         consumer.close()
 

@@ -234,3 +234,17 @@ def test_a_flipped_bit_in_a_table_file_ends_the_worker_and_is_rebuilt(
     assert worker.open().rows == 2 * BATCH_RECORDS
     assert "found damaged before" in log.warning.call_args.kwargs["why"]
     assert worker.rows() == from_the_beginning(worker)
+
+
+def test_damage_that_a_restore_meets_is_rebuilt(worker: Worker, log: mock.Mock) -> None:
+    (path,) = worker.path().glob("*.sst")
+    content = bytearray(path.read_bytes())
+    for eighth in range(1, 8):
+        content[len(content) * eighth // 8] ^= 1
+    path.write_bytes(content)
+    other = Worker(worker.brokers, worker.topic, None)
+    other.open()
+    other.process(3)
+    assert worker.open().rows == 3 * BATCH_RECORDS
+    assert "checksum" in log.warning.call_args.kwargs["why"]
+    assert worker.rows() == from_the_beginning(worker)
