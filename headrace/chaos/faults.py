@@ -98,11 +98,8 @@ def _state_flipped(ground: Ground, fault: Fault) -> Evidence:
     rng = Random(f"flip:{ground.seed}:{fault.passes}")
 
     def flip(partition: Path) -> int:
-        files = [file for file in partition.iterdir() if file.suffix in ROW_FILES]
-        largest = max(files, key=lambda file: file.stat().st_size)
+        largest = max(_row_files(partition), key=lambda file: file.stat().st_size)
         content = bytearray(largest.read_bytes())
-        if not content:
-            return 0
         content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         largest.write_bytes(content)
         return 1
@@ -115,14 +112,22 @@ def _state_damaged(
 ) -> Evidence:
     """Damage what a killed worker keeps of each (or each second) partition; `name` counts it."""
     crew = ground.crew
+
+    def partitions() -> list[Path]:
+        return [each for each in sorted(crew.data_dir.glob("state/app/*/*")) if _row_files(each)]
+
+    ground.wait("rows on disk", lambda: len(partitions()) > settings().partitions, READY_S)
     waiting, pid = ground.busy("app"), crew.pid("app")
     with crew.away("app"):
-        partitions = sorted(crew.data_dir.glob("state/app/*/*/"))
-        damaged = sum(damage(partition) for partition in partitions[::each])
+        damaged = sum(damage(partition) for partition in partitions()[::each])
     after = ground.changed("app", pid)
-    if not damaged:
-        raise NotLandedError(f"there are no rows on disk in {crew.data_dir}")
     return {name: damaged, "waiting": waiting, "pid": pid, "pid_after": after}
+
+
+def _row_files(partition: Path) -> list[Path]:
+    """The files with rows of a partition that are not empty."""
+    files = (file for file in partition.iterdir() if file.suffix in ROW_FILES)
+    return [file for file in files if file.stat().st_size]
 
 
 def _join_and_leave(ground: Ground, fault: Fault) -> Evidence:
