@@ -14,19 +14,22 @@ import structlog
 from faust.types import TP
 
 from connectors import logs
+from connectors.owner import LeavingError, PartitionOwner
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
-from connectors.transport import Batch, Consumer, LeavingError, PartitionOwner, broker_url
+from connectors.transport import Batch, Consumer, broker_url
 from schemas.topics import Topic
 from streams.engine.dead_letters import Mailer
 from streams.engine.disk import DiskStores
 from streams.engine.exits import Exit, end
 from streams.engine.outage import Outage, Place
 from streams.engine.outbox import Outbox
+from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.sink import CHECK_SECONDS, Reach, Sink
-from streams.engine.stage import MakeFold, Stage, StageStats
+from streams.engine.stage import Stage, StageStats
+from streams.engine.standby import Follower
 from streams.engine.state import State
 from streams.engine.tables import ShownTable, ShownTables
 from streams.engine.watchdog import Stalls, Watchdog
@@ -98,6 +101,8 @@ class App(faust.App):  # type: ignore[misc]
         if settings.state == "rocksdb":
             self.open_rows = DiskStores(self.local, addresses.kafka)
         self.processors: dict[str, Processor] = {}
+        self.stages: dict[str, Stage] = {}
+        self.follower = Follower(addresses.kafka)
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
         self._mailer = Mailer(addresses.kafka)
@@ -135,6 +140,7 @@ class App(faust.App):  # type: ignore[misc]
             if self._consumer is not None:  # while the agents still take what was delivered
                 await self._consumer.finish()
         await super().stop()
+        await self.run_blocking(self.follower.stop)
 
     @property
     def owners(self) -> dict[str, Processor]:
@@ -151,7 +157,9 @@ class App(faust.App):  # type: ignore[misc]
             partitions=self.settings.partitions,
             pool=self.pool,
             open_rows=self.open_rows,
+            follower=self.follower,
         )
+        self.stages[topic] = stage
         self.add(stage)
         self._show_tables(topic, make_fold)
         return stage

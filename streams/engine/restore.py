@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from connectors.failpoints import reach
 from schemas.topics import changelog_of
+from streams.engine.rows import outlived
 from streams.engine.state import State
 
 BATCH = 10_000
@@ -38,7 +39,8 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
 
     To be called when the former owner is fenced: then the changelog's end is final. The end is
     judged by the consumer, as commit markers occupy offsets that no record shows. A state that
-    stands outside the changelog is discarded, and restored from the beginning.
+    stands outside the changelog, or stood still for too long, is discarded, and restored from the
+    beginning.
 
     Raises:
         RestoreError: nothing came for 30 s before the end was reached.
@@ -56,6 +58,9 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
         }
     )
     try:
+        why = None if state.snapshot is None else outlived(state.snapshot)
+        if why is not None:
+            state.discard(why)
         while not _read(consumer, topic, partition, state, progress):
             state.discard("the changelog does not have the offset that it stands at")
     finally:

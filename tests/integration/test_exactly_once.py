@@ -14,6 +14,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec import Struct
 from yarl import URL
 
+from connectors.assignor import StandbyAssignor
+from connectors.deal import Claims
 from connectors.stack.local import LocalStack
 from connectors.transport import _Thread
 from schemas.topics import changelog_of
@@ -129,7 +131,10 @@ def test_workers_read_what_is_committed(brokers: str, topic: str) -> None:
 
     async def read() -> list[bytes]:
         consumer = _Thread._create_worker_consumer(
-            SimpleNamespace(app=SimpleNamespace(conf=_conf(topic))),  # type: ignore[arg-type]
+            SimpleNamespace(  # type: ignore[arg-type]
+                app=SimpleNamespace(conf=_conf(topic)),
+                consumer=SimpleNamespace(assignor=StandbyAssignor(Claims, (), 0)),
+            ),
             SimpleNamespace(url=[URL(f"batch://{brokers}")], default_port=9092),
         )
         consumer.subscribe([f"{topic}.out"])
