@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 
 import faust
@@ -14,6 +15,7 @@ import structlog
 from faust.types import TP
 
 from connectors import logs
+from connectors.claim import claimed
 from connectors.owner import LeavingError, PartitionOwner
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
@@ -165,10 +167,13 @@ class App(faust.App):  # type: ignore[misc]
         return stage
 
     def _show_tables(self, topic: Topic, make_fold: MakeFold) -> None:
+        def local() -> list[Path]:
+            return [path / topic for path in claimed(self.local)]
+
         state = State()
         make_fold(state, Outbox(self.settings.partitions))
         for table, text in state.described().items():
-            self.tables.show(ShownTable(f"{topic}.{table}", text, self.local / topic))
+            self.tables.show(ShownTable(f"{topic}.{table}", text, local))
 
     def sinks(self, topics: Iterable[Topic], reach: Reach) -> None:
         """Write topics into a store, which is connected to when the first partition comes."""

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from connectors.claim import Claim
 from connectors.log_id import log_id_of
 from connectors.rocksdb import Database, LocalStateDamagedError, LocalStateError
 from schemas.formats import FORMAT
@@ -259,18 +260,21 @@ class DiskStore:
 
 
 class DiskStores:
-    """Opens the rows of partitions in `directory`/<topic>/<partition>."""
+    """Opens the rows of partitions in `directory`/<topic>/<partition>; `directory`-2 and so on
+    are those of other processes that run beside this one."""
 
     def __init__(self, directory: Path, brokers: str) -> None:
         self._directory = directory
         self._brokers = brokers
         self._lock = threading.Lock()
         self._log_id: str | None = None
+        self._claim: Claim | None = None
 
     def __call__(self, topic: str, partition: int) -> RowStore:
         with self._lock:
             if self._log_id is None:
                 self._log_id = log_id_of(self._brokers)
-        return DiskStore(
-            self._directory / str(topic) / str(partition), self._log_id, str(topic), partition
-        )
+            if self._claim is None:
+                self._claim = Claim(self._directory)
+        directory = self._claim.path / str(topic) / str(partition)
+        return DiskStore(directory, self._log_id, str(topic), partition)
