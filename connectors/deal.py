@@ -41,7 +41,7 @@ def deal_owners(partitions: Mapping[str, Collection[int]], members: Members) -> 
 
     Of each topic, two members that read it have numbers of partitions that differ by one at most,
     and so do members that read the same topics in all. Within that, as few partitions as possible
-    change their owner, and those whose owner is gone go to a follower.
+    change their owner, and those whose owner is gone go to a follower that has room.
     """
     former = _former_owners(members)
     followers = _followers(members)
