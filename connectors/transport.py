@@ -155,24 +155,40 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Take over what is assigned; each partition is read once its owner has opened it.
 
-        What is to be followed is so before: a partition that was owned keeps its rows.
+        Faust may call it again before an earlier call has ended, or give up waiting for it.
         """
         self._generation += 1
         self.leaving.clear()
         assigned = {tp for tp in self.assignment() if tp.topic in self.owners}
         followed = {tp for tp in self.assignor.followed if tp.topic in self.stages} - assigned
+        for tp in assigned:
+            opening = self._open(tp, self._generation, self._opening.get(tp))
+            self._opening[tp] = asyncio.create_task(opening)
+        self._followed -= assigned
+        self._is_assigned = True
+        await self._let_go(assigned, followed)
+
+    async def _let_go(self, assigned: set[TP], followed: set[TP]) -> None:
+        """Follow, or close, what was opened and is not assigned; follow what is to be followed."""
+        late = [task for tp, task in self._opening.items() if tp not in assigned]
+        if late:
+            await asyncio.wait(late)
         for tp in (self._owned | self._followed) - assigned - followed:
             await self.owners[tp.topic].close(tp.partition)
+            self._owned.discard(tp)
+            self._followed.discard(tp)
         for tp in followed - self._followed:
             await self.stages[tp.topic].follow(tp.partition)
-        self._owned &= assigned
-        self._followed = followed
-        for tp in assigned:
-            self._opening[tp] = asyncio.create_task(self._open(tp, self._generation))
-        self._is_assigned = True
+            self._owned.discard(tp)
+            self._followed.add(tp)
 
-    async def _open(self, tp: TP, generation: int) -> None:
+    async def _open(
+        self, tp: TP, generation: int, earlier: asyncio.Task[None] | None = None
+    ) -> None:
+        """Open a partition, once an earlier task that does so has ended."""
         try:
+            if earlier is not None:
+                await asyncio.wait([earlier])
             position = await self.owners[tp.topic].open(tp.partition)
             self._owned.add(tp)
             position = await self._within_log(tp, position)
@@ -187,7 +203,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             await self.app.fault(error)
             raise
         finally:
-            self._opening.pop(tp, None)
+            if self._opening.get(tp) is asyncio.current_task():
+                del self._opening[tp]
         if not self._opening:
             await self.commit()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
@@ -142,8 +144,7 @@ class Stage:
         """Be a partition's standby from now on; one that was owned keeps its rows."""
         owned = self._owned.pop(partition, None)
         self.restores.pop(partition, None)
-        await asyncio.get_running_loop().run_in_executor(
-            self._pool,
+        await self._to_the_end(
             self.follower.follow,
             self.tp(partition),
             partial(self.replica, partition),
@@ -154,7 +155,12 @@ class Stage:
         """Let a partition go."""
         owned = self._owned.pop(partition, None)
         self.restores.pop(partition, None)
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._let_go, partition, owned)
+        await self._to_the_end(self._let_go, partition, owned)
+
+    async def _to_the_end(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Run in a thread, also when who waits for it no longer does."""
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._pool, function, *arguments))
 
     def _let_go(self, partition: int, owned: _Owned | None) -> None:
         replica = self.follower.leave(self.tp(partition)) if owned is None else owned.replica

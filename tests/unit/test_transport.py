@@ -224,6 +224,57 @@ def test_who_was_owned_or_followed_is_owned_followed_or_neither(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("assigned", "followed", "last"),
+    [
+        pytest.param({2}, set(), ("open", 2), id="assigned again"),
+        pytest.param(set(), {2}, ("follow", 2), id="followed then"),
+        pytest.param(set(), set(), ("close", 2), id="lost then"),
+    ],
+)
+def test_a_partition_is_opened_by_one_at_a_time(
+    assigned: set[int], followed: set[int], last: tuple[str, int]
+) -> None:
+    """A rebalance comes while a partition is still being opened for the one before."""
+
+    async def run() -> None:
+        consumer: Any = _log_of_10_to_20()
+        vars(consumer).update(vars(Bench().consumer), _thread=consumer._thread)
+        consumer._thread.seek_wait = mock.AsyncMock()
+        consumer._thread.commit = mock.AsyncMock(return_value=True)
+        consumer._owned.clear()
+        consumer._slots.clear()
+        owner, may_open = Owner(), asyncio.Event()
+
+        async def open_slowly(partition: int) -> int:
+            owner.told.append(("begin", partition))
+            await may_open.wait()
+            return await Owner.open(owner, partition)
+
+        owner.open = open_slowly  # type: ignore[method-assign]
+        consumer.app.owners = consumer.app.stages = {"posts": owner}
+        consumer.assignor = SimpleNamespace(followed=frozenset())
+        consumer.assignment = lambda: {PLACE}
+        await consumer.perform_seek()
+        await asyncio.sleep(0)
+        consumer.assignment = lambda: {TP("posts", number) for number in assigned}
+        consumer.assignor.followed = frozenset(TP("posts", number) for number in followed)
+        again = asyncio.create_task(consumer.perform_seek())
+        await asyncio.sleep(0.01)
+        assert owner.told == [("begin", 2)]
+        may_open.set()
+        await again
+        await asyncio.gather(*consumer._opening.values())
+        assert owner.told[1] == ("open", 2)
+        assert owner.told[-1] == last
+        assert consumer._owned == {TP("posts", number) for number in assigned}
+        assert consumer._followed == {TP("posts", number) for number in followed}
+        assert consumer.is_ready
+        assert consumer.positions() == {TP("posts", number): 15 for number in assigned}
+
+    asyncio.run(run())
+
+
 def test_who_gets_nothing_lets_go_of_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faust seeks only where something is assigned."""
 
