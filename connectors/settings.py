@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         description="where workers keep their rows: in memory, or on disk (in "
         "HEADRACE_DATA_DIR/state), from which a restart goes on",
     )
+    standbys: int = Field(
+        1,
+        alias="HEADRACE_STANDBYS",
+        ge=0,
+        description="how many other workers keep a copy of each partition's rows, and need not "
+        "restore them when they take it over; each copy costs what the rows cost",
+    )
     worker_id: str = Field(
         "",
         alias="HEADRACE_WORKER_ID",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import aiokafka
 import structlog
@@ -22,6 +22,9 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from connectors.assignor import StandbyAssignor, by_topic
+from connectors.deal import Claims
+from connectors.owner import LeavingError, PartitionOwner, StatefulOwner
 from connectors.records import Record, hand_over_as_decoded
 from connectors.slots import Slot, wanted
 
@@ -50,24 +53,6 @@ class Progress(NamedTuple):
     is_busy: bool
 
 
-class PartitionOwner(Protocol):
-    """Who processes a topic: told which partitions it gains and loses."""
-
-    async def open(self, partition: int) -> int | None:
-        """Take the partition over; the offset to read from, None for the oldest.
-
-        Raises:
-            LeavingError: it had to wait, and `Consumer.leaving` was set.
-        """
-
-    async def close(self, partition: int) -> None:
-        """Let the partition go; nothing of it is in flight."""
-
-
-class LeavingError(Exception):
-    """Given up, as the partition may be another's soon: whoever gets it does it again."""
-
-
 class PositionError(Exception):
     """An owner stands behind the end of its log: that is not the log it has read."""
 
@@ -83,7 +68,7 @@ class _Thread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
             bootstrap_servers=stock.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[stock.RoundRobinPartitionAssignor],
+            partition_assignment_strategy=[self.consumer.assignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
@@ -109,9 +94,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.assignor = StandbyAssignor(self._claims, self.stages, self.app.settings.standbys)
         self._slots: dict[TP, Slot] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._owned: set[TP] = set()
+        self._followed: set[TP] = set()
         self._group_offsets: dict[TP, int] = {}
         self._wake = asyncio.Event()
         self._landed = asyncio.Event()
@@ -126,6 +113,15 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
     def owners(self) -> Mapping[str, PartitionOwner]:
         owners: Mapping[str, PartitionOwner] = self.app.owners
         return owners
+
+    @property
+    def stages(self) -> Mapping[str, StatefulOwner]:
+        stages: Mapping[str, StatefulOwner] = self.app.stages
+        return stages
+
+    def _claims(self) -> Claims:
+        generation: int = self.app.consumer_generation_id
+        return Claims(generation, by_topic(self._owned), by_topic(self._followed))
 
     async def done(self, batch: Batch) -> None:
         """The batch's outputs, state and position are durable: the next one may come."""
@@ -150,20 +146,49 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         message.acked = True
         return True
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Take over, also when nothing is assigned: then Faust does not call `perform_seek`."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            await self.perform_seek()
+
     async def perform_seek(self) -> None:
-        """Take over what is assigned; each partition is read once its owner has opened it."""
+        """Take over what is assigned; each partition is read once its owner has opened it.
+
+        Faust may call it again before an earlier call has ended, or give up waiting for it.
+        """
         self._generation += 1
         self.leaving.clear()
         assigned = {tp for tp in self.assignment() if tp.topic in self.owners}
-        for tp in self._owned - assigned:
-            await self.owners[tp.topic].close(tp.partition)
-        self._owned &= assigned
+        followed = {tp for tp in self.assignor.followed if tp.topic in self.stages} - assigned
         for tp in assigned:
-            self._opening[tp] = asyncio.create_task(self._open(tp, self._generation))
+            opening = self._open(tp, self._generation, self._opening.get(tp))
+            self._opening[tp] = asyncio.create_task(opening)
+        self._followed -= assigned
         self._is_assigned = True
+        await self._let_go(assigned, followed)
 
-    async def _open(self, tp: TP, generation: int) -> None:
+    async def _let_go(self, assigned: set[TP], followed: set[TP]) -> None:
+        """Follow, or close, what was opened and is not assigned; follow what is to be followed."""
+        late = [task for tp, task in self._opening.items() if tp not in assigned]
+        if late:
+            await asyncio.wait(late)
+        for tp in (self._owned | self._followed) - assigned - followed:
+            await self.owners[tp.topic].close(tp.partition)
+            self._owned.discard(tp)
+            self._followed.discard(tp)
+        for tp in followed - self._followed:
+            await self.stages[tp.topic].follow(tp.partition)
+            self._owned.discard(tp)
+            self._followed.add(tp)
+
+    async def _open(
+        self, tp: TP, generation: int, earlier: asyncio.Task[None] | None = None
+    ) -> None:
+        """Open a partition, once an earlier task that does so has ended."""
         try:
+            if earlier is not None:
+                await asyncio.wait([earlier])
             position = await self.owners[tp.topic].open(tp.partition)
             self._owned.add(tp)
             position = await self._within_log(tp, position)
@@ -178,7 +203,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             await self.app.fault(error)
             raise
         finally:
-            self._opening.pop(tp, None)
+            if self._opening.get(tp) is asyncio.current_task():
+                del self._opening[tp]
         if not self._opening:
             await self.commit()
 
@@ -247,9 +273,10 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
     async def on_stop(self) -> None:
         """Let all partitions go."""
         await self.finish()
-        for tp in self._owned:
+        for tp in self._owned | self._followed:
             await self.owners[tp.topic].close(tp.partition)
         self._owned.clear()
+        self._followed.clear()
         self.transport._topic_waiters.clear()
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  (the stock signature)

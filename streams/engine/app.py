@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Protocol
 
 import faust
@@ -15,19 +16,23 @@ import structlog
 from faust.types import TP
 
 from connectors import logs
+from connectors.claim import claimed
+from connectors.owner import LeavingError, PartitionOwner
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
-from connectors.transport import Batch, Consumer, LeavingError, PartitionOwner, broker_url
+from connectors.transport import Batch, Consumer, broker_url
 from schemas.topics import Topic
 from streams.engine.dead_letters import Mailer
 from streams.engine.disk import DiskStores
 from streams.engine.exits import Exit, end
 from streams.engine.outage import Outage, Place
 from streams.engine.outbox import Outbox
+from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.sink import CHECK_SECONDS, Reach, Sink
-from streams.engine.stage import MakeFold, Stage, StageStats
+from streams.engine.stage import Stage, StageStats
+from streams.engine.standby import Follower
 from streams.engine.state import State
 from streams.engine.tables import ShownTable, ShownTables
 from streams.engine.watchdog import Stalls, Watchdog
@@ -101,6 +106,8 @@ class App(faust.App):  # type: ignore[misc]
             self.open_rows = DiskStores(self.local, addresses.kafka)
             self.turn = nullcontext()  # while one reads from the disk, others may fold
         self.processors: dict[str, Processor] = {}
+        self.stages: dict[str, Stage] = {}
+        self.follower = Follower(addresses.kafka)
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
         self._mailer = Mailer(addresses.kafka)
@@ -138,6 +145,7 @@ class App(faust.App):  # type: ignore[misc]
             if self._consumer is not None:  # while the agents still take what was delivered
                 await self._consumer.finish()
         await super().stop()
+        await self.run_blocking(self.follower.stop)
 
     @property
     def owners(self) -> dict[str, Processor]:
@@ -155,16 +163,21 @@ class App(faust.App):  # type: ignore[misc]
             pool=self.pool,
             open_rows=self.open_rows,
             turn=self.turn,
+            follower=self.follower,
         )
+        self.stages[topic] = stage
         self.add(stage)
         self._show_tables(topic, make_fold)
         return stage
 
     def _show_tables(self, topic: Topic, make_fold: MakeFold) -> None:
+        def local() -> list[Path]:
+            return [path / topic for path in claimed(self.local)]
+
         state = State()
         make_fold(state, Outbox(self.settings.partitions))
         for table, text in state.described().items():
-            self.tables.show(ShownTable(f"{topic}.{table}", text, self.local / topic))
+            self.tables.show(ShownTable(f"{topic}.{table}", text, local))
 
     def sinks(self, topics: Iterable[Topic], reach: Reach) -> None:
         """Write topics into a store, which is connected to when the first partition comes."""

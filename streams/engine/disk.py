@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,17 +20,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from connectors.claim import Claim
 from connectors.log_id import log_id_of
 from connectors.rocksdb import Database, LocalStateDamagedError, LocalStateError
 from schemas.formats import FORMAT
-from schemas.topics import DAY_MS, DELETE_RETENTION_MS
-from streams.engine.rows import SEPARATOR, Decode, Groups, Rows, RowStore, Snapshot
+from streams.engine.rows import SEPARATOR, Decode, Groups, Rows, RowStore, Snapshot, outlived
 
 log = structlog.get_logger(__name__)
-
-MAX_AWAY_MS = DELETE_RETENTION_MS - DAY_MS
-"""Older rows are not gone on with: the changelog may have lost deletions of them since. A day is
-left for clocks that differ and for the restore."""
 
 _SNAPSHOT_KEY = b"\0snapshot"
 _encode = msgspec.msgpack.Encoder().encode
@@ -256,27 +251,30 @@ class DiskStore:
             return f"it is of another Kafka (cluster {label.log_id}, this is {self._log_id})"
         if (label.topic, label.partition) != (self._topic, self._partition):
             return f"it is of {label.topic}/{label.partition}"
-        away = time.time_ns() // 1_000_000 - label.snapshot.at
-        if abs(away) > MAX_AWAY_MS:
-            return f"it is {away // DAY_MS} days old, and deletions may be gone from the changelog"
+        why = outlived(label.snapshot)
+        if why is not None:
+            return why
         self.snapshot = label.snapshot
         self._counts = label.counts
         return None
 
 
 class DiskStores:
-    """Opens the rows of partitions in `directory`/<topic>/<partition>."""
+    """Opens the rows of partitions in `directory`/<topic>/<partition>; `directory`-2 and so on
+    are those of other processes that run beside this one."""
 
     def __init__(self, directory: Path, brokers: str) -> None:
         self._directory = directory
         self._brokers = brokers
         self._lock = threading.Lock()
         self._log_id: str | None = None
+        self._claim: Claim | None = None
 
     def __call__(self, topic: str, partition: int) -> RowStore:
         with self._lock:
             if self._log_id is None:
                 self._log_id = log_id_of(self._brokers)
-        return DiskStore(
-            self._directory / str(topic) / str(partition), self._log_id, str(topic), partition
-        )
+            if self._claim is None:
+                self._claim = Claim(self._directory)
+        directory = self._claim.path / str(topic) / str(partition)
+        return DiskStore(directory, self._log_id, str(topic), partition)

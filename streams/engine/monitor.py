@@ -44,13 +44,28 @@ class _Stages(Collector):
             for table, size in processor.rows().items():
                 rows.add_metric([topic, table], size)
         yield rows
+        standby_rows = GaugeMetricFamily(
+            "headrace_standby_rows", "Rows of followed partitions", labels=["topic", "partition"]
+        )
+        standby_lag = GaugeMetricFamily(
+            "headrace_standby_lag",
+            "Offsets of the changelog that a standby is behind",
+            labels=["topic", "partition"],
+        )
+        for topic, stage in self._app.stages.items():
+            for partition, each in stage.followed.items():
+                standby_rows.add_metric([topic, str(partition)], each.rows)
+                if each.lag is not None:
+                    standby_lag.add_metric([topic, str(partition)], each.lag)
+        yield standby_rows
+        yield standby_lag
         outage = GaugeMetricFamily(
             "headrace_store_outage_seconds",
             "How long a store could not be reached until now, 0 when it can be",
             labels=["store"],
         )
-        for each in self._app.outages:
-            outage.add_metric([each.store], each.seconds)
+        for store in self._app.outages:
+            outage.add_metric([store.store], store.seconds)
         yield outage
 
 
@@ -88,6 +103,7 @@ def not_ready(app: App) -> str | None:
 def _describe(app: App, topic: str) -> dict[str, Any]:
     processor = app.processors[topic]
     stats = processor.stats
+    followed = app.stages[topic].followed if topic in app.stages else {}
     return {
         "partitions": processor.owned,
         "rows": processor.rows(),
@@ -99,6 +115,10 @@ def _describe(app: App, topic: str) -> dict[str, Any]:
         "restores": {
             partition: msgspec.structs.asdict(progress)
             for partition, progress in sorted(processor.restores.items())
+        },
+        "standbys": {
+            partition: msgspec.structs.asdict(following)
+            for partition, following in followed.items()
         },
         **{field: getattr(stats, field) for field in stats.__struct_fields__},
     }

@@ -16,6 +16,7 @@ from msgspec import Struct
 from connectors.failpoints import reach
 from connectors.rocksdb import LocalStateDamagedError
 from schemas.topics import changelog_of
+from streams.engine.rows import outlived
 from streams.engine.state import State
 
 BATCH = 10_000
@@ -39,8 +40,8 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
 
     To be called when the former owner is fenced: then the changelog's end is final. The end is
     judged by the consumer, as commit markers occupy offsets that no record shows. A state that
-    stands outside the changelog, or turns out to be damaged, is discarded, and restored from the
-    beginning.
+    stands outside the changelog, stood still for too long, or turns out to be damaged, is
+    discarded, and restored from the beginning.
 
     Raises:
         RestoreError: nothing came for 30 s before the end was reached.
@@ -59,6 +60,9 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
         }
     )
     try:
+        why = None if state.snapshot is None else outlived(state.snapshot)
+        if why is not None:
+            state.discard(why)
         while True:
             stood = state.snapshot
             try:

@@ -7,16 +7,23 @@ the rows stand at.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
+
+from schemas.topics import DAY_MS, DELETE_RETENTION_MS
 
 Row = TypeVar("Row")
 Found = TypeVar("Found", covariant=True)
 Decode = Callable[[bytes], Row]
 
 SEPARATOR = "\0"
+
+MAX_AWAY_MS = DELETE_RETENTION_MS - DAY_MS
+"""Older rows are not gone on with: the changelog may have lost deletions of them since. A day is
+left for clocks that differ and for the restore."""
 
 
 class Snapshot(Struct, frozen=True, array_like=True):
@@ -30,6 +37,14 @@ class Snapshot(Struct, frozen=True, array_like=True):
     position: int | None
     changelog_offset: int
     at: int
+
+
+def outlived(snapshot: Snapshot) -> str | None:
+    """Why rows that stand there cannot be gone on with, None when they can."""
+    away = time.time_ns() // 1_000_000 - snapshot.at
+    if abs(away) <= MAX_AWAY_MS:
+        return None
+    return f"it is {away // DAY_MS} days old, and deletions may be gone from the changelog"
 
 
 class Lookup(Protocol[Found]):

@@ -23,7 +23,8 @@ import msgspec
 import structlog
 
 from connectors.failpoints import reach
-from connectors.transport import Batch, LeavingError
+from connectors.owner import LeavingError
+from connectors.transport import Batch
 from schemas.topics import Topic
 from schemas.views import decode_view
 from streams.engine.dead_letters import Mailer, dead_letter

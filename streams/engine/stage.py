@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
@@ -21,11 +22,12 @@ from schemas.codec import UndecodableError
 from schemas.topics import Topic
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.dead_letters import dead_letter
-from streams.engine.outbox import Outbox, Output
+from streams.engine.outbox import Output
 from streams.engine.records import RejectedError
+from streams.engine.replica import MakeFold, Replica
 from streams.engine.restore import Progress, restore
 from streams.engine.rows import OpenRows, in_memory
-from streams.engine.state import State
+from streams.engine.standby import Follower, Following
 
 log = structlog.get_logger(__name__)
 
@@ -42,21 +44,6 @@ class _FoldFailedError(Exception):
         self.error = error
 
 
-class Fold(Protocol):
-    """What a stage runs on each record: pure, it only reads and writes its tables and outbox."""
-
-    def apply(self, record: Record) -> None:
-        """Fold one record in.
-
-        Raises:
-            RejectedError, UndecodableError: before anything was changed; the record goes to
-                the dead letters.
-        """
-
-
-MakeFold = Callable[[State, Outbox], Fold]
-
-
 class StageStats(msgspec.Struct):
     """What a stage did since the process started."""
 
@@ -70,7 +57,11 @@ class StageStats(msgspec.Struct):
 
 
 class _Owned:
-    """One partition of a stage in this process: its state, fold and producer."""
+    """One partition that this process owns: its replica and its producer.
+
+    It is followed until the former owner is fenced; what is left to be restored then is what
+    that one committed in the last moments.
+    """
 
     def __init__(self, stage: Stage, partition: int) -> None:
         self._stage = stage
@@ -78,9 +69,10 @@ class _Owned:
         self.producer: Producer = transactional_producer(
             stage.brokers, stage.app_id, stage.topic, partition
         )
-        self.state = State(stage.open_rows(stage.topic, partition))
-        self.outbox = Outbox(stage.partitions)
-        self.fold = stage.make_fold(self.state, self.outbox)
+        self.replica = stage.follower.leave(stage.tp(partition)) or stage.replica(partition)
+        self.state = self.replica.state
+        self.outbox = self.replica.outbox
+        self.fold = self.replica.fold
         self.restore()
 
     def restore(self) -> None:
@@ -118,6 +110,7 @@ class Stage:
         pool: ThreadPoolExecutor,
         open_rows: OpenRows = in_memory,
         turn: AbstractContextManager[Any] = _ANYONE,
+        follower: Follower | None = None,
     ) -> None:
         self.topic = topic
         self.make_fold = make_fold
@@ -126,6 +119,7 @@ class Stage:
         self.partitions = partitions
         self.open_rows = open_rows
         self._turn = turn
+        self.follower = follower or Follower(brokers)
         self.stats = StageStats()
         self.restores: dict[int, Progress] = {}
         self._pool = pool
@@ -135,6 +129,20 @@ class Stage:
     def owned(self) -> list[int]:
         """The partitions that this process owns."""
         return sorted(self._owned)
+
+    @property
+    def followed(self) -> dict[int, Following]:
+        """The partitions that this process is standby of."""
+        progress = self.follower.progress()
+        return {tp.partition: each for tp, each in progress.items() if tp.topic == self.topic}
+
+    def tp(self, partition: int) -> TP:
+        """A partition of the stage's topic."""
+        return TP(self.topic.value, partition)
+
+    def replica(self, partition: int) -> Replica:
+        """A replica of a partition, with the rows that are there."""
+        return Replica(self.open_rows(self.topic, partition), self.make_fold, self.partitions)
 
     async def open(self, partition: int) -> int | None:
         """Fence the former owner, restore the state; the position it stands at, if any."""
@@ -151,12 +159,32 @@ class Stage:
             )
         return owned.state.position
 
+    async def follow(self, partition: int) -> None:
+        """Be a partition's standby from now on; one that was owned keeps its rows."""
+        owned = self._owned.pop(partition, None)
+        self.restores.pop(partition, None)
+        await self._to_the_end(
+            self.follower.follow,
+            self.tp(partition),
+            partial(self.replica, partition),
+            None if owned is None else owned.replica,
+        )
+
     async def close(self, partition: int) -> None:
         """Let a partition go."""
         owned = self._owned.pop(partition, None)
         self.restores.pop(partition, None)
-        if owned is not None:
-            await asyncio.get_running_loop().run_in_executor(self._pool, owned.state.close)
+        await self._to_the_end(self._let_go, partition, owned)
+
+    async def _to_the_end(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Run in a thread, also when who waits for it no longer does."""
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._pool, function, *arguments))
+
+    def _let_go(self, partition: int, owned: _Owned | None) -> None:
+        replica = self.follower.leave(self.tp(partition)) if owned is None else owned.replica
+        if replica is not None:
+            replica.state.close()
 
     async def process(self, batch: Batch) -> None:
         """Fold a batch and checkpoint it; returns when it is durable."""

@@ -7,6 +7,7 @@ them, nor makes or reads their changelogs: stages do.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +17,7 @@ from faust.tables import TableManager
 class ShownTable:
     """A table of a stage, to be listed; its rows are the stage's."""
 
-    def __init__(self, name: str, text: str, local: Path) -> None:
+    def __init__(self, name: str, text: str, local: Callable[[], Iterable[Path]]) -> None:
         self.name = name
         self.help = text
         self._local = local
@@ -28,7 +29,8 @@ class ShownTable:
 
     def reset_state(self) -> None:
         """Remove the local rows of the table's stage: they are restored from the changelog."""
-        shutil.rmtree(self._local, ignore_errors=True)
+        for path in self._local():
+            shutil.rmtree(path, ignore_errors=True)
 
     async def maybe_start(self) -> None:
         """Nothing to start."""

@@ -19,7 +19,7 @@ from msgspec import Struct
 from connectors import rocksdb
 from connectors.rocksdb import Database, LocalStateDamagedError, LocalStateError
 from schemas.formats import FORMAT
-from streams.engine import disk
+from streams.engine import disk, rows
 from streams.engine.disk import DiskStore
 from streams.engine.state import State
 
@@ -123,7 +123,7 @@ def test_a_state_that_was_away_too_long_is_discarded(
     directory: Path, log: mock.Mock, monkeypatch: pytest.MonkeyPatch, days: float, is_kept: bool
 ) -> None:
     now = time.time_ns() + int(days * DAY_MS) * 1_000_000
-    monkeypatch.setattr(disk, "time", mock.Mock(time_ns=lambda: now))
+    monkeypatch.setattr(rows, "time", mock.Mock(time_ns=lambda: now))
     bench = Bench(directory)
     assert (bench.state.snapshot is not None) == is_kept
     if not is_kept:

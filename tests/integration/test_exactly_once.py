@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -11,16 +12,23 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from faust.types import TP
 from msgspec import Struct
 from yarl import URL
 
+from connectors.assignor import StandbyAssignor
+from connectors.deal import Claims
+from connectors.records import Record
 from connectors.stack.local import LocalStack
 from connectors.transport import _Thread
 from schemas.topics import changelog_of
 from streams.engine.checkpoint import checkpoint, transactional_producer
-from streams.engine.outbox import Output
+from streams.engine.outbox import Outbox, Output
+from streams.engine.replica import Replica
 from streams.engine.restore import Progress, restore
-from streams.engine.state import State
+from streams.engine.rows import MemoryStore
+from streams.engine.standby import Follower, Following
+from streams.engine.state import State, Table
 from tests.oracle.read_log import read_topics
 
 PATIENCE_S = 20.0
@@ -33,14 +41,25 @@ class Row(Struct, frozen=True, array_like=True):
     n: int
 
 
+class RowFold:
+    """Has a table of rows, which its tests write."""
+
+    def __init__(self, state: State, _outbox: Outbox) -> None:
+        self.rows = state.table("row", Row)
+
+    def apply(self, record: Record) -> None:
+        raise NotImplementedError
+
+
 class Owner:
     """One who owns partition 0 of a topic, and puts numbers into its state and the topic `out`."""
 
-    def __init__(self, brokers: str, topic: str) -> None:
+    def __init__(self, brokers: str, topic: str, replica: Replica | None = None) -> None:
         self.brokers, self.topic = brokers, topic
-        self.state = State()
-        self.rows = self.state.table("row", Row)
         self.producer: Producer = transactional_producer(brokers, "test", topic, 0)
+        replica = replica or Replica(MemoryStore(), RowFold, 1)
+        self.state = replica.state
+        self.rows: Table[Row] = replica.fold.rows  # type: ignore[attr-defined]
         self.restored = Progress()
         restore(brokers, topic, 0, self.state, self.restored)
 
@@ -77,6 +96,13 @@ def topic(brokers: str) -> str:
     for created in admin.create_topics([NewTopic(each, 1, 1) for each in names]).values():
         created.result(PATIENCE_S)
     return name
+
+
+def wait(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def outputs(owner: Owner) -> list[bytes | None]:
@@ -120,6 +146,29 @@ def test_the_state_is_that_of_the_last_commit(brokers: str, topic: str) -> None:
     assert (last.held(), last.state.position) == ([1, 2, 3, 4, 5, 7], 60)
 
 
+def test_a_standby_holds_what_is_committed(brokers: str, topic: str) -> None:
+    """And a takeover goes on from there: what the standby has is not read again."""
+    owner = Owner(brokers, topic)
+    owner.put(1, 10)
+    owner.begin(2)
+    owner.producer.abort_transaction(PATIENCE_S)
+    place, follower = TP(topic, 0), Follower(brokers)
+    replica = Replica(MemoryStore(), RowFold, 1)
+    follower.follow(place, lambda: replica, None)
+    wait(lambda: follower.progress() == {place: Following(1, 0)})
+    owner.put(3, 20)
+    wait(lambda: replica.state.position == 20)
+    owner.begin(4)
+    time.sleep(1)
+    assert follower.progress() == {place: Following(2, 0)}
+    successor = Owner(brokers, topic, follower.leave(place))
+    assert (successor.held(), successor.state.position) == ([1, 3], 20)
+    assert successor.restored == Progress(rows=0, percent=100.0)
+    successor.put(5, 30)
+    assert successor.held() == Owner(brokers, topic).held() == [1, 3, 5]
+    follower.stop()
+
+
 def test_workers_read_what_is_committed(brokers: str, topic: str) -> None:
     owner = Owner(brokers, topic)
     owner.put(1, 10)
@@ -129,7 +178,10 @@ def test_workers_read_what_is_committed(brokers: str, topic: str) -> None:
 
     async def read() -> list[bytes]:
         consumer = _Thread._create_worker_consumer(
-            SimpleNamespace(app=SimpleNamespace(conf=_conf(topic))),  # type: ignore[arg-type]
+            SimpleNamespace(  # type: ignore[arg-type]
+                app=SimpleNamespace(conf=_conf(topic)),
+                consumer=SimpleNamespace(assignor=StandbyAssignor(Claims, (), 0)),
+            ),
             SimpleNamespace(url=[URL(f"batch://{brokers}")], default_port=9092),
         )
         consumer.subscribe([f"{topic}.out"])

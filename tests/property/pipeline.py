@@ -22,9 +22,10 @@ from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
 from schemas.views import CountersView, SourceView, TimelineOp, UserView
 from streams.engine import stage as stage_module
+from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
-from streams.engine.stage import MakeFold, Stage
+from streams.engine.stage import Stage
 from streams.engine.state import State
 from streams.intake import make_intake
 from streams.posts import PostFold

@@ -14,7 +14,7 @@ from schemas import formats, views
 from schemas.formats import FORMAT
 from streams.engine.outbox import Outbox
 from streams.engine.records import Tags
-from streams.engine.stage import MakeFold
+from streams.engine.replica import MakeFold
 from streams.engine.state import State
 from streams.facts import Fact
 from streams.posts import PostFold

@@ -78,11 +78,15 @@ def test_the_page_of_a_key_finds_no_worker(app: App) -> None:
 
 
 def test_a_reset_removes_the_local_rows(app: App, tmp_path: Path) -> None:
-    kept, gone = (tmp_path / "state" / "test" / topic for topic in ("by-user", "by-post"))
-    for directory in (kept, gone):
-        (directory / "3").mkdir(parents=True)
+    """Those of workers that ran beside each other too."""
+    for name in ("test", "test-2"):
+        kept, gone = (tmp_path / "state" / name / topic for topic in ("by-user", "by-post"))
+        for directory in (kept, gone):
+            (directory / "3").mkdir(parents=True)
     asyncio.run(reset.reset_tables(mock.Mock(app=app)))
-    assert (kept.exists(), gone.exists()) == (True, False)
+    for name in ("test", "test-2"):
+        kept, gone = (tmp_path / "state" / name / topic for topic in ("by-user", "by-post"))
+        assert (kept.exists(), gone.exists()) == (True, False)
 
 
 def test_faust_restores_nothing_and_reads_no_changelog(app: App) -> None:

@@ -11,12 +11,13 @@ import pytest
 from faust.types import TP
 
 from connectors import slots, transport
+from connectors.deal import Claims
+from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.slots import Slot
 from connectors.transport import (
     Batch,
     Consumer,
-    LeavingError,
     PositionError,
     Progress,
     broker_url,
@@ -41,6 +42,7 @@ class Bench:
         consumer._slots = {PLACE: Slot(7)}
         consumer._opening = {}
         consumer._owned = {PLACE}
+        consumer._followed = set()
         consumer._group_offsets = {}
         consumer._generation = 1
         consumer._is_assigned = True
@@ -160,6 +162,134 @@ def test_a_partition_that_is_given_up_while_it_opens_is_not_read() -> None:
         assert consumer._owned == set()
         consumer.app.fault.assert_not_called()
 
+    asyncio.run(run())
+
+
+class Owner:
+    """A stage that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    async def open(self, partition: int) -> int:
+        self.told.append(("open", partition))
+        return 15
+
+    async def follow(self, partition: int) -> None:
+        self.told.append(("follow", partition))
+
+    async def close(self, partition: int) -> None:
+        self.told.append(("close", partition))
+
+
+@pytest.mark.parametrize(
+    ("assigned", "followed", "told"),
+    [
+        pytest.param({2}, set(), [("open", 2)], id="nothing changes"),
+        pytest.param({2}, {4}, [("open", 2)], id="nor does what is followed"),
+        pytest.param(set(), {2, 4}, [("follow", 2)], id="lost, and followed"),
+        pytest.param(set(), {4}, [("close", 2)], id="lost"),
+        pytest.param({2, 4}, set(), [("open", 2), ("open", 4)], id="taken over"),
+        pytest.param({2}, {5}, [("close", 4), ("follow", 5), ("open", 2)], id="another's standby"),
+        pytest.param({2}, {2, 4}, [("open", 2)], id="owned and followed is owned"),
+    ],
+)
+def test_who_was_owned_or_followed_is_owned_followed_or_neither(
+    assigned: set[int], followed: set[int], told: list[tuple[str, int]]
+) -> None:
+    """What was followed before is closed only when it is neither; partition 4 was followed."""
+
+    async def run() -> None:
+        consumer: Any = Bench().consumer
+        owner = Owner()
+        consumer._followed = {TP("posts", 4)} if followed != set() or 4 in assigned else set()
+        consumer.app.owners = consumer.app.stages = {"posts": owner}
+        consumer.app.consumer_generation_id = 3
+        consumer.assignment = lambda: {TP("posts", number) for number in assigned}
+        consumer.assignor = SimpleNamespace(
+            followed=frozenset({*(TP("posts", number) for number in followed), TP("other", 1)})
+        )
+        consumer._thread.earliest_offsets = _log_of_10_to_20()._thread.earliest_offsets
+        consumer._thread.highwaters = _log_of_10_to_20()._thread.highwaters
+        consumer._thread.seek_wait = mock.AsyncMock()
+        await consumer.perform_seek()
+        await asyncio.gather(*consumer._opening.values())
+        assert sorted(owner.told) == sorted(told)
+        claims = consumer._claims()
+        assert claims.generation == 3
+        assert claims.owned == ({"posts": sorted(assigned)} if assigned else {})
+        follows = sorted(followed - assigned)
+        assert claims.followed == ({"posts": follows} if follows else {})
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("assigned", "followed", "last"),
+    [
+        pytest.param({2}, set(), ("open", 2), id="assigned again"),
+        pytest.param(set(), {2}, ("follow", 2), id="followed then"),
+        pytest.param(set(), set(), ("close", 2), id="lost then"),
+    ],
+)
+def test_a_partition_is_opened_by_one_at_a_time(
+    assigned: set[int], followed: set[int], last: tuple[str, int]
+) -> None:
+    """A rebalance comes while a partition is still being opened for the one before."""
+
+    async def run() -> None:
+        consumer: Any = _log_of_10_to_20()
+        vars(consumer).update(vars(Bench().consumer), _thread=consumer._thread)
+        consumer._thread.seek_wait = mock.AsyncMock()
+        consumer._thread.commit = mock.AsyncMock(return_value=True)
+        consumer._owned.clear()
+        consumer._slots.clear()
+        owner, may_open = Owner(), asyncio.Event()
+
+        async def open_slowly(partition: int) -> int:
+            owner.told.append(("begin", partition))
+            await may_open.wait()
+            return await Owner.open(owner, partition)
+
+        owner.open = open_slowly  # type: ignore[method-assign]
+        consumer.app.owners = consumer.app.stages = {"posts": owner}
+        consumer.assignor = SimpleNamespace(followed=frozenset())
+        consumer.assignment = lambda: {PLACE}
+        await consumer.perform_seek()
+        await asyncio.sleep(0)
+        consumer.assignment = lambda: {TP("posts", number) for number in assigned}
+        consumer.assignor.followed = frozenset(TP("posts", number) for number in followed)
+        again = asyncio.create_task(consumer.perform_seek())
+        await asyncio.sleep(0.01)
+        assert owner.told == [("begin", 2)]
+        may_open.set()
+        await again
+        await asyncio.gather(*consumer._opening.values())
+        assert owner.told[1] == ("open", 2)
+        assert owner.told[-1] == last
+        assert consumer._owned == {TP("posts", number) for number in assigned}
+        assert consumer._followed == {TP("posts", number) for number in followed}
+        assert consumer.is_ready
+        assert consumer.positions() == {TP("posts", number): 15 for number in assigned}
+
+    asyncio.run(run())
+
+
+def test_who_gets_nothing_lets_go_of_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust seeks only where something is assigned."""
+
+    async def run() -> None:
+        consumer: Any = Bench().consumer
+        owner = Owner()
+        consumer.app.owners = consumer.app.stages = {"posts": owner}
+        consumer.app.consumer_generation_id = 3
+        consumer.assignment = set
+        consumer.assignor = SimpleNamespace(followed=frozenset())
+        await consumer.on_partitions_assigned(set(), 3)
+        assert owner.told == [("close", 2)]
+        assert consumer._claims() == Claims(3)
+
+    monkeypatch.setattr(transport.stock.Consumer, "on_partitions_assigned", mock.AsyncMock())
     asyncio.run(run())
 
 
@@ -314,6 +444,7 @@ def test_the_consumer_reads_committed_records_in_bounded_fetches(
     made = mock.Mock()
     monkeypatch.setattr(transport.aiokafka, "AIOKafkaConsumer", made)
     thread: Any = object.__new__(transport._Thread)
+    thread.consumer = mock.Mock()
     thread.app = mock.Mock()
     thread.app.conf.broker_max_poll_interval = 600.0
     for wait in ("request_timeout", "session_timeout", "rebalance_timeout", "heartbeat_interval"):
@@ -322,6 +453,7 @@ def test_the_consumer_reads_committed_records_in_bounded_fetches(
     asked = made.call_args.kwargs
     assert asked["isolation_level"] == "read_committed"
     assert asked["enable_auto_commit"] is False
+    assert asked["partition_assignment_strategy"] == [thread.consumer.assignor]
     assert asked["max_partition_fetch_bytes"] <= slots.PENDING_BYTES
     assert asked["fetch_max_bytes"] <= slots.TOTAL_BYTES
 

@@ -1,0 +1,38 @@
+"""A replica: the rows of one partition of a stage in one process, which owns or follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from connectors.records import Record
+from streams.engine.outbox import Outbox
+from streams.engine.rows import RowStore
+from streams.engine.state import State
+
+
+class Fold(Protocol):
+    """What a stage runs on each record: pure, it only reads and writes its tables and outbox."""
+
+    def apply(self, record: Record) -> None:
+        """Fold one record in.
+
+        Raises:
+            RejectedError, UndecodableError: before anything was changed; the record goes to
+                the dead letters.
+        """
+
+
+MakeFold = Callable[[State, Outbox], Fold]
+
+
+class Replica:
+    """The state of a partition, with the tables that the fold has declared.
+
+    Only an owner uses the fold and the outbox.
+    """
+
+    def __init__(self, store: RowStore, make_fold: MakeFold, partitions: int) -> None:
+        self.state = State(store)
+        self.outbox = Outbox(partitions)
+        self.fold = make_fold(self.state, self.outbox)
