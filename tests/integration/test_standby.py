@@ -66,14 +66,14 @@ EVERYTHING = {(str(topic), number) for topic in STAGES for number in PARTITIONS}
 
 @pytest.mark.parametrize("state", ["memory", "rocksdb"])
 def test_who_takes_over_restores_the_tail_only(
-    own_addresses: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+    own_addresses: Addresses, tmp_path: Path, state: str
 ) -> None:
-    monkeypatch.setenv("HEADRACE_STATE", state)
     seed = 1 if state == "memory" else 2
 
     def crew(name: str, *apps: str) -> Crew:
         logs = tmp_path / name
-        return held.enter_context(Crew(own_addresses, apps, name=name, log_dir=logs, say=print))
+        new = Crew(own_addresses, apps, name=name, state=state, log_dir=logs, say=print)
+        return held.enter_context(new)
 
     with ExitStack() as held:
         first = crew("first", "app", "views", "archive", "api")
