@@ -65,7 +65,9 @@ def _kill(ground: Ground, fault: Fault) -> Evidence:
                 crew.arm(target, point)
         case _, "mid-restore":
             with crew.away(target):
-                shutil.rmtree(crew.data_dir / "state")  # so that there is much to restore
+                shutil.rmtree(
+                    crew.data_dir / "state", ignore_errors=True
+                )  # restore all, not the tail
                 crew.arm(target, point)
         case _:
             crew.arm(target, point)

@@ -38,11 +38,20 @@ class Ground:
     """A running pipeline: workers reach every part through a proxy, the driver directly."""
 
     def __init__(
-        self, stack: LocalStack, log_dir: Path, *, seed: int, rate: float, users: int, say: Say
+        self,
+        stack: LocalStack,
+        log_dir: Path,
+        *,
+        seed: int,
+        rate: float,
+        users: int,
+        state: str,
+        say: Say,
     ) -> None:
         self.stack = stack
         self.log_dir = log_dir
         self.seed = seed
+        self.state = state
         self.say = say
         self.planted: dict[Place, str] = {}
         """Poison in internal topics, with the code that its dead letter must have."""
@@ -59,7 +68,7 @@ class Ground:
             for proxy in (self.kafka, self.redis, self.cassandra):
                 held.enter_context(proxy)
             self.crew = held.enter_context(
-                self._crew("first", ("app", "views", "archive", "api"), "rocksdb")
+                self._crew("first", ("app", "views", "archive", "api"), self.state)
             )
             self._held = held.pop_all()
         return self

@@ -71,12 +71,14 @@ class Outcome(Struct, kw_only=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What to do: the faults, and the load (events a second, of so many people)."""
+    """What to do: the faults, the load (events a second, of so many people), and where the workers
+    keep rows."""
 
     seed: int
     faults: Sequence[Fault]
     rate: float = 300.0
     users: int = 250
+    state: str = "memory"
 
 
 def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> Outcome:
@@ -94,6 +96,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
             seed=options.seed,
             rate=options.rate,
             users=options.users,
+            state=options.state,
             say=progress.detail,
         )
         held.enter_context(ground)

@@ -42,13 +42,14 @@ KILLS = (
 STALL_S = 30.0  # the longest
 
 
-def every_fault(rng: Random, outage_s: float, stall_s: float) -> list[Fault]:
+def every_fault(rng: Random, outage_s: float, stall_s: float, state: str) -> list[Fault]:
     """Each fault once: every failpoint, and one of every other kind for each of its targets.
 
     Args:
         rng: Chooses the passes.
         outage_s: How long a store is down.
         stall_s: How long the network holds bytes back.
+        state: Where workers keep rows; those on disk (`rocksdb`) can be damaged too.
     """
     faults = [
         Fault(kind="kill", target=target, point=point, passes=rng.randint(1, most))
@@ -58,9 +59,10 @@ def every_fault(rng: Random, outage_s: float, stall_s: float) -> list[Fault]:
         faults.append(Fault(kind="join-and-leave", target=target, cost_s=25))
         passes = rng.randint(1, 40)
         faults.append(Fault(kind="zombie", target=target, point=point, passes=passes, cost_s=60))
+    if state == "rocksdb":
+        flips = Fault(kind="state-flipped", passes=rng.randint(1, 1_000))
+        faults += [Fault(kind="state-deleted"), flips]
     faults += [
-        Fault(kind="state-deleted"),
-        Fault(kind="state-flipped", passes=rng.randint(1, 1_000)),
         Fault(kind="kafka-kill", passes=5, seconds=1.0, cost_s=60),
         Fault(kind="kafka-kill-at-commit", cost_s=30),
         Fault(kind="lost-answer", cost_s=10),
@@ -77,7 +79,7 @@ def every_fault(rng: Random, outage_s: float, stall_s: float) -> list[Fault]:
     return faults
 
 
-def plan(seed: int, minutes: float) -> list[Fault]:
+def plan(seed: int, minutes: float, state: str = "memory") -> list[Fault]:
     """Rounds of every fault, each round in an order of its own, for about `minutes`.
 
     Raises:
@@ -89,7 +91,7 @@ def plan(seed: int, minutes: float) -> list[Fault]:
     chosen: list[Fault] = []
     left_s = minutes * 60
     while True:
-        faults = every_fault(rng, outage_s=60.0, stall_s=rng.uniform(5, STALL_S))
+        faults = every_fault(rng, outage_s=60.0, stall_s=rng.uniform(5, STALL_S), state=state)
         rng.shuffle(faults)
         for fault in faults:
             pause_s = round(rng.uniform(0, LONGEST_PAUSE_S), 1)
@@ -100,5 +102,5 @@ def plan(seed: int, minutes: float) -> list[Fault]:
 
 
 def brief(seed: int) -> list[Fault]:
-    """Every fault once, in a fixed order, with short outages."""
-    return every_fault(Random(f"chaos:{seed}"), outage_s=10.0, stall_s=6.0)
+    """Every fault with rows in memory once, in a fixed order, with short outages."""
+    return every_fault(Random(f"chaos:{seed}"), outage_s=10.0, stall_s=6.0, state="memory")

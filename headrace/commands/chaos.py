@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     help="People of the generated network.",
 )
 @click.option(
+    "--state",
+    type=click.Choice(["memory", "rocksdb"]),
+    default="memory",
+    show_default=True,
+    help="Where workers keep rows; those on disk are damaged too.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -63,6 +70,7 @@ def chaos(
     minutes: float,
     rate: float,
     users: int,
+    state: str,
     json_file: Path | None,
     logs: Path | None,
     is_only_plan: bool,
@@ -85,7 +93,7 @@ def chaos(
       headrace chaos --seed 7 --minutes 5 --json report.json
       headrace chaos --seed 7 --minutes 5 --plan
     """
-    faults = plan(seed, minutes)
+    faults = plan(seed, minutes, state)
     if is_only_plan:
         for number, fault in enumerate(faults, 1):
             click.echo(f"{number:3} after {fault.pause_s:.1f} s: {fault}")
@@ -95,7 +103,7 @@ def chaos(
     need_own_parts()
     from headrace.chaos.run import Options
 
-    options = Options(seed=seed, faults=faults, rate=rate, users=users)
+    options = Options(seed=seed, faults=faults, rate=rate, users=users, state=state)
     log_dir = logs or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     console = Console()
     try:
