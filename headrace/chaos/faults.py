@@ -65,9 +65,8 @@ def _kill(ground: Ground, fault: Fault) -> Evidence:
                 crew.arm(target, point)
         case _, "mid-restore":
             with crew.away(target):
-                shutil.rmtree(
-                    crew.data_dir / "state", ignore_errors=True
-                )  # restore all, not the tail
+                # Of rows on disk only the tail would be restored.
+                shutil.rmtree(crew.data_dir / "state", ignore_errors=True)
                 crew.arm(target, point)
         case _:
             crew.arm(target, point)

@@ -163,13 +163,15 @@ class Sink:
         with a batch under way see for themselves. Raises as `Store.check` does."""
         loop = asyncio.get_running_loop()
         for partition in self.owned:
-            if self._uses[partition].locked():
+            if partition not in self._owned or self._uses[partition].locked():
                 continue
             place = Place(self.topic, partition)
             async with self._uses[partition]:
                 try:
                     await loop.run_in_executor(self._pool, self._check, partition)
                 except Exception as error:
+                    if self._leaving().is_set() or partition not in self._owned:
+                        return  # it may be another's by now, which moves the position
                     if not self._reach.is_passing(error):
                         raise
                     self._reach.outage.failed(place, error)

@@ -63,6 +63,7 @@ class Store:
         self.written.append((partition, list(writes), position))
 
     def check(self, _topic: Topic, partition: int) -> None:
+        assert self.may_confirm.wait(5)
         self._fail()
         self.checked.append(partition)
 
@@ -290,6 +291,32 @@ def test_what_is_let_go_is_checked_no_longer(bench: Callable[..., Bench]) -> Non
     asyncio.run(one.sink.close(3))
     asyncio.run(one.sink.check())
     assert one.store.checked == []
+    assert not one.reach.outage.is_waiting(PLACE)
+
+
+@pytest.mark.parametrize("fault", [ValueError("stands elsewhere"), AwayError("refused")])
+@pytest.mark.parametrize("is_closed", [True, False], ids=["let go", "leaving"])
+def test_what_is_another_s_meanwhile_is_no_fault(
+    bench: Callable[..., Bench], fault: Exception, is_closed: bool
+) -> None:
+    """Who takes a partition over moves its position."""
+    one = bench()
+
+    async def run() -> None:
+        await one.sink.open(3)
+        one.store.may_confirm.clear()
+        one.store.faults = [fault]
+        checking = asyncio.create_task(one.sink.check())
+        await asyncio.sleep(0.05)
+        if is_closed:
+            await one.sink.close(3)
+        else:
+            one.leaving.set()
+        one.store.may_confirm.set()
+        await asyncio.wait_for(checking, 5)
+
+    asyncio.run(run())
+    assert one.reach.outage.reason is None
     assert not one.reach.outage.is_waiting(PLACE)
 
 
