@@ -194,13 +194,8 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
             if n & 1: refuse()
             e = p + (n >> 1); f0 = raw[p:e].decode(); p = e
             f1 = r1[raw[p]]; p += 1
-            n = raw[p]
-            if n < 128: p += 1
-            else:
-                high = last_four(raw[p + 2 : p + 6])
-                if high and raw[p + 1] > 127:
-                    n = n & 127 | (raw[p + 1] & 127) << 7 | high; p += 6
-                else: n, p = more(raw, p + 1, n)
+            n = raw[p]; p += 1
+            if n > 127: n, p = more(raw, p, n)
             f2 = (n >> 1) ^ -(n & 1)
             if raw[p:] == NULLS: return make(id=f0, kind=f1, at=f2), p + 2
             f3 = None
@@ -216,7 +211,6 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
     behind the record, which whoever reads the last field notices.
     """
     names: dict[str, Any] = {
-        "last_four": _HIGH.get,
         "more": _more,
         "refuse": _refuse,
         "make": into.cls,
@@ -254,16 +248,8 @@ def _read_field(n: int, kind: Any) -> list[str]:
         text = ["    " + line for line in ["n = raw[p + 1]; p += 2", *_read_text(n)]]
         return [f"f{n} = None", "if raw[p] == 2:", *text, "elif raw[p]: refuse()", "else: p += 1"]
     if kind in ("long", "int"):
-        return [
-            "n = raw[p]",
-            "if n < 128: p += 1",
-            "else:",
-            "    high = last_four(raw[p + 2 : p + 6])",
-            "    if high and raw[p + 1] > 127:",
-            "        n = n & 127 | (raw[p + 1] & 127) << 7 | high; p += 6",
-            "    else: n, p = more(raw, p + 1, n)",
-            f"f{n} = (n >> 1) ^ -(n & 1)",
-        ]
+        number = ["n = raw[p]; p += 1", "if n > 127: n, p = more(raw, p, n)"]
+        return [*number, f"f{n} = (n >> 1) ^ -(n & 1)"]
     if _symbols(kind):
         return [f"f{n} = r{n}[raw[p]]; p += 1"]
     if isinstance(kind, list) and kind[0] == "null":
