@@ -3,6 +3,9 @@
 A batch is written whole or not at all, and after a crash, of the process or of the machine, the
 batches that are there are the first ones written: the write-ahead log is read up to its first
 damage. Damage found elsewhere marks the directory, so that it is not opened again.
+
+Databases are opened one after the other: the library holds the interpreter while it syncs files,
+some ten times, and of many threads that do so at once none would let the event loop run.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import errno
 import os
 import resource
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -28,12 +32,15 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from connectors.rocksdb_logs import damaged_log
+
 CACHE_BYTES = 256 * 1024 * 1024  # for all databases of the process
 UNFLUSHED_BYTES = 128 * 1024 * 1024  # of those
 WRITE_BUFFER_BYTES = 32 * 1024 * 1024
 BLOOM_BITS = 10
 LOCK_SECONDS = 30.0
 MARK = "DAMAGED"
+_opening = threading.Lock()
 _NO_DAMAGE = (os.strerror(errno.EMFILE), os.strerror(errno.ENOSPC), os.strerror(errno.EACCES))
 
 
@@ -59,6 +66,9 @@ class Database:
             raise LocalStateDamagedError(f"found damaged before: {self._mark.read_text()}")
         directory.mkdir(parents=True, exist_ok=True)
         self.is_new = not (directory / "CURRENT").exists()
+        damage = damaged_log(directory)
+        if damage is not None:
+            raise LocalStateDamagedError(f"it cannot be opened: {damage}")
         self._db = _open(directory)
 
     def get(self, key: bytes) -> bytes | None:
@@ -129,7 +139,9 @@ def _open(directory: Path) -> Rdict:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return Rdict(str(directory), _options())
+            with _opening:
+                options = _options()  # for its keys too: they would else be what they were
+                return Rdict(str(directory), options, {"default": options})
         except Exception as error:
             if any(reason in str(error) for reason in _NO_DAMAGE):
                 raise LocalStateError(str(error)) from error

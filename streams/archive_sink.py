@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from cassandra import WriteTimeout
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent
-from cassandra.protocol import OverloadedErrorMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
@@ -38,9 +35,7 @@ GENERATION = 1
 BATCH_ROWS = 100
 BATCH_BYTES = 32 * 1024
 CONCURRENCY = 4
-ATTEMPTS = 4
-FIRST_PAUSE_S = 0.25
-OVERLOADED = (WriteTimeout, OverloadedErrorMessage)
+PART_BYTES = 64 * 1024
 MIN_SCORE = 1e-9
 TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
 
@@ -131,24 +126,35 @@ class CassandraStore:
         Raises:
             LostWritesError: it is not.
         """
-        found, left = self._position(topic, partition), self._left[topic, partition]
-        if found not in left:
-            raise LostWritesError(topic, partition, left, found)
+        self._found(topic, partition)
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
-        """Apply writes, then set the position.
+        """Apply writes part by part, and set the position after each.
+
+        Also again after an error, with the same writes: what is behind the position is left out,
+        so that a server that refuses some of what it gets gets on.
 
         Raises:
             LostWritesError: the position is not where it was left.
         """
-        self.check(topic, partition)
-        if topic == Topic.TIMELINE_WRITES:
-            self._timelines(writes)
-        else:
-            newest = {write.key: write for write in writes if write.value is not None}
-            rows_of = self._rows[topic]
-            self._execute(row for write in newest.values() for row in rows_of(write))
-        reach("mid-sink", f"{topic}/{partition}", len(writes))
+        found = self._found(topic, partition)
+        rest = [write for write in writes if found is None or write.offset >= found]
+        for part, end in _parts(rest, position):
+            if topic == Topic.TIMELINE_WRITES:
+                self._timelines(part)
+            else:
+                self._views(topic, part)
+            reach("mid-sink", f"{topic}/{partition}", len(part))
+            self._move(topic, partition, end)
+
+    def _found(self, topic: Topic, partition: int) -> int | None:
+        """The position, which is where it was left."""
+        found, left = self._position(topic, partition), self._left[topic, partition]
+        if found not in left:
+            raise LostWritesError(topic, partition, left, found)
+        return found
+
+    def _move(self, topic: Topic, partition: int, position: int) -> None:
         move = "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?)"
         self._left[topic, partition].add(position)  # the answer may be lost
         self._session.execute(self._prepare(move), (topic.value, partition, self._log_id, position))
@@ -170,29 +176,9 @@ class CassandraStore:
         return prepared
 
     def _execute(self, rows: Iterable[Row]) -> None:
-        """Write all rows, batch by batch; what an overloaded server refuses is sent again, a few
-        times, so that the rest is not."""
-        waiting = list(_batches(rows))
-        for attempt in range(ATTEMPTS):
-            if not waiting:
-                return
-            if attempt:
-                time.sleep(random.uniform(0.5, 1) * FIRST_PAUSE_S * 2 ** (attempt - 1))
-            results = execute_concurrent(
-                self._session,
-                [(batch, None) for batch in waiting],
-                concurrency=CONCURRENCY,
-                raise_on_first_error=False,
-            )
-            failed = [
-                (batch, result.result_or_exc)
-                for batch, result in zip(waiting, results, strict=True)
-                if not result.success
-            ]
-            for _, error in failed:
-                if attempt == ATTEMPTS - 1 or not isinstance(error, OVERLOADED):
-                    raise error
-            waiting = [batch for batch, _ in failed]
+        """Write all rows, batch by batch; the first that is refused ends it."""
+        statements = [(batch, None) for batch in _batches(rows)]
+        execute_concurrent(self._session, statements, concurrency=CONCURRENCY)
 
     # Timelines
 
@@ -247,6 +233,11 @@ class CassandraStore:
                     )
 
     # View topics: a row holds the whole value
+
+    def _views(self, topic: Topic, writes: Sequence[Write]) -> None:
+        newest = {write.key: write for write in writes if write.value is not None}
+        rows_of = self._rows[topic]
+        self._execute(row for write in newest.values() for row in rows_of(write))
 
     def _upsert(self, write: Write, table: str, **values: Any) -> Row:
         columns = ", ".join(values)
@@ -340,6 +331,20 @@ class CassandraStore:
     def _sources(self, write: Write) -> Iterator[Row]:
         view: SourceView = write.view
         yield self._upsert(write, "sources", source=view.source, followers=view.followers)
+
+
+def _parts(writes: Sequence[Write], position: int) -> Iterator[tuple[list[Write], int]]:
+    """Writes in parts of about 64 KiB as they came, each with the position after it; the last, with
+    `position`, may be empty."""
+    part: list[Write] = []
+    size = 0
+    for write in writes:
+        if size >= PART_BYTES:
+            yield part, write.offset
+            part, size = [], 0
+        part.append(write)
+        size += len(write.value or b"")
+    yield part, position
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[BatchStatement]:

@@ -130,6 +130,22 @@ MUTANTS = (
         "tests/integration/test_restore.py",
     ),
     Mutant(
+        "endless-log",
+        "a log that RocksDB would read for ever is opened",
+        "connectors/rocksdb_logs.py",
+        "        if kind > _PLAIN_TYPES or",
+        "        if",
+        "tests/unit/test_rocksdb_logs.py",
+    ),
+    Mutant(
+        "databases-at-once",
+        "databases are opened beside each other, so that the event loop does not run",
+        "connectors/rocksdb.py",
+        "            with _opening:",
+        "            with contextlib.nullcontext():",
+        "tests/integration/test_disk_rows.py",
+    ),
+    Mutant(
         "damage-ends-scan",
         "a scan of rows on disk ends at damage as if there were no more",
         "connectors/rocksdb.py",
@@ -302,12 +318,9 @@ MUTANTS = (
         "cassandra-position-first",
         "the position in Cassandra is written before the rows",
         "streams/archive_sink.py",
-        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
-        '        move = "INSERT INTO positions (topic, partition, log_id, position) '
-        'VALUES (?, ?, ?, ?)"\n'
-        "        self._session.execute("
-        "self._prepare(move), (topic.value, partition, self._log_id, position))\n"
-        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
+        "            if topic == Topic.TIMELINE_WRITES:\n                self._timelines(part)",
+        "            self._move(topic, partition, end)\n"
+        "            if topic == Topic.TIMELINE_WRITES:\n                self._timelines(part)",
         "tests/unit/test_archive_sink.py",
     ),
 )

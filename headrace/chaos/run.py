@@ -78,7 +78,7 @@ class Options(Struct, frozen=True, kw_only=True):
     faults: Sequence[Fault]
     rate: float = 300.0
     users: int = 250
-    state: str = "memory"
+    state: str = "rocksdb"
 
 
 def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> Outcome:

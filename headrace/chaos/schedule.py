@@ -79,7 +79,7 @@ def every_fault(rng: Random, outage_s: float, stall_s: float, state: str) -> lis
     return faults
 
 
-def plan(seed: int, minutes: float, state: str = "memory") -> list[Fault]:
+def plan(seed: int, minutes: float, state: str = "rocksdb") -> list[Fault]:
     """Rounds of every fault, each round in an order of its own, for about `minutes`.
 
     Raises:
@@ -102,5 +102,5 @@ def plan(seed: int, minutes: float, state: str = "memory") -> list[Fault]:
 
 
 def brief(seed: int) -> list[Fault]:
-    """Every fault with rows in memory once, in a fixed order, with short outages."""
-    return every_fault(Random(f"chaos:{seed}"), outage_s=10.0, stall_s=6.0, state="memory")
+    """Every fault once, in a fixed order, with short outages."""
+    return every_fault(Random(f"chaos:{seed}"), outage_s=10.0, stall_s=6.0, state="rocksdb")

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--state",
     type=click.Choice(["memory", "rocksdb"]),
-    default="memory",
+    default="rocksdb",
     show_default=True,
     help="Where workers keep rows; those on disk are damaged too.",
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -223,6 +225,67 @@ def test_a_damaged_list_of_files_is_discarded(
     flip(path, 0.5)
     assert_is_empty(Bench(directory))
     assert why(log)
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from tests.integration.test_disk_rows import Bench
+
+print(Bench(Path(sys.argv[1])).state.snapshot)
+"""
+
+
+@pytest.mark.parametrize("pattern", ["MANIFEST-*", "*.log"])
+def test_a_log_whose_reading_would_never_end_is_discarded(tmp_path: Path, pattern: str) -> None:
+    """RocksDB takes the first record for one of a log that is used again, and does not get on;
+    with the interpreter held, so it is another process that tries."""
+    bench = Bench(tmp_path / "rows")
+    bench.fill()
+    killed = shutil.copytree(tmp_path / "rows", tmp_path / "killed")
+    (log,) = killed.glob(pattern)
+    content = bytearray(log.read_bytes())
+    assert content[6] in (1, 2), "a whole record, or the first part of one"
+    content[6] |= 4
+    log.write_bytes(content)
+    opened = subprocess.run(
+        [sys.executable, "-c", OPENER, str(killed)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert opened.stdout.splitlines()[-1] == "None"
+    assert "has no such record" in opened.stdout + opened.stderr
+
+
+def test_databases_are_opened_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many that hold the interpreter at once, none lets the event loop run."""
+    now = most = 0
+
+    def open_slowly(*_: Any) -> mock.Mock:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        time.sleep(0.02)
+        now -= 1
+        return mock.Mock()
+
+    monkeypatch.setattr(rocksdb, "Rdict", open_slowly)
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(Database, [tmp_path / str(n) for n in range(8)]))
+    assert (len(opened), most) == (8, 1)
+
+
+def test_databases_share_one_cache_after_a_restart_too(directory: Path) -> None:
+    bench = Bench(directory)
+    before = rocksdb._budget()[0].get_usage()
+    bench.rows()
+    (table,) = tables(directory)
+    assert rocksdb._budget()[0].get_usage() - before > table.stat().st_size / 2
 
 
 def test_a_want_of_files_is_no_damage(directory: Path, log: mock.Mock) -> None:

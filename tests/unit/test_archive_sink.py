@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -33,9 +33,9 @@ from schemas.views import (
 )
 from streams import archive_sink
 from streams.archive_sink import (
-    ATTEMPTS,
     BATCH_BYTES,
     BATCH_ROWS,
+    PART_BYTES,
     CassandraStore,
     LostWritesError,
     timestamp_of,
@@ -45,6 +45,9 @@ from tests.unit.folds import DAY, NOW
 
 TTL = 30 * 86_400
 MONTH = month_of(NOW)
+
+
+ANOTHERS = 2
 
 
 class Batch:
@@ -62,11 +65,6 @@ class AwayError(Exception):
     """The database cannot be reached."""
 
 
-class Result(NamedTuple):
-    success: bool
-    result_or_exc: Any
-
-
 class Database:
     """Stands in for a session: keeps what was executed, and fails as told."""
 
@@ -74,7 +72,8 @@ class Database:
         self.executed: list[Any] = []
         self.faults: list[Exception | None] = []
         self.timeline: list[tuple[int, str, str]] = []
-        self.sleeps: list[float] = []
+        self.positions: dict[int, int] = {1: 17, ANOTHERS: 17}
+        self.forgets = False
         self.position_fault: Exception | None = None
 
     def prepare(self, query: str) -> str:
@@ -88,24 +87,27 @@ class Database:
                 if values == ("bob", month_of(at))
             ]
         if statement.startswith("SELECT log_id"):
-            log_id = {1: "log", 2: "another"}.get(values[1])
-            found = SimpleNamespace(log_id=log_id, position=17)
-            return mock.Mock(one=lambda: found if log_id else None)
+            stands = self.positions.get(values[1])
+            log_id = "another" if values[1] == ANOTHERS else "log"
+            found = SimpleNamespace(log_id=log_id, position=stands)
+            return mock.Mock(one=lambda: None if stands is None else found)
         if self.position_fault is not None:
             raise self.position_fault
+        assert statement.startswith("INSERT INTO positions")
         self.executed.append((statement, values))
+        if not self.forgets:
+            self.positions[values[1]] = values[3]
         return None
 
     def concurrently(
-        self, _session: Any, statements: list[tuple[Batch, None]], **_: Any
-    ) -> list[Result]:
-        results = []
+        self, _session: Any, statements: list[tuple[Batch, None]], *, concurrency: int
+    ) -> None:
+        assert concurrency > 1
         for batch, _none in statements:
             fault = self.faults.pop(0) if self.faults else None
-            if fault is None:
-                self.executed.append(batch)
-            results.append(Result(fault is None, fault))
-        return results
+            if fault is not None:
+                raise fault
+            self.executed.append(batch)
 
     @property
     def batches(self) -> list[Batch]:
@@ -118,11 +120,10 @@ class Database:
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
-    """A database, and no waiting."""
+    """A database with nothing in it but two positions."""
     found = Database()
     monkeypatch.setattr(archive_sink, "BatchStatement", Batch)
     monkeypatch.setattr(archive_sink, "execute_concurrent", found.concurrently)
-    monkeypatch.setattr(archive_sink.time, "sleep", found.sleeps.append)
     return found
 
 
@@ -245,6 +246,7 @@ def test_a_cassandra_that_lost_writes_is_not_written(database: Database) -> None
     """What it confirmed and lost would never be written again if the sink just went on."""
     store = _store(database)
     assert store.open(Topic.VIEW_POSTS, 1) == 17
+    database.forgets = True
     store.write(Topic.VIEW_POSTS, 1, [], 20)
     executed = len(database.executed)
     with pytest.raises(LostWritesError, match=r"stands at 17 for .*, and was left at 20"):
@@ -268,7 +270,7 @@ def test_a_position_whose_answer_was_lost_is_written_again(database: Database) -
 
 def test_the_rows_of_another_log_are_refused(database: Database) -> None:
     with pytest.raises(ForeignStoreError, match="cluster another, this is log"):
-        _store(database).open(Topic.VIEW_POSTS, 2)
+        _store(database).open(Topic.VIEW_POSTS, ANOTHERS)
 
 
 # Views
@@ -413,46 +415,57 @@ def test_a_row_larger_than_a_batch_goes_alone(database: Database) -> None:
     assert [len(batch.rows) for batch in database.batches] == [1, 1]
 
 
-# Overload
-
-OVERLOADED = [
-    WriteTimeout("x", write_type=0),
-    OverloadedErrorMessage(0, "x", None),
-]
+# Refusals
 
 
-def _three_batches(database: Database) -> None:
-    names = [f"u{n}" for n in range(3 * BATCH_ROWS)]
-    _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, names)]))
+def _posts(count: int) -> list[Write]:
+    """Writes that are a quarter of a part each."""
+    value = b"x" * (PART_BYTES // 4)
+    return [Write(10 + n, b"%d" % n, value, PostView(f"p{n}", "ann", NOW)) for n in range(count)]
 
 
-@pytest.mark.parametrize("fault", OVERLOADED, ids=lambda fault: type(fault).__name__)
-def test_what_an_overloaded_server_refuses_is_sent_again(
+def _positions(database: Database) -> list[int]:
+    return [each[1][3] for each in database.executed if isinstance(each, tuple)]
+
+
+def test_the_position_follows_part_by_part(database: Database) -> None:
+    _opened(database, Topic.VIEW_POSTS).write(Topic.VIEW_POSTS, 0, _posts(10), 99)
+    assert _positions(database) == [14, 18, 99]
+    assert len(database.rows) == 2 * 10
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        WriteTimeout("x", write_type=0),
+        OverloadedErrorMessage(0, "x", None),
+        Unavailable("x"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_what_was_refused_is_raised_and_written_when_asked_again(
     database: Database, fault: Exception
 ) -> None:
-    database.faults = [None, fault, None, fault]
-    _three_batches(database)
-    owners = sorted(values[0] for _, values in database.rows)
-    assert owners == sorted(f"u{n}" for n in range(3 * BATCH_ROWS))
-    assert database.executed[-1][0].startswith("INSERT INTO positions")
-    first, second = database.sleeps
-    assert 0.125 <= first <= 0.25 <= second <= 0.5
+    """From the part that was refused, so that some of many tries lead to an end."""
+    writes = _posts(10)
+    store = _opened(database, Topic.VIEW_POSTS)
+    database.faults = [None, fault, fault, None, fault]
+    for stands in (14, 14, 18):
+        with pytest.raises(type(fault)):
+            store.write(Topic.VIEW_POSTS, 0, writes, 99)
+        assert database.positions[0] == stands
+    store.write(Topic.VIEW_POSTS, 0, writes, 99)
+    written = [values[0] for query, values in database.rows if "INTO posts (" in query]
+    assert written == [f"p{n}" for n in range(10)], "each part once"
+    assert _positions(database) == [14, 18, 99]
 
 
-def test_it_is_not_sent_for_ever(database: Database) -> None:
-    database.faults = [OVERLOADED[0]] * 100
-    with pytest.raises(WriteTimeout):
-        _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, ["bob"])]))
-    assert len(database.faults) == 100 - ATTEMPTS
-    assert database.executed == []
-
-
-def test_another_fault_is_not_sent_again(database: Database) -> None:
+def test_a_refused_batch_moves_no_position(database: Database) -> None:
+    names = [f"u{n}" for n in range(3 * BATCH_ROWS)]
     database.faults = [None, Unavailable("x"), None]
     with pytest.raises(Unavailable):
-        _three_batches(database)
-    assert database.sleeps == []
-    assert not any(isinstance(each, tuple) for each in database.executed), "no position"
+        _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, names)]))
+    assert _positions(database) == []
 
 
 # Months
