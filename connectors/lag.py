@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    IsolationLevel,
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
 from msgspec import Struct
 
 from schemas.topics import EXTERNAL, IN_CASSANDRA, IN_REDIS, INTERNAL
@@ -88,32 +88,39 @@ class LagTimeoutError(Exception):
 
 
 class LagReader:
-    """Reads the lag of groups, in the order in which they are given."""
+    """Reads the lag of groups, in the order in which they are given.
+
+    By consumers that never join their group, as an admin client whose broker dies may end the
+    process with a segmentation fault.
+    """
 
     def __init__(self, brokers: str, groups: Mapping[str, tuple[str, ...]] | None = None) -> None:
-        self._brokers = brokers
-        self._admin = self._connect()
         self._groups = dict(GROUPS if groups is None else groups)
+        self._consumers = {
+            group: Consumer(
+                {
+                    "bootstrap.servers": brokers,
+                    "group.id": group,
+                    "enable.auto.commit": False,
+                    "isolation.level": "read_uncommitted",  # open transactions count as lag
+                    "log_level": 2,
+                }
+            )
+            for group in self._groups
+        }
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     def read(self) -> Lag:
-        """What waits now; a broker that is busy with itself is asked again, for 30 s.
-
-        By a new client: one whose request timed out may hang or abort the process later.
-        See `_read`.
-        """
+        """What waits now; a broker that is busy with itself is asked again, for 30 s. See
+        `_read`."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return self._read()
-            except (KafkaException, TimeoutError) as error:
+            except KafkaException as error:
                 if not _is_passing(error) or time.monotonic() > deadline:
                     raise
-                self._admin = self._connect()
             time.sleep(PAUSE_S)
-
-    def _connect(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self._brokers, "log_level": 2})
 
     def _read(self) -> Lag:
         """What waits now.
@@ -125,12 +132,12 @@ class LagReader:
             confluent_kafka.KafkaException: Kafka does not answer.
         """
         waiting: dict[Place, int] = {}
-        for group in self._groups:
+        for group, consumer in self._consumers.items():
             partitions = self._partitions_of(group)
-            committed = self._committed(group, partitions)
-            ends = self._offsets(partitions, OffsetSpec.latest())
-            unknown = [tp for tp in partitions if committed[(tp.topic, tp.partition)] < 0]
-            firsts = self._offsets(unknown, OffsetSpec.earliest()) if unknown else {}
+            committed = _offsets(consumer.committed(partitions, REQUEST_S))
+            ends = _look_up(consumer, partitions, OFFSET_END)
+            unknown = [tp for tp in partitions if committed[tp.topic, tp.partition] < 0]
+            firsts = _look_up(consumer, unknown, OFFSET_BEGINNING) if unknown else {}
             for place, end in ends.items():
                 count = end - max(committed[place], firsts.get(place, 0))
                 if count > 0:
@@ -139,7 +146,7 @@ class LagReader:
 
     def _partitions_of(self, group: str) -> list[TopicPartition]:
         if group not in self._partitions:
-            known = self._admin.list_topics(timeout=REQUEST_S).topics
+            known = self._consumers[group].list_topics(timeout=REQUEST_S).topics
             self._partitions[group] = [
                 TopicPartition(str(topic), partition)
                 for topic in self._groups[group]
@@ -148,33 +155,25 @@ class LagReader:
             ]
         return self._partitions[group]
 
-    def _committed(
-        self, group: str, partitions: list[TopicPartition]
-    ) -> dict[tuple[str, int], int]:
-        asked = ConsumerGroupTopicPartitions(group, list(partitions))
-        answer = self._admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_S)
-        found = answer[group].result(REQUEST_S).topic_partitions
-        return {(tp.topic, tp.partition): tp.offset for tp in found}
 
-    def _offsets(
-        self, partitions: list[TopicPartition], spec: OffsetSpec
-    ) -> dict[tuple[str, int], int]:
-        """Offsets as they are for readers of all, so that an open transaction counts as lag."""
-        answers = self._admin.list_offsets(
-            {TopicPartition(tp.topic, tp.partition): spec for tp in partitions},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=REQUEST_S,
-        )
-        return {
-            (tp.topic, tp.partition): answer.result(REQUEST_S).offset
-            for tp, answer in answers.items()
-        }
+def _look_up(
+    consumer: Consumer, partitions: list[TopicPartition], which: int
+) -> dict[tuple[str, int], int]:
+    """The first or last offsets of partitions, in one request to each broker: Kafka's protocol
+    asks for them as if they were times."""
+    asked = [TopicPartition(tp.topic, tp.partition, which) for tp in partitions]
+    return _offsets(consumer.offsets_for_times(asked, REQUEST_S))
 
 
-def _is_passing(error: KafkaException | TimeoutError) -> bool:
+def _offsets(answers: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    for tp in answers:
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+    return {(tp.topic, tp.partition): tp.offset for tp in answers}
+
+
+def _is_passing(error: KafkaException) -> bool:
     """Whether asking again may help."""
-    if isinstance(error, TimeoutError):
-        return True
     return bool(error.args[0].retriable()) or error.args[0].code() in _PASSING
 
 
