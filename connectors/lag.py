@@ -37,8 +37,10 @@ _PASSING = (
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
+    KafkaError._UNKNOWN_PARTITION,
 )
 """What a broker says that has just started, or a group that is just being made."""
 

@@ -2,7 +2,8 @@
 
 A batch is written whole or not at all, and after a crash, of the process or of the machine, the
 batches that are there are the first ones written: the write-ahead log is read up to its first
-damage. Damage found elsewhere marks the directory, so that it is not opened again.
+damage, unless that might never end (see `rocksdb_logs`). Damage found elsewhere marks the
+directory, so that it is not opened again.
 
 Databases are opened one after the other: the library holds the interpreter while it syncs files,
 some ten times, and of many threads that do so at once none would let the event loop run.
@@ -32,7 +33,7 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-from connectors.rocksdb_logs import damaged_log
+from connectors.rocksdb_logs import check_logs
 
 CACHE_BYTES = 256 * 1024 * 1024  # for all databases of the process
 UNFLUSHED_BYTES = 128 * 1024 * 1024  # of those
@@ -66,9 +67,6 @@ class Database:
             raise LocalStateDamagedError(f"found damaged before: {self._mark.read_text()}")
         directory.mkdir(parents=True, exist_ok=True)
         self.is_new = not (directory / "CURRENT").exists()
-        damage = damaged_log(directory)
-        if damage is not None:
-            raise LocalStateDamagedError(f"it cannot be opened: {damage}")
         self._db = _open(directory)
 
     def get(self, key: bytes) -> bytes | None:
@@ -140,6 +138,7 @@ def _open(directory: Path) -> Rdict:
     while True:
         try:
             with _opening:
+                check_logs(directory)
                 options = _options()  # for its keys too: they would else be what they were
                 return Rdict(str(directory), options, {"default": options})
         except Exception as error:

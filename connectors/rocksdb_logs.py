@@ -14,20 +14,30 @@ _HEADER = struct.Struct("<IHB")  # CRC, length and type, in front of every recor
 _PLAIN_TYPES = 4  # zeros; a record, or its first, a middle, its last part
 
 
-def damaged_log(directory: Path) -> str | None:
-    """Which log of a database, which is not open, must not be read, and where it is damaged; None
-    when all may be. O(bytes of the logs)."""
+class StrangeLogError(Exception):
+    """A log must not be read."""
+
+
+def check_logs(directory: Path) -> None:
+    """See whether the logs of a database, which is not open, may be read. O(their bytes).
+
+    Raises:
+        StrangeLogError: one may not.
+        OSError: one cannot be.
+    """
     for log in sorted([*directory.glob("MANIFEST-*"), *directory.glob("*.log")]):
-        at = _strange_record(log.read_bytes())
+        try:
+            at = _strange_record(log.read_bytes())
+        except FileNotFoundError:  # another process has the database open after all
+            continue
         if at is not None:
-            return f"{log.name} has no such record as at byte {at}"
-    return None
+            raise StrangeLogError(f"{log.name} has no such record as at byte {at}")
 
 
 def _strange_record(log: bytes) -> int | None:
     """Where the first record is that is none of a log which is used once.
 
-    A log is blocks of 32 KiB, a block is records, and zeros where no header has room.
+    A log is blocks of 32 KiB, a block is records, and zeros where none was written.
     """
     at = 0
     while at + _HEADER.size <= len(log):
@@ -36,6 +46,9 @@ def _strange_record(log: bytes) -> int | None:
             at += left
             continue
         _, length, kind = _HEADER.unpack_from(log, at)
+        if kind == length == 0:
+            at += left
+            continue
         if kind > _PLAIN_TYPES or _HEADER.size + length > left:
             return at
         at += _HEADER.size + length

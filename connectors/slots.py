@@ -61,7 +61,8 @@ class Slot:
         pieces = max(1, ceil(len(records) / BATCH_RECORDS), ceil(size / BATCH_BYTES))
         step = ceil(len(records) / pieces)
         for start in range(0, len(records), step):
-            piece = Piece(records[start : start + step], size // pieces)
+            cut = records[start : start + step]
+            piece = Piece(cut, size * len(cut) // len(records))
             self._pieces.append(piece)
             self._waiting_bytes += piece.size
 

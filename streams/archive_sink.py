@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent
-from cassandra.query import BatchStatement, BatchType, PreparedStatement
+from cassandra.query import PreparedStatement
 
+from connectors.cassandra_batches import Row, write_rows
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
 from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
@@ -32,9 +32,6 @@ from schemas.views import (
 from streams.engine.sink import Write
 
 GENERATION = 1
-BATCH_ROWS = 100
-BATCH_BYTES = 32 * 1024
-CONCURRENCY = 4
 PART_BYTES = 64 * 1024
 MIN_SCORE = 1e-9
 TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
@@ -50,13 +47,6 @@ _DELETE_ENTRY = (
     "WHERE owner = ? AND bucket = ? AND at = ? AND post_id = ? AND reason = ?"
 )
 _SELECT_ENTRIES = "SELECT at, post_id, reason FROM timeline WHERE owner = ? AND bucket = ?"
-
-
-class Row(NamedTuple):
-    """A statement with its values."""
-
-    statement: PreparedStatement
-    values: tuple[Any, ...]
 
 
 class _Removal(NamedTuple):
@@ -175,11 +165,6 @@ class CassandraStore:
             prepared = self._prepared[query] = self._session.prepare(query)
         return prepared
 
-    def _execute(self, rows: Iterable[Row]) -> None:
-        """Write all rows, batch by batch; the first that is refused ends it."""
-        statements = [(batch, None) for batch in _batches(rows)]
-        execute_concurrent(self._session, statements, concurrency=CONCURRENCY)
-
     # Timelines
 
     def _timelines(self, writes: Sequence[Write]) -> None:
@@ -189,9 +174,9 @@ class CassandraStore:
         that later operations of the batch have written bear later write times and stay.
         """
         removals: list[_Removal] = []
-        self._execute(self._entries(writes, removals))
+        write_rows(self._session, self._entries(writes, removals))
         for removal in removals:
-            self._execute(self._of_reasons(removal))
+            write_rows(self._session, self._of_reasons(removal))
 
     def _entries(self, writes: Sequence[Write], removals: list[_Removal]) -> Iterator[Row]:
         now_ms = int(self._clock() * 1000)
@@ -237,7 +222,8 @@ class CassandraStore:
     def _views(self, topic: Topic, writes: Sequence[Write]) -> None:
         newest = {write.key: write for write in writes if write.value is not None}
         rows_of = self._rows[topic]
-        self._execute(row for write in newest.values() for row in rows_of(write))
+        rows = (row for write in newest.values() for row in rows_of(write))
+        write_rows(self._session, rows)
 
     def _upsert(self, write: Write, table: str, **values: Any) -> Row:
         columns = ", ".join(values)
@@ -345,31 +331,3 @@ def _parts(writes: Sequence[Write], position: int) -> Iterator[tuple[list[Write]
         part.append(write)
         size += len(write.value or b"")
     yield part, position
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[BatchStatement]:
-    """Unlogged batches of at most 100 rows and 32 KiB."""
-    batch = BatchStatement(batch_type=BatchType.UNLOGGED)
-    count = size = 0
-    for row in rows:
-        more = sum(_size(value) for value in row.values)
-        if count and (count == BATCH_ROWS or size + more > BATCH_BYTES):
-            yield batch
-            batch = BatchStatement(batch_type=BatchType.UNLOGGED)
-            count = size = 0
-        batch.add(row.statement, row.values)
-        count += 1
-        size += more
-    if count:
-        yield batch
-
-
-def _size(value: Any) -> int:
-    """The bytes of a value on the wire, at most."""
-    if isinstance(value, str):
-        return 4 + 4 * len(value)
-    if isinstance(value, (list, tuple)):
-        return 4 + sum(map(_size, value))
-    if isinstance(value, dict):
-        return 4 + sum(_size(key) + _size(item) for key, item in value.items())
-    return 12

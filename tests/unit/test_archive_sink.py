@@ -12,6 +12,8 @@ from cassandra.cluster import Session
 from cassandra.protocol import OverloadedErrorMessage
 from cassandra.query import BatchType
 
+from connectors import cassandra_batches
+from connectors.cassandra_batches import BATCH_BYTES, BATCH_ROWS, CONCURRENCY
 from connectors.cassandra_tables import month_of, months_back
 from connectors.log_id import ForeignStoreError
 from schemas.events import Media
@@ -31,10 +33,7 @@ from schemas.views import (
     TimelineOp,
     UserView,
 )
-from streams import archive_sink
 from streams.archive_sink import (
-    BATCH_BYTES,
-    BATCH_ROWS,
     PART_BYTES,
     CassandraStore,
     LostWritesError,
@@ -100,14 +99,22 @@ class Database:
         return None
 
     def concurrently(
-        self, _session: Any, statements: list[tuple[Batch, None]], *, concurrency: int
-    ) -> None:
+        self,
+        _session: Any,
+        statements: list[tuple[Batch, None]],
+        *,
+        concurrency: int,
+        raise_on_first_error: bool,
+    ) -> list[tuple[bool, Any]]:
         assert concurrency > 1
+        assert not raise_on_first_error, "the driver would go on with the rest behind our back"
+        results: list[tuple[bool, Any]] = []
         for batch, _none in statements:
             fault = self.faults.pop(0) if self.faults else None
-            if fault is not None:
-                raise fault
-            self.executed.append(batch)
+            if fault is None:
+                self.executed.append(batch)
+            results.append((fault is None, fault))
+        return results
 
     @property
     def batches(self) -> list[Batch]:
@@ -122,8 +129,8 @@ class Database:
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
     """A database with nothing in it but two positions."""
     found = Database()
-    monkeypatch.setattr(archive_sink, "BatchStatement", Batch)
-    monkeypatch.setattr(archive_sink, "execute_concurrent", found.concurrently)
+    monkeypatch.setattr(cassandra_batches, "BatchStatement", Batch)
+    monkeypatch.setattr(cassandra_batches, "execute_concurrent", found.concurrently)
     return found
 
 
@@ -417,9 +424,15 @@ def test_a_row_larger_than_a_batch_goes_alone(database: Database) -> None:
 
 # Refusals
 
+OVERLOADED = [
+    WriteTimeout("x", write_type=0),
+    OverloadedErrorMessage(0, "x", None),
+]
+AWAY = Unavailable("x")
+
 
 def _posts(count: int) -> list[Write]:
-    """Writes that are a quarter of a part each."""
+    """Writes that are a quarter of a part each, one batch in all of a part."""
     value = b"x" * (PART_BYTES // 4)
     return [Write(10 + n, b"%d" % n, value, PostView(f"p{n}", "ann", NOW)) for n in range(count)]
 
@@ -428,25 +441,38 @@ def _positions(database: Database) -> list[int]:
     return [each[1][3] for each in database.executed if isinstance(each, tuple)]
 
 
+def _push_to(database: Database, batches: int) -> None:
+    names = [f"u{n}" for n in range(batches * BATCH_ROWS)]
+    _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, names)]))
+
+
 def test_the_position_follows_part_by_part(database: Database) -> None:
     _opened(database, Topic.VIEW_POSTS).write(Topic.VIEW_POSTS, 0, _posts(10), 99)
     assert _positions(database) == [14, 18, 99]
     assert len(database.rows) == 2 * 10
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        WriteTimeout("x", write_type=0),
-        OverloadedErrorMessage(0, "x", None),
-        Unavailable("x"),
-    ],
-    ids=lambda fault: type(fault).__name__,
-)
+def test_timelines_are_cut_between_records_only(database: Database) -> None:
+    operations: list[TimelineOp] = [
+        RemoveSource("bob", ["u:a"]),
+        PushEntry("p", "u:a", NOW, ["bob"]),
+    ]
+    value = b"x" * (PART_BYTES // 2)
+    writes = [Write(10 + n, None, value, operations) for n in range(3)]
+    database.timeline = [(NOW, "q", "u:a")]
+    _opened(database, Topic.TIMELINE_WRITES).write(Topic.TIMELINE_WRITES, 0, writes, 99)
+    kinds = [
+        each[1][3] if isinstance(each, tuple) else [row[0].split()[0] for row in each.rows]
+        for each in database.executed
+    ]
+    assert kinds == [["INSERT"] * 2, ["DELETE"], ["DELETE"], 12, ["INSERT"], ["DELETE"], 99]
+
+
+@pytest.mark.parametrize("fault", [*OVERLOADED, AWAY], ids=lambda fault: type(fault).__name__)
 def test_what_was_refused_is_raised_and_written_when_asked_again(
     database: Database, fault: Exception
 ) -> None:
-    """From the part that was refused, so that some of many tries lead to an end."""
+    """From the part that was refused."""
     writes = _posts(10)
     store = _opened(database, Topic.VIEW_POSTS)
     database.faults = [None, fault, fault, None, fault]
@@ -460,11 +486,31 @@ def test_what_was_refused_is_raised_and_written_when_asked_again(
     assert _positions(database) == [14, 18, 99]
 
 
-def test_a_refused_batch_moves_no_position(database: Database) -> None:
-    names = [f"u{n}" for n in range(3 * BATCH_ROWS)]
-    database.faults = [None, Unavailable("x"), None]
+@pytest.mark.parametrize("fault", OVERLOADED, ids=lambda fault: type(fault).__name__)
+def test_what_an_overloaded_server_refuses_of_much_is_sent_again(
+    database: Database, fault: Exception
+) -> None:
+    first, second = [fault, None] * 5, [fault, None, None, None, fault]
+    database.faults = [*first, *second, fault]
+    _push_to(database, 10)
+    owners = [values[0] for _, values in database.rows]
+    assert sorted(owners) == sorted(f"u{n}" for n in range(10 * BATCH_ROWS)), "each once"
+    assert _positions(database) == [99]
+
+
+def test_a_server_that_refuses_the_most_is_left_alone(database: Database) -> None:
+    database.faults = [*OVERLOADED * 5, None, None, None]
+    with pytest.raises(OverloadedErrorMessage):
+        _push_to(database, 13)
+    assert database.faults == [], "each was sent once"
+    assert _positions(database) == []
+
+
+def test_a_server_that_is_away_is_not_sent_the_rest(database: Database) -> None:
+    database.faults = [None, AWAY]
     with pytest.raises(Unavailable):
-        _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, names)]))
+        _push_to(database, 10 * CONCURRENCY)
+    assert len(database.batches) == CONCURRENCY - 1
     assert _positions(database) == []
 
 

@@ -58,6 +58,8 @@ def test_sums() -> None:
     [
         (KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)), True),
         (KafkaException(KafkaError(KafkaError._TRANSPORT)), True),
+        (KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN)), True),
+        (KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION)), True),
         (KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH)), True),
         (KafkaException(KafkaError(KafkaError._TIMED_OUT)), True),
         (KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), False),

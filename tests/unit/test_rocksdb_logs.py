@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.rocksdb_logs import BLOCK_BYTES, damaged_log
+from connectors.rocksdb_logs import BLOCK_BYTES, StrangeLogError, check_logs
 
 NAMES = ["MANIFEST-000005", "000004.log"]
 
@@ -30,12 +30,16 @@ STARTS = [0, 107, BLOCK_BYTES, 2 * BLOCK_BYTES, 3 * BLOCK_BYTES]
 
 def _found(directory: Path, log: bytes, name: str = NAMES[0]) -> str | None:
     (directory / name).write_bytes(log)
-    return damaged_log(directory)
+    try:
+        check_logs(directory)
+    except StrangeLogError as error:
+        return str(error)
+    return None
 
 
 def test_a_good_log_may_be_read(tmp_path: Path) -> None:
     assert _found(tmp_path, _log()) is None
-    assert damaged_log(tmp_path / "none") is None
+    check_logs(tmp_path / "none")
 
 
 @pytest.mark.parametrize("size", [0, 3, 6, 7, 50, 110, BLOCK_BYTES + 3, 3 * BLOCK_BYTES + 9])
@@ -46,6 +50,12 @@ def test_a_log_that_was_not_written_to_its_end_may_be_read(tmp_path: Path, size:
 @pytest.mark.parametrize("zeros", [1, 8, 1_000, 2 * BLOCK_BYTES])
 def test_room_that_was_made_and_not_used_may_be_read(tmp_path: Path, zeros: int) -> None:
     assert _found(tmp_path, _log() + bytes(zeros)) is None
+
+
+def test_a_page_that_was_not_written_may_be_read(tmp_path: Path) -> None:
+    log = bytearray(_log())
+    log[BLOCK_BYTES : BLOCK_BYTES + 4096] = bytes(4096)
+    assert _found(tmp_path, bytes(log)) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,4 +79,4 @@ def test_a_record_beyond_its_block_must_not_be_read(tmp_path: Path) -> None:
 def test_other_files_are_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "LOG").write_bytes(b"\xff" * 100)
     (tmp_path / "000007.sst").write_bytes(b"\xff" * 100)
-    assert damaged_log(tmp_path) is None
+    check_logs(tmp_path)

@@ -64,6 +64,8 @@ def test_a_batch_has_about_so_many_bytes(
     slot = Slot(0)
     for count, size in sizes:
         slot.add(_fetch(0, count, size - 1))
+    held = sum(count * size for count, size in sizes)
+    assert held - len(batches) <= slot.held_bytes <= held
     taken = []
     while not slot.is_idle:
         taken.append(len(slot.take()))
