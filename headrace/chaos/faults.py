@@ -22,7 +22,7 @@ from headrace.chaos.ground import READY_S, Ground, NotLandedError
 from headrace.chaos.load import sweep
 from headrace.chaos.proxy import Proxy
 from headrace.chaos.schedule import Fault
-from schemas.topics import EXTERNAL, Topic
+from schemas.topics import EXTERNAL, INTERNAL
 
 SWEPT = COMMANDS_PER_ROUND_TRIP + 500  # topics
 LOST_ANSWERS = 3
@@ -307,12 +307,12 @@ def _poison(ground: Ground, fault: Fault) -> Evidence:
 
 
 def _poison_inside(ground: Ground, fault: Fault) -> Evidence:
-    """A record that no fold can read, in the log of posts."""
+    """A record that no fold can read, in every internal log."""
     rng = Random(f"inside:{ground.seed}:{fault.pause_s}")
-    partition = rng.randrange(settings().partitions)
-    (place,) = ground.plant([(str(Topic.BY_POST), partition, INSIDE)])
-    ground.planted[place] = "not_decodable"
-    return {"placed": [place]}
+    partitions = settings().partitions
+    placed = ground.plant([(str(topic), rng.randrange(partitions), INSIDE) for topic in INTERNAL])
+    ground.planted.update(dict.fromkeys(placed, "not_decodable"))
+    return {"placed": sorted(placed)}
 
 
 FAULTS: dict[str, Callable[[Ground, Fault], Evidence]] = {
