@@ -19,7 +19,7 @@ from connectors.log_id import log_id_of
 from connectors.settings import settings
 from schemas.events import Engagement, Follow, Post, User
 from schemas.topics import IN_CASSANDRA, IN_REDIS, INTERNAL, Topic
-from streams.archive_sink import CassandraStore
+from streams.archive_sink import PART_BYTES, CassandraStore
 from streams.clock import TICK_SECONDS, Clock
 from streams.engine.app import App
 from streams.engine.monitor import add_pages
@@ -74,6 +74,7 @@ archive.sinks(
         ),
         cassandra.is_passing,
     ),
+    PART_BYTES,
 )
 
 for each in (app, views, archive):

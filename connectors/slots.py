@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from math import ceil
-from typing import NamedTuple
 
 from faust.types import TP
 
@@ -15,16 +13,8 @@ PENDING_BYTES = 4 * 1024 * 1024
 SAMPLES = 64
 TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
-BATCH_BYTES = 512 * 1024
 
 Records = list[Record]
-
-
-class Piece(NamedTuple):
-    """Records of one fetch, with their bytes."""
-
-    records: Records
-    size: int
 
 
 class Slot:
@@ -36,14 +26,14 @@ class Slot:
         self.position = position
         self.reached = position
         self.in_flight = False
-        self._pieces: deque[Piece] = deque()
+        self._fetches: deque[tuple[int, Records]] = deque()
         self._waiting_bytes = 0
         self._flying_bytes = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether it holds nothing."""
-        return not self.in_flight and not self._pieces
+        return not self.in_flight and not self._fetches
 
     @property
     def is_full(self) -> bool:
@@ -56,27 +46,22 @@ class Slot:
         return self._waiting_bytes + self._flying_bytes
 
     def add(self, records: Records) -> None:
-        """Hold what one fetch brought, in pieces of a batch at most."""
+        """Hold what one fetch brought."""
         size = _size_of(records)
-        pieces = max(1, ceil(len(records) / BATCH_RECORDS), ceil(size / BATCH_BYTES))
-        step = ceil(len(records) / pieces)
-        for start in range(0, len(records), step):
-            cut = records[start : start + step]
-            piece = Piece(cut, size * len(cut) // len(records))
-            self._pieces.append(piece)
-            self._waiting_bytes += piece.size
+        self._fetches.append((size, records))
+        self._waiting_bytes += size
 
     def take(self) -> Records:
-        """The next batch, in flight from now on: up to `BATCH_RECORDS` and about `BATCH_BYTES`, so
-        that a slow store is done with it in time too."""
+        """The next batch, in flight from now on: whole fetches, up to `BATCH_RECORDS` unless the
+        first has more."""
         taken: Records = []
-        size = 0
-        while self._pieces and (not taken or self._has_room(len(taken), size)):
-            piece = self._pieces.popleft()
-            taken += piece.records
-            size += piece.size
-        self._waiting_bytes -= size
-        self._flying_bytes += size
+        while self._fetches and (
+            not taken or len(taken) + len(self._fetches[0][1]) <= BATCH_RECORDS
+        ):
+            size, records = self._fetches.popleft()
+            self._waiting_bytes -= size
+            self._flying_bytes += size
+            taken.extend(records)
         self.in_flight = True
         return taken
 
@@ -89,13 +74,8 @@ class Slot:
 
     def clear(self) -> None:
         """Drop what waits."""
-        self._pieces.clear()
+        self._fetches.clear()
         self._waiting_bytes = 0
-
-    def _has_room(self, records: int, size: int) -> bool:
-        """Whether a batch of so many records and bytes can have the next piece too."""
-        piece = self._pieces[0]
-        return records + len(piece.records) <= BATCH_RECORDS and size + piece.size <= BATCH_BYTES
 
 
 def wanted(slots: Mapping[TP, Slot]) -> set[TP]:

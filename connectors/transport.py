@@ -133,10 +133,14 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         await self._deliver(batch.tp, slot)
         self._wake.set()
 
+    def moved(self, tp: TP, position: int) -> None:
+        """A part of the batch in flight is durable, up to a position."""
+        if slot := self._slots.get(tp):
+            slot.reached = position
+
     def abandon(self, batch: Batch) -> None:
         """The batch was given up while `leaving`: whoever gets the partition reads it again."""
-        slot = self._slots.get(batch.tp)
-        if slot is not None:
+        if slot := self._slots.get(batch.tp):
             slot.land(None)
             self._landed.set()
 
@@ -291,10 +295,6 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self._group_offsets.update(offsets)
         self.app.monitor.on_tp_commit(offsets)
         return True
-
-    def positions(self) -> dict[TP, int]:
-        """The position of every partition that is open."""
-        return {tp: slot.position for tp, slot in self._slots.items()}
 
     def progress(self) -> dict[TP, Progress]:
         """Where every open partition stands; may be called from another thread."""

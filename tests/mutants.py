@@ -39,10 +39,8 @@ MUTANTS = (
         "ack-before-sink",
         "a sink says that a batch is done before its store has confirmed it",
         "streams/engine/sink.py",
-        "        await self._persist(partition, self._write, partition, writes, batch.next_offset)",
-        "        loop.create_task(\n"
-        "            self._persist(partition, self._write, partition, writes, batch.next_offset)\n"
-        "        )",
+        "await self._persist(partition, self._write, partition, part, position)",
+        "loop.create_task(self._persist(partition, self._write, partition, part, position))",
         "tests/unit/test_sink.py",
     ),
     Mutant(
@@ -318,9 +316,12 @@ MUTANTS = (
         "cassandra-position-first",
         "the position in Cassandra is written before the rows",
         "streams/archive_sink.py",
-        "            if topic == Topic.TIMELINE_WRITES:\n                self._timelines(part)",
-        "            self._move(topic, partition, end)\n"
-        "            if topic == Topic.TIMELINE_WRITES:\n                self._timelines(part)",
+        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
+        '        move = "INSERT INTO positions (topic, partition, log_id, position) '
+        'VALUES (?, ?, ?, ?)"\n'
+        "        self._session.execute("
+        "self._prepare(move), (topic.value, partition, self._log_id, position))\n"
+        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
         "tests/unit/test_archive_sink.py",
     ),
 )

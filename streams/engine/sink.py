@@ -4,9 +4,9 @@ The store keeps, beside what is written, the position that it stands at. A sink 
 there, not from the group's offsets: a store that lost writes gets them again, an empty one is
 filled from the beginning. Nothing is written before it is committed in Kafka.
 
-A store that cannot be reached is waited for: the batch in flight is tried again until it is
-written, and its partition's slot holds back what comes after it. A store that no longer has what
-it confirmed is found out by the next write, or within `CHECK_SECONDS`.
+A store that cannot be reached is waited for: the part of a batch that is in flight is tried again
+until it is written, and its partition's slot holds back what comes after the batch. A store that no
+longer has what it confirmed is found out by the next write, or within `CHECK_SECONDS`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import asyncio
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import structlog
+from faust.types import TP
 
 from connectors.failpoints import reach
 from connectors.owner import LeavingError
@@ -35,6 +36,7 @@ from streams.engine.stage import StageStats
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 2.0
+WHOLE = 2**62  # bytes: a batch is never cut
 
 Result = TypeVar("Result")
 
@@ -98,6 +100,8 @@ class Reach:
 class Sink:
     """Writes one topic into a store.
 
+    A batch is written in parts of about `part_bytes` of its values, so that a slow store is seen to
+    move, and one that refuses some gets on: `moved` is told of each part.
     `leaving` is set while partitions may go to another worker: then nothing is waited for.
     """
 
@@ -110,6 +114,8 @@ class Sink:
         mailer: Mailer,
         pool: ThreadPoolExecutor,
         leaving: Callable[[], asyncio.Event],
+        moved: Callable[[TP, int], None],
+        part_bytes: int = WHOLE,
     ) -> None:
         self.topic = topic
         self.stats = StageStats()
@@ -119,6 +125,8 @@ class Sink:
         self._mailer = mailer
         self._pool = pool
         self._leaving = leaving
+        self._moved = moved
+        self._part_bytes = part_bytes
         self._owned: set[int] = set()
         self._uses: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -154,7 +162,9 @@ class Sink:
         partition = batch.tp.partition
         writes = await loop.run_in_executor(self._pool, self._read, batch)
         async with self._uses[partition]:
-            await self._persist(partition, self._write, partition, writes, batch.next_offset)
+            for part, position in self._parts(writes, batch.next_offset):
+                await self._persist(partition, self._write, partition, part, position)
+                self._moved(batch.tp, position)
         self.stats.records += len(batch.records)
         self.stats.batches += 1
 
@@ -197,6 +207,19 @@ class Sink:
             self._mailer.send(letters)
             self.stats.dead_letters += len(letters)
         return writes
+
+    def _parts(self, writes: list[Write], end: int) -> Iterator[tuple[list[Write], int]]:
+        """Writes part by part, each with the position after it; the last, with `end`, may be
+        empty."""
+        part: list[Write] = []
+        size = 0
+        for write in writes:
+            if size >= self._part_bytes:
+                yield part, write.offset
+                part, size = [], 0
+            part.append(write)
+            size += len(write.value or b"")
+        yield part, end
 
     async def _persist(
         self, partition: int, function: Callable[..., Result], *arguments: Any

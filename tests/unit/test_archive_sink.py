@@ -34,7 +34,6 @@ from schemas.views import (
     UserView,
 )
 from streams.archive_sink import (
-    PART_BYTES,
     CassandraStore,
     LostWritesError,
     timestamp_of,
@@ -431,12 +430,6 @@ OVERLOADED = [
 AWAY = Unavailable("x")
 
 
-def _posts(count: int) -> list[Write]:
-    """Writes that are a quarter of a part each, one batch in all of a part."""
-    value = b"x" * (PART_BYTES // 4)
-    return [Write(10 + n, b"%d" % n, value, PostView(f"p{n}", "ann", NOW)) for n in range(count)]
-
-
 def _positions(database: Database) -> list[int]:
     return [each[1][3] for each in database.executed if isinstance(each, tuple)]
 
@@ -444,46 +437,6 @@ def _positions(database: Database) -> list[int]:
 def _push_to(database: Database, batches: int) -> None:
     names = [f"u{n}" for n in range(batches * BATCH_ROWS)]
     _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, names)]))
-
-
-def test_the_position_follows_part_by_part(database: Database) -> None:
-    _opened(database, Topic.VIEW_POSTS).write(Topic.VIEW_POSTS, 0, _posts(10), 99)
-    assert _positions(database) == [14, 18, 99]
-    assert len(database.rows) == 2 * 10
-
-
-def test_timelines_are_cut_between_records_only(database: Database) -> None:
-    operations: list[TimelineOp] = [
-        RemoveSource("bob", ["u:a"]),
-        PushEntry("p", "u:a", NOW, ["bob"]),
-    ]
-    value = b"x" * (PART_BYTES // 2)
-    writes = [Write(10 + n, None, value, operations) for n in range(3)]
-    database.timeline = [(NOW, "q", "u:a")]
-    _opened(database, Topic.TIMELINE_WRITES).write(Topic.TIMELINE_WRITES, 0, writes, 99)
-    kinds = [
-        each[1][3] if isinstance(each, tuple) else [row[0].split()[0] for row in each.rows]
-        for each in database.executed
-    ]
-    assert kinds == [["INSERT"] * 2, ["DELETE"], ["DELETE"], 12, ["INSERT"], ["DELETE"], 99]
-
-
-@pytest.mark.parametrize("fault", [*OVERLOADED, AWAY], ids=lambda fault: type(fault).__name__)
-def test_what_was_refused_is_raised_and_written_when_asked_again(
-    database: Database, fault: Exception
-) -> None:
-    """From the part that was refused."""
-    writes = _posts(10)
-    store = _opened(database, Topic.VIEW_POSTS)
-    database.faults = [None, fault, fault, None, fault]
-    for stands in (14, 14, 18):
-        with pytest.raises(type(fault)):
-            store.write(Topic.VIEW_POSTS, 0, writes, 99)
-        assert database.positions[0] == stands
-    store.write(Topic.VIEW_POSTS, 0, writes, 99)
-    written = [values[0] for query, values in database.rows if "INTO posts (" in query]
-    assert written == [f"p{n}" for n in range(10)], "each part once"
-    assert _positions(database) == [14, 18, 99]
 
 
 @pytest.mark.parametrize("fault", OVERLOADED, ids=lambda fault: type(fault).__name__)

@@ -94,12 +94,15 @@ class Mailer:
 class Bench:
     """A sink of partition 3."""
 
-    def __init__(self, topic: Topic, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, topic: Topic, pool: ThreadPoolExecutor, part_bytes: int = sink_module.WHOLE
+    ) -> None:
         self.store = Store()
         self.mailer = Mailer(self.store)
         self.makes = 0
         self.make_faults: list[Exception] = []
         self.leaving = asyncio.Event()
+        self.moved: list[tuple[int, int]] = []
         self.reach = Reach("redis", self._make, lambda error: isinstance(error, AwayError))
         self.topic = topic
         self.sink = Sink(
@@ -109,6 +112,8 @@ class Bench:
             mailer=self.mailer,  # type: ignore[arg-type]
             pool=pool,
             leaving=lambda: self.leaving,
+            moved=lambda tp, position: self.moved.append((tp.partition, position)),
+            part_bytes=part_bytes,
         )
 
     def _make(self) -> Any:
@@ -128,7 +133,7 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Callable[..., Bench]]:
     with ThreadPoolExecutor(2) as pool:
-        yield lambda topic=TOPIC: Bench(topic, pool)
+        yield lambda topic=TOPIC, **options: Bench(topic, pool, **options)
 
 
 @pytest.fixture
@@ -236,6 +241,48 @@ def test_who_leaves_waits_no_longer(
 
     asyncio.run(run())
     assert one.store.written == []
+
+
+# Parts
+
+
+def test_a_batch_is_written_part_by_part(bench: Callable[..., Bench], pauses: list[int]) -> None:
+    """What was confirmed is not written again, and whoever looks sees it move."""
+    raw = _raw(VIEW)
+    one = bench(part_bytes=2 * len(raw) - 1)
+    one.store.faults = [AwayError("refused")]
+    asyncio.run(one.sink.process(one.batch(raw, raw, b"\xc1", raw, raw, None, raw)))
+    written = [([w.offset for w in writes], end) for _, writes, end in one.store.written]
+    assert written == [([5, 6], 8), ([8, 9], 10), ([10, 11], 12)]
+    assert one.moved == [(3, 8), (3, 10), (3, 12)]
+    assert (pauses, one.sink.stats.records, one.sink.stats.batches) == ([1], 7, 1)
+
+
+def test_a_refused_part_keeps_those_before_it(
+    bench: Callable[..., Bench], pauses: list[int]
+) -> None:
+    one = bench(part_bytes=1)
+    writes = iter([None, AwayError("refused"), AwayError("refused"), None, ValueError("wrong")])
+
+    def write(_topic: Topic, partition: int, part: Sequence[Write], position: int) -> None:
+        fault = next(writes)
+        if fault is not None:
+            raise fault
+        one.store.written.append((partition, list(part), position))
+
+    one.store.write = write  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="wrong"):
+        asyncio.run(one.sink.process(one.batch(*[_raw(VIEW)] * 3)))
+    assert [position for *_, position in one.store.written] == [6, 7]
+    assert one.moved == [(3, 6), (3, 7)]
+    assert pauses == [1, 2]
+
+
+def test_a_batch_of_letters_alone_moves_the_position(bench: Callable[..., Bench]) -> None:
+    one = bench(part_bytes=1)
+    asyncio.run(one.sink.process(one.batch(b"\xc1", b"\xc1")))
+    assert one.store.written == [(3, [], 7)]
+    assert one.moved == [(3, 7)]
 
 
 # What a store no longer has

@@ -30,9 +30,9 @@ def _slot(*counts: int, size: int = 10) -> Slot:
         pytest.param([3], [3], id="a fetch is a batch"),
         pytest.param([3, 4], [7], id="fetches that wait are one batch"),
         pytest.param([6, 4], [10], id="up to the limit"),
-        pytest.param([6, 5], [6, 5], id="a fetch that fits is not cut"),
-        pytest.param([25], [9, 9, 7], id="a fetch above the limit is"),
-        pytest.param([1, 25, 3], [10, 9, 10], id="and its pieces go with what is beside it"),
+        pytest.param([6, 5], [6, 5], id="never cut a fetch"),
+        pytest.param([25, 1], [25, 1], id="a fetch above the limit goes alone"),
+        pytest.param([1, 25], [1, 25], id="and does not join what is before it"),
         pytest.param([4, 4, 4, 4, 4], [8, 8, 4], id="many"),
     ],
 )
@@ -46,32 +46,6 @@ def test_batches(monkeypatch: pytest.MonkeyPatch, fetches: list[int], batches: l
     assert [len(records) for records in taken] == batches
     offsets = [each.offset for records in taken for each in records]
     assert offsets == list(range(sum(fetches)))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "batches"),
-    [
-        pytest.param([(10, 100)], [10], id="up to the limit"),
-        pytest.param([(6, 100), (5, 100)], [6, 5], id="not above"),
-        pytest.param([(5, 400)], [3, 2], id="a fetch above is cut evenly"),
-        pytest.param([(2, 3_000)], [1, 1], id="a record above goes alone"),
-    ],
-)
-def test_a_batch_has_about_so_many_bytes(
-    monkeypatch: pytest.MonkeyPatch, sizes: list[tuple[int, int]], batches: list[int]
-) -> None:
-    monkeypatch.setattr(slots, "BATCH_BYTES", 1_000)
-    slot = Slot(0)
-    for count, size in sizes:
-        slot.add(_fetch(0, count, size - 1))
-    held = sum(count * size for count, size in sizes)
-    assert held - len(batches) <= slot.held_bytes <= held
-    taken = []
-    while not slot.is_idle:
-        taken.append(len(slot.take()))
-        slot.land(None)
-    assert taken == batches
-    assert slot.held_bytes == 0
 
 
 def test_a_slot_is_full_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

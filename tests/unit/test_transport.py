@@ -27,6 +27,11 @@ from tests.unit.folds import record
 PLACE = TP("posts", 2)
 
 
+def _positions(consumer: Consumer) -> dict[TP, int]:
+    """Where every open partition stands."""
+    return {tp: slot.position for tp, slot in consumer._slots.items()}
+
+
 def _fetch(start: int, count: int, size: int = 10) -> list[Record]:
     return [record(b"x" * size, offset=start + n, key=b"k") for n in range(count)]
 
@@ -96,7 +101,7 @@ def test_a_batch_of_a_partition_that_is_gone_ends_quietly() -> None:
         await bench.fetch(10, 3)
         bench.consumer._slots.clear()
         await bench.consumer.done(bench.delivered[0])
-        assert bench.consumer.positions() == {}
+        assert _positions(bench.consumer) == {}
 
     asyncio.run(run())
 
@@ -270,7 +275,7 @@ def test_a_partition_is_opened_by_one_at_a_time(
         assert consumer._owned == {TP("posts", number) for number in assigned}
         assert consumer._followed == {TP("posts", number) for number in followed}
         assert consumer.is_ready
-        assert consumer.positions() == {TP("posts", number): 15 for number in assigned}
+        assert _positions(consumer) == {TP("posts", number): 15 for number in assigned}
 
     asyncio.run(run())
 
@@ -335,6 +340,17 @@ def test_what_waits_should_move() -> None:
     assert bench.consumer.progress() == {PLACE: Progress(7, True)}
     bench.slot.land(8)
     assert bench.consumer.progress() == {PLACE: Progress(8, False)}
+
+
+def test_a_batch_moves_part_by_part() -> None:
+    bench = Bench()
+    bench.consumer.highwater = mock.Mock(return_value=0)
+    bench.slot.add(_fetch(7, 4))
+    bench.slot.take()
+    bench.consumer.moved(PLACE, 9)
+    assert bench.consumer.progress() == {PLACE: Progress(9, True)}
+    bench.consumer.moved(TP("posts", 6), 9)
+    assert list(bench.consumer.progress()) == [PLACE], "a partition that is gone"
 
 
 def test_an_acknowledgement_of_faust_moves_nothing() -> None:
@@ -418,7 +434,7 @@ def test_a_partition_is_read_from_where_its_owner_stands(position: int | None, s
         await consumer._open(PLACE, 1)
         owner.open.assert_awaited_once_with(2)
         assert sought == [{PLACE: start}]
-        assert consumer.positions() == {PLACE: start}
+        assert _positions(consumer) == {PLACE: start}
 
     asyncio.run(run())
 
@@ -475,7 +491,7 @@ def test_a_partition_is_read_from_where_its_owner_stands_not_from_the_groups_off
         )
         await consumer._open(PLACE, consumer._generation)
         sought.assert_awaited_once_with({PLACE: 15})
-        assert consumer.positions() == {PLACE: 15}
+        assert _positions(consumer) == {PLACE: 15}
 
     asyncio.run(run())
 
