@@ -108,8 +108,8 @@ def _describe(app: App, topic: str) -> dict[str, Any]:
         "partitions": processor.owned,
         "rows": processor.rows(),
         "positions": {
-            tp.partition: position
-            for tp, position in app.consumer.positions().items()
+            tp.partition: progress.position
+            for tp, progress in app.consumer.progress().items()
             if tp.topic == topic
         },
         "restores": {

@@ -29,7 +29,7 @@ def app(tmp_path: Path) -> Iterator[App]:
     followed = {TP("by-post", 3): Following(20, 5), TP("by-post", 4): Following(0, None)}
     with (
         mock.patch.object(app.follower, "progress", return_value=followed),
-        mock.patch.object(App, "consumer", mock.Mock(positions=dict)),
+        mock.patch.object(App, "consumer", mock.Mock(progress=dict)),
     ):
         yield app
     app.pool.shutdown()
