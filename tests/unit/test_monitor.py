@@ -1,4 +1,4 @@
-"""What the monitor says of standbys."""
+"""What the monitor says of partitions and of standbys."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
+from connectors.transport import Consumer, Progress
 from schemas.topics import Topic
 from streams.engine import monitor
 from streams.engine.app import App
@@ -27,9 +28,15 @@ def app(tmp_path: Path) -> Iterator[App]:
     app.stage(Topic.BY_POST, mock.Mock())
     app.stage(Topic.BY_USER, mock.Mock())
     followed = {TP("by-post", 3): Following(20, 5), TP("by-post", 4): Following(0, None)}
+    consumer = mock.Mock(spec=Consumer)
+    consumer.progress.return_value = {
+        TP("by-post", 1): Progress(7, True),
+        TP("by-post", 2): Progress(9, False),
+        TP("by-user", 1): Progress(8, False),
+    }
     with (
         mock.patch.object(app.follower, "progress", return_value=followed),
-        mock.patch.object(App, "consumer", mock.Mock(progress=dict)),
+        mock.patch.object(App, "consumer", consumer),
     ):
         yield app
     app.pool.shutdown()
@@ -45,6 +52,11 @@ def test_metrics_of_standbys(app: App) -> None:
         'headrace_standby_rows{partition="4",topic="by-post"} 0.0',
         'headrace_standby_lag{partition="3",topic="by-post"} 5.0',
     ]
+
+
+def test_stages_say_where_their_partitions_stand(app: App) -> None:
+    assert monitor._describe(app, "by-post")["positions"] == {1: 7, 2: 9}
+    assert monitor._describe(app, "by-user")["positions"] == {1: 8}
 
 
 def test_stages_say_how_their_standbys_are(app: App) -> None:
