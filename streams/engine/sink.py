@@ -141,7 +141,8 @@ class Sink:
         Raises:
             LeavingError: the store could not be reached, and the partition may be another's now.
         """
-        position = await self._persist(partition, self._open, partition)
+        async with self._uses[partition]:  # a check meanwhile would look for what it was
+            position = await self._persist(partition, self._open, partition)
         self._owned.add(partition)
         log.info("partition opened", topic=self.topic.value, partition=partition, position=position)
         return position

@@ -311,6 +311,45 @@ def test_an_idle_sink_notices_an_outage_and_its_end(
     assert (log.error.call_count, log.warning.call_count) == (1, 1)
 
 
+def test_a_partition_is_not_opened_while_it_is_checked(bench: Callable[..., Bench]) -> None:
+    """The check would meet a mark that is just being put in the place of the one it looks for."""
+    one = bench()
+
+    async def run() -> None:
+        await one.sink.open(3)
+        one.store.may_confirm.clear()
+        check = asyncio.create_task(one.sink.check())
+        await asyncio.sleep(0.05)
+        again = asyncio.create_task(one.sink.open(3))
+        await asyncio.sleep(0.05)
+        assert one.store.opened == [3]
+        one.store.may_confirm.set()
+        await asyncio.wait_for(asyncio.gather(check, again), 5)
+        assert (one.store.checked, one.store.opened) == ([3], [3, 3])
+
+    asyncio.run(run())
+
+
+def test_a_partition_that_is_being_opened_is_not_checked(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench()
+
+    async def run() -> None:
+        await one.sink.open(3)
+        monkeypatch.setattr(sink_module, "pause_before", lambda _: 0.2)
+        one.store.faults = [AwayError("refused")]
+        again = asyncio.create_task(one.sink.open(3))
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(one.sink.check(), 2)
+        assert (one.store.checked, one.store.opened) == ([], [3])
+        await asyncio.wait_for(again, 5)
+        await one.sink.check()
+        assert (one.store.checked, one.store.opened) == ([3], [3, 3])
+
+    asyncio.run(run())
+
+
 def test_a_batch_under_way_is_not_checked(bench: Callable[..., Bench]) -> None:
     """The store is called from one thread at a time per partition."""
     one = bench()
