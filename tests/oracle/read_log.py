@@ -75,11 +75,15 @@ def read_events(brokers: str) -> Acknowledged:
 
 
 def read_log(brokers: str) -> Iterator[Placed]:
-    """The facts of the by-source log, each source's in order; the clock's are left out."""
+    """The facts of the by-source log, each source's in order; the clock's are left out, and what
+    cannot be read, of which dead letters are compared."""
     for _, partition, _, _, raw in read_topics(brokers, (LOG,)):
         if raw is None:
             continue
-        fact = decode_fact(raw)
+        try:
+            fact = decode_fact(raw)
+        except msgspec.DecodeError:
+            continue
         if isinstance(fact, Activity | Removal | RelationFact):
             yield partition, fact
 
