@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -124,6 +125,11 @@ class LagReader:
                     raise
             time.sleep(PAUSE_S)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        for consumer in self._consumers.values():
+            consumer.close()
+
     def _read(self) -> Lag:
         """What waits now.
 
@@ -190,8 +196,8 @@ def wait_until_quiet(
     Raises:
         LagTimeoutError: some group was still behind after `timeout_s`.
     """
-    reader = LagReader(brokers, groups)
-    wait_quiet(reader.read, timeout_s, on_progress)
+    with closing(LagReader(brokers, groups)) as reader:
+        wait_quiet(reader.read, timeout_s, on_progress)
 
 
 def wait_quiet(

@@ -139,7 +139,9 @@ def _open(directory: Path) -> Rdict:
         try:
             with _opening:
                 check_logs(directory)
-                options = _options()  # for its keys too: they would else be what they were
+                options = _options()
+                # A database that is there takes those of its keys from its last opening otherwise,
+                # with a cache of its own.
                 return Rdict(str(directory), options, {"default": options})
         except Exception as error:
             if any(reason in str(error) for reason in _NO_DAMAGE):

@@ -10,6 +10,8 @@ from typing import Any
 
 from msgspec import Struct, inspect
 
+from schemas.avro_writer import UnsupportedTypeError
+
 Reader = Callable[[bytes, int], tuple[Any, int]]
 """(bytes, where to begin) to (value, where it ends); a cut text ends behind the bytes."""
 
@@ -145,7 +147,7 @@ def compiled(schema: Any, into: type[Struct]) -> Reader:
     may have more, with defaults.
 
     Raises:
-        NotImplementedError: a type that no schema of ours uses.
+        UnsupportedTypeError: a type that no schema of ours uses.
     """
     return _compiled(schema, inspect.type_info(into))
 
@@ -170,12 +172,12 @@ def _compiled(schema: Any, into: inspect.Type) -> Reader:
         case "record", inspect.StructType():
             return _record(schema["fields"], into)
         case _:
-            raise NotImplementedError(f"Avro type {kind!r} into {into}")
+            raise UnsupportedTypeError(f"Avro type {kind!r} into {into}")
 
 
 def _union(branches: list[Any], into: inspect.Type) -> Reader:
     if len(branches) != 2 or "null" not in branches:
-        raise NotImplementedError(f"a union other than of null and one type: {branches}")
+        raise UnsupportedTypeError(f"a union other than of null and one type: {branches}")
     null_first = branches[0] == "null"
     if isinstance(into, inspect.UnionType):
         into = next(each for each in into.types if not isinstance(each, inspect.NoneType))
@@ -223,7 +225,7 @@ def _record(fields: list[dict[str, Any]], into: inspect.StructType) -> Reader:
     for n, field in enumerate(fields):
         name, kind = field["name"], _plain(field["type"])
         if name not in types:
-            raise NotImplementedError(f"a field {name!r} that {into.cls.__name__} does not have")
+            raise UnsupportedTypeError(f"a field {name!r} that {into.cls.__name__} does not have")
         if n == tail:
             made = f"make({', '.join(arguments)}), p + {len(fields) - tail}"
             lines.append(f" if raw[p:] == NULLS: return {made}")

@@ -10,6 +10,11 @@ from typing import Any
 
 Writer = Callable[[Any], bytes]
 
+
+class UnsupportedTypeError(Exception):
+    """A schema has a type that none of ours uses, for which there is no code."""
+
+
 _NULL = b"\0"
 _BOOLEANS = {False: b"\0", True: b"\1"}
 _LONG_BITS = 64
@@ -86,7 +91,7 @@ def compiled(schema: Any) -> Writer:
     Every named type must be written out where it is used (our schemas use each once).
 
     Raises:
-        NotImplementedError: a type that no schema of ours uses.
+        UnsupportedTypeError: a type that no schema of ours uses.
     """
     if isinstance(schema, list):
         return _union(schema)
@@ -108,12 +113,12 @@ def compiled(schema: Any) -> Writer:
         case "record":
             return _record(schema["fields"])
         case _:
-            raise NotImplementedError(f"Avro type {kind!r}")
+            raise UnsupportedTypeError(f"Avro type {kind!r}")
 
 
 def _union(branches: list[Any]) -> Writer:
     if len(branches) != 2 or "null" not in branches:
-        raise NotImplementedError(f"a union other than of null and one type: {branches}")
+        raise UnsupportedTypeError(f"a union other than of null and one type: {branches}")
     null_first = branches[0] == "null"
     other = branches[1] if null_first else branches[0]
     if null_first and other == "string":
@@ -140,7 +145,7 @@ def _record(fields: list[dict[str, Any]]) -> Writer:
     for n, field in enumerate(fields):
         name, kind = field["name"], field["type"]
         if not name.isidentifier():
-            raise NotImplementedError(f"a field named {name!r}")
+            raise UnsupportedTypeError(f"a field named {name!r}")
         if kind == "string":
             names[f"w{n}"] = long
             before.append(f"    f{n} = value.{name}.encode()")

@@ -70,6 +70,7 @@ class Ground:
             self.crew = held.enter_context(
                 self._crew("first", ("app", "views", "archive", "api"), self.state)
             )
+            held.callback(self.lag.close)
             self._held = held.pop_all()
         return self
 

@@ -30,7 +30,7 @@ from streams.engine.outbox import Outbox
 from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
-from streams.engine.sink import CHECK_SECONDS, WHOLE, Reach, Sink
+from streams.engine.sink import CHECK_SECONDS, Reach, Sink
 from streams.engine.stage import Stage, StageStats
 from streams.engine.standby import Follower
 from streams.engine.state import State
@@ -179,9 +179,9 @@ class App(faust.App):  # type: ignore[misc]
         for table, text in state.described().items():
             self.tables.show(ShownTable(f"{topic}.{table}", text, local))
 
-    def sinks(self, topics: Iterable[Topic], reach: Reach, part_bytes: int = WHOLE) -> None:
+    def sinks(self, topics: Iterable[Topic], reach: Reach, part_bytes: int | None = None) -> None:
         """Write topics into a store, which is connected to when the first partition comes; it gets
-        some `part_bytes` at a time."""
+        some `part_bytes` at a time, or whole batches."""
         self.outages.append(reach.outage)
         sinks = []
         for topic in topics:

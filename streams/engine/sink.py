@@ -36,7 +36,6 @@ from streams.engine.stage import StageStats
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 2.0
-WHOLE = 2**62  # bytes: a batch is never cut
 
 Result = TypeVar("Result")
 
@@ -100,8 +99,8 @@ class Reach:
 class Sink:
     """Writes one topic into a store.
 
-    A batch is written in parts of about `part_bytes` of its values, so that a slow store is seen to
-    move, and one that refuses some gets on: `moved` is told of each part.
+    A batch is written in parts of about `part_bytes` of its values, if that is given, so that a
+    slow store is seen to move, and one that refuses some gets on: `moved` is told of each part.
     `leaving` is set while partitions may go to another worker: then nothing is waited for.
     """
 
@@ -115,7 +114,7 @@ class Sink:
         pool: ThreadPoolExecutor,
         leaving: Callable[[], asyncio.Event],
         moved: Callable[[TP, int], None],
-        part_bytes: int = WHOLE,
+        part_bytes: int | None = None,
     ) -> None:
         self.topic = topic
         self.stats = StageStats()
@@ -212,6 +211,9 @@ class Sink:
     def _parts(self, writes: list[Write], end: int) -> Iterator[tuple[list[Write], int]]:
         """Writes part by part, each with the position after it; the last, with `end`, may be
         empty."""
+        if self._part_bytes is None:
+            yield writes, end
+            return
         part: list[Write] = []
         size = 0
         for write in writes:

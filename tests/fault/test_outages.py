@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +123,11 @@ def wait_until_done(
     stack: LocalStack, names: tuple[str, ...] = ("headrace-app", "headrace-views")
 ) -> None:
     """Until these groups have nothing to do, twice."""
-    reader = LagReader(stack.addresses.kafka, {name: GROUPS[name] for name in names})
-    for _ in range(2):
-        wait_for(lambda: reader.read().total == 0, 90, "records still wait")
-        time.sleep(0.5)
+    groups = {name: GROUPS[name] for name in names}
+    with closing(LagReader(stack.addresses.kafka, groups)) as reader:
+        for _ in range(2):
+            wait_for(lambda: reader.read().total == 0, 90, "records still wait")
+            time.sleep(0.5)
 
 
 def snapshot(stack: LocalStack) -> dict[bytes, Any]:

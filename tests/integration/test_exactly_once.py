@@ -48,7 +48,7 @@ class RowFold:
         self.rows = state.table("row", Row)
 
     def apply(self, record: Record) -> None:
-        raise NotImplementedError
+        raise AssertionError(f"nothing is folded here, not {record}")
 
 
 class Owner:

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.lag import wait_until_quiet
 from connectors.publisher import publish
 from connectors.stack.addresses import Addresses
@@ -59,19 +61,23 @@ def changelog_rows(brokers: str, places: set[Place]) -> int:
     return sum((changelogs[topic], partition) in places for topic, partition, *_ in records)
 
 
-SEED = 1
 EVERYTHING = {(str(topic), number) for topic in STAGES for number in PARTITIONS}
 
 
-def test_who_takes_over_restores_the_tail_only(own_addresses: Addresses, tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["memory", "rocksdb"])
+def test_who_takes_over_restores_the_tail_only(
+    own_addresses: Addresses, tmp_path: Path, state: str
+) -> None:
+    seed = 1 if state == "memory" else 2
+
     def crew(name: str, *apps: str) -> Crew:
         logs = tmp_path / name
-        new = Crew(own_addresses, apps, name=name, state="memory", log_dir=logs, say=print)
+        new = Crew(own_addresses, apps, name=name, state=state, log_dir=logs, say=print)
         return held.enter_context(new)
 
     with ExitStack() as held:
         first = crew("first", "app", "views", "archive", "api")
-        publish(own_addresses.kafka, Plan(generate=6_000, users=400, seed=SEED).events(now_ms()))
+        publish(own_addresses.kafka, Plan(generate=6_000, users=400, seed=seed).events(now_ms()))
         wait_until_quiet(own_addresses.kafka, PATIENCE_S)
         second = crew("second", "app")
         assert len(owned(first)) == len(owned(second)) == len(EVERYTHING) / 2
@@ -85,7 +91,7 @@ def test_who_takes_over_restores_the_tail_only(own_addresses: Addresses, tmp_pat
         wait("standbys", lambda: follows(first, second) and follows(second, first))
         lost = owned(first)
         to_restore = changelog_rows(own_addresses.kafka, lost)
-        with Load(own_addresses.kafka, SEED, rate=200, users=100), first.away("app"):
+        with Load(own_addresses.kafka, seed, rate=200, users=100), first.away("app"):
             wait("a takeover", lambda: owned(second) == EVERYTHING)
             wait("what was taken over", lambda: second.is_ready("app"))
             restores = standing(second, "restores")
@@ -100,7 +106,7 @@ def test_who_takes_over_restores_the_tail_only(own_addresses: Addresses, tmp_pat
         wait_until_quiet(own_addresses.kafka, PATIENCE_S)
         wait("standbys again", lambda: follows(first, second) and follows(second, first))
         report, once = compare(
-            own_addresses, {}, (first.api_url, first.token), SEED, lambda line: print(line)
+            own_addresses, {}, (first.api_url, first.token), seed, lambda line: print(line)
         )
         assert report.different == 0
         assert report.compared > 5_000

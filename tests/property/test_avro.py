@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import avro_reader
-from schemas.avro_writer import compiled, long
+from schemas.avro_writer import UnsupportedTypeError, compiled, long
 from schemas.codec import HEADER_BYTES, UndecodableError, decode, encode, versions
 from schemas.events import Engagement, Event, Follow, Media, Post, Surface, User
 
@@ -148,9 +148,9 @@ def test_blocks_with_their_sizes_are_read() -> None:
     ["bytes", ["string", "int"], [{"type": "array", "items": "string"}]],
 )
 def test_a_type_that_no_schema_uses_is_not_compiled(schema: object) -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(UnsupportedTypeError):
         avro_reader.compiled({"type": "record", "fields": [{"name": "at", "type": schema}]}, Follow)
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(UnsupportedTypeError):
         avro_reader.compiled(
             {"type": "record", "fields": [{"name": "not_of_a_follow", "type": "long"}]}, Follow
         )
@@ -182,5 +182,5 @@ def test_a_wrong_field_is_refused(wrong: dict[str, object]) -> None:
     ],
 )
 def test_a_type_that_no_schema_uses_is_refused(schema: object) -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(UnsupportedTypeError):
         compiled(schema)

@@ -95,7 +95,7 @@ class Bench:
     """A sink of partition 3."""
 
     def __init__(
-        self, topic: Topic, pool: ThreadPoolExecutor, part_bytes: int = sink_module.WHOLE
+        self, topic: Topic, pool: ThreadPoolExecutor, part_bytes: int | None = None
     ) -> None:
         self.store = Store()
         self.mailer = Mailer(self.store)

@@ -47,7 +47,7 @@ class NoFold:
         self.table = state.table("row", Row)
 
     def apply(self, record: Record) -> None:
-        raise NotImplementedError
+        raise AssertionError(f"nothing is folded here, not {record}")
 
 
 class Message:
