@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.settings import settings
 from connectors.stack import jars
-from connectors.stack.java import java, shared_classes
+from connectors.stack.java import LIGHT_COMPILER, java, shared_classes
 from connectors.stack.parts import Part
 from connectors.stack.ports import HOST, is_listening
 
@@ -123,6 +123,7 @@ class Cassandra(Part):
         program = java(self.say)
         return [
             str(program),
+            LIGHT_COMPILER,
             *shared_classes(program),
             f"-Xmx{settings().cassandra_heap}",
             "-XX:+UseG1GC",

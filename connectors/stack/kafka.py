@@ -12,7 +12,7 @@ from pathlib import Path
 from connectors.settings import settings
 from connectors.stack import jars
 from connectors.stack.errors import StackError
-from connectors.stack.java import java, shared_classes
+from connectors.stack.java import LIGHT_COMPILER, java, shared_classes
 from connectors.stack.parts import Part
 from connectors.stack.ports import HOST, is_listening
 
@@ -91,6 +91,7 @@ class Kafka(Part):
         program = java(self.say)
         start = [
             str(program),
+            LIGHT_COMPILER,
             *shared_classes(program),
             f"-Djava.io.tmpdir={temporary}",
             f"-Dlog4j2.configurationFile={logging.as_uri()}",
@@ -116,11 +117,10 @@ class Kafka(Part):
         draft = self.directory("formatting", is_emptied=True)
         config = self.write("format.properties", properties(port, controller_port, draft))
         tool = ["kafka.tools.StorageTool", "format", "--standalone"]
-        quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         result = subprocess.run(
             [
                 start[0],
-                *quick,
+                "-XX:+UseSerialGC",
                 *start[1:],
                 *tool,
                 "--cluster-id",
