@@ -14,7 +14,7 @@ from confluent_kafka import Message, Producer
 from bench.exactly_once import fold_app, sink_app
 from schemas.topics import changelog_of
 from streams.engine import stage
-from streams.engine.checkpoint import COMMIT_TIMEOUT_S
+from streams.engine.checkpoint import COMMIT_TIMEOUT_S, send
 from streams.engine.outbox import Output
 from streams.engine.state import State
 
@@ -47,13 +47,7 @@ def flush_checkpoint(
     """As `checkpoint`, the same records in the same order, acknowledged one by one."""
     changelog = changelog_of(topic)
     for output in outputs:
-        producer.produce(
-            output.topic,
-            output.value,
-            output.key,
-            output.partition,
-            headers=list(output.headers),
-        )
+        send(producer, output)
     for key, value in state.changes():
         producer.produce(changelog, value, key, partition)
     last: list[Message] = []

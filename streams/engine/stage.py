@@ -211,7 +211,9 @@ class Stage:
     def _advance(self, owned: _Owned, batch: Batch) -> None:
         """Fold and checkpoint what of a batch is not below the position yet."""
         position = owned.state.position or 0
-        records = [record for record in batch.records if record.offset >= position]
+        records = batch.records
+        if records[0].offset < position:
+            records = [record for record in records if record.offset >= position]
         start = 0
         while start < len(records):
             with self._turn:
