@@ -19,6 +19,7 @@ from headrace.supervisor import Supervisor
 from headrace.verify.run import Progress
 
 SEED = 20_261_121
+RATE = 150.0
 COMPARED = 20_000
 EVENTS = 15_000
 
@@ -37,7 +38,7 @@ class Printed(Progress):
 def test_every_fault(stack: LocalStack, tmp_path: Path) -> None:
     print(f"seed {SEED}")
     faults = brief(SEED)
-    outcome = run(Options(seed=SEED, faults=faults), stack, tmp_path / "logs", Printed())
+    outcome = run(Options(seed=SEED, faults=faults, rate=RATE), stack, tmp_path / "logs", Printed())
     assert outcome.is_right, outcome.json().decode()
     assert [landed.fault for landed in outcome.faults] == faults
     assert outcome.events > EVENTS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
     assert compared["timeline", "api"][0] > 0
 
 
+@pytest.fixture(scope="module")
+def workers(addresses: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The workers and the API, for all kinds of damage."""
+    with Supervisor(addresses, log_dir=tmp_path_factory.mktemp("logs")):
+        yield
+
+
+@pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize(("how", "damaged"), [("drop-one", 1), ("double-one", 1), ("swap-two", 2)])
 def test_damage_is_named(
     environment: dict[str, str], addresses: Addresses, tmp_path: Path, how: str, damaged: int
@@ -57,10 +66,9 @@ def test_damage_is_named(
     client = redis.Redis.from_url(addresses.redis)
     before = {key: client.zrange(key, 0, -1, withscores=True) for key in client.keys("feed:*")}
     try:
-        with Supervisor(addresses, log_dir=tmp_path / "logs"):
-            code, output, found = verify(
-                environment, tmp_path / "report.json", "--no-replay", "--break", how
-            )
+        code, output, found = verify(
+            environment, tmp_path / "report.json", "--no-replay", "--break", how
+        )
         assert code == 1, output
         compared = tallies(found)
         assert compared["timeline", "redis"][1] == damaged, output
