@@ -20,7 +20,8 @@ from schemas.codec import UndecodableError
 from schemas.topics import Topic
 from schemas.views import DeadLetter
 from streams.engine import stage as stage_module
-from streams.engine.outbox import Outbox
+from streams.engine.checkpoint import send
+from streams.engine.outbox import Header, Outbox, Output
 from streams.engine.records import RejectedError
 from streams.engine.stage import Stage
 from streams.engine.state import State
@@ -369,6 +370,15 @@ def test_a_commit_that_fails_is_no_checkpoint(faults: list[KafkaException]) -> N
     assert bench.producer.committed == []
     assert bench.owned.state.position is None
     assert bench.owned.state.sizes() == {"word": 0}
+
+
+@pytest.mark.parametrize("headers", [(), (("tags", b"1"), ("tags", b"2"))])
+def test_an_output_is_sent_with_its_headers(headers: tuple[Header, ...]) -> None:
+    producer: Any = Producer()
+    producer.begin_transaction()
+    send(producer, Output("posts", 5, b"k", b"v", headers))
+    producer.commit_transaction(1.0)
+    assert producer.committed == [[("posts", b"v", b"k", 5, list(headers))]]
 
 
 def test_rows_and_partitions_are_told() -> None:
