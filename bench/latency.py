@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from statistics import quantiles
 
 import msgspec
 from confluent_kafka import Producer
 from redis import Redis
 
-from bench.core import Say, measure, prepare
+from bench.core import Say
 from bench.counts import ViewCounts
 from bench.engagements import PARTITIONS
 from bench.figures import Machine, Target, this_machine
+from bench.load import MOST
 from bench.parts import Parts
 from bench.systems import SYSTEMS
 from bench.topic import INPUTS, WORKED_ON, make, records
@@ -30,17 +33,20 @@ PROBE_EVERY_S = 0.05
 IDLE_PART = 3  # of the time under load
 _LOOK_EVERY_S = 0.002
 _LOST_AFTER_S = 30.0
+MOST_S = 24.0
+_WARM_UP_S = 6.0
 _SETTLE_S = 2.0
 _ENOUGH = 0.9  # of the wanted load
 
 
 class LatencyReport(msgspec.Struct, kw_only=True):
     """Milliseconds from `produce` to the count in Redis: idle, with nothing but the probes, and
-    then under a steady load of records/s."""
+    then under a steady load of records/s; the most that was carried, if that was measured."""
 
     machine: Machine
     load: float
-    wanted_records_per_s: float
+    most_records_per_s: float | None = None
+    wanted_records_per_s: float = 0.0
     records_per_s: float | None = None
     probes: int = 0
     idle_p50_ms: float | None = None
@@ -122,60 +128,77 @@ class Probes:
                 raise TimeoutError(f"{key} did not come within {_LOST_AFTER_S:.0f} s")
 
 
-def run(parts: Parts, events: int, rate: float | None, seconds: float, say: Say) -> LatencyReport:
-    """Probe under a load of `rate` records/s, by default half of what `events` run at."""
-    load = round(os.getloadavg()[0], 2)
-    if rate is None:
-        work = prepare(parts, (NAME,), events, say)[SYSTEMS[NAME].topic]
-        say(f"{SYSTEMS[NAME].title}: {work.events:,} events, for the maximum")
-        most = measure(parts, NAME, work, under="", say=say)
-        if most.records_per_s is None:
-            return LatencyReport(
-                machine=this_machine(), load=load, wanted_records_per_s=0.0, void=most.void
-            )
-        rate = most.records_per_s / 2
-    report = LatencyReport(machine=this_machine(), load=load, wanted_records_per_s=round(rate, 1))
-    make(parts.addresses.kafka, (*INPUTS, *WORKED_ON))
-    probes = Probes(parts.addresses.kafka, parts.addresses.redis)
+def run(parts: Parts, rate: float | None, seconds: float, say: Say) -> LatencyReport:
+    """Probe under a load of `rate` records/s, by default half of the most that is carried."""
+    report = LatencyReport(machine=this_machine(), load=round(os.getloadavg()[0], 2))
     try:
-        with Workers(parts.addresses, parts.directory, say) as workers:
-            _probe(report, workers, parts, probes, seconds)
+        if rate is None:
+            report.most_records_per_s = _most(parts, say)
+            rate = report.most_records_per_s / 2
+        report.wanted_records_per_s = round(rate, 1)
+        _probe(report, parts, seconds, say)
     except (StackError, TimeoutError) as error:
         report.void = str(error)
-    finally:
-        probes.close()
     return report
 
 
-def _probe(
-    report: LatencyReport, workers: Workers, parts: Parts, probes: Probes, seconds: float
-) -> None:
-    system, brokers = SYSTEMS[NAME], parts.addresses.kafka
-    client = Redis.from_url(parts.addresses.redis)
-    client.flushall()
-    client.close()
-    assert system.sink is not None
-    workers.start_ready(f"{NAME}-sink", system.sink)
-    workers.start_measured(NAME, system.command(workers))
-    workers.say(f"{seconds / IDLE_PART:.0f} s of probes alone")
-    report.idle_p50_ms, report.idle_p99_ms = _percentiles(probes.run(seconds / IDLE_PART))
+def _most(parts: Parts, say: Say) -> float:
+    """The records/s that are carried while no more than `AHEAD` wait, what writes them included."""
+    with Workers(parts.addresses, parts.directory, say) as workers:
+        _start(workers, parts)
+        say(f"{MOST_S:.0f} s of as many records as are read, for the maximum")
+        _load(workers, MOST, MOST_S)
+        time.sleep(_WARM_UP_S)
+        most = _records_per_s(parts, lambda: time.sleep(MOST_S - _WARM_UP_S - _SETTLE_S))
+        workers.check()  # that there was something to write until now
+        return most
+
+
+def _probe(report: LatencyReport, parts: Parts, seconds: float, say: Say) -> None:
     rate = report.wanted_records_per_s
-    lasting = seconds + 3 * _SETTLE_S
-    workers.say(f"{seconds:.0f} s of probes under {rate:,.0f} records/s")
-    command = [sys.executable, "-m", "bench.load", str(rate), str(lasting)]
-    workers.start_measured("load", command)
-    time.sleep(_SETTLE_S)
-    before, since = records(brokers, [Topic.ENGAGEMENTS]), time.monotonic()
-    times_ms = probes.run(seconds)
-    took = time.monotonic() - since
-    sent = records(brokers, [Topic.ENGAGEMENTS]) - before
-    report.records_per_s = round(sent / took, 1)
+    with (
+        Workers(parts.addresses, parts.directory, say) as workers,
+        closing(Probes(parts.addresses.kafka, parts.addresses.redis)) as probes,
+    ):
+        _start(workers, parts)
+        say(f"{seconds / IDLE_PART:.0f} s of probes alone")
+        report.idle_p50_ms, report.idle_p99_ms = _percentiles(probes.run(seconds / IDLE_PART))
+        say(f"{seconds:.0f} s of probes under {rate:,.0f} records/s")
+        _load(workers, str(rate), seconds + 3 * _SETTLE_S)
+        time.sleep(_SETTLE_S)
+        times_ms: list[float] = []
+        report.records_per_s = _records_per_s(parts, lambda: times_ms.extend(probes.run(seconds)))
     report.probes = len(times_ms)
     if report.records_per_s < _ENOUGH * rate:
         report.void = f"the load came to {report.records_per_s:,.0f} records/s only"
         return
     report.p50_ms, report.p99_ms = _percentiles(times_ms)
     report.max_ms = round(max(times_ms), 1)
+
+
+def _start(workers: Workers, parts: Parts) -> None:
+    """Start fold and sink, on empty topics and an empty Redis."""
+    system = SYSTEMS[NAME]
+    make(parts.addresses.kafka, (*INPUTS, *WORKED_ON))
+    with Redis.from_url(parts.addresses.redis) as client:
+        client.flushall()
+    assert system.sink is not None
+    workers.start_ready(f"{NAME}-sink", system.sink)
+    workers.start_measured(NAME, system.command(workers))
+
+
+def _load(workers: Workers, rate: str, seconds: float) -> None:
+    """Start writing."""
+    workers.start_measured("load", [sys.executable, "-m", "bench.load", rate, str(seconds)])
+
+
+def _records_per_s(parts: Parts, meanwhile: Callable[[], None]) -> float:
+    """How many engagements are written a second while something is done."""
+    brokers = parts.addresses.kafka
+    before, since = records(brokers, [Topic.ENGAGEMENTS]), time.monotonic()
+    meanwhile()
+    took = time.monotonic() - since
+    return round((records(brokers, [Topic.ENGAGEMENTS]) - before) / took, 1)
 
 
 def _percentiles(times_ms: list[float]) -> tuple[float, float]:

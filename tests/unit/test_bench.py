@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any, NamedTuple
+from unittest import mock
 
 import msgspec
 import pytest
@@ -13,6 +14,8 @@ from bench.counts import PlainCounts, ViewCounts, wrong
 from bench.engagements import PARTITIONS, Tally, engagements, last_posts
 from bench.figures import Figures, Machine, Target, measured
 from bench.likes import LikeFold
+from bench.load import AHEAD, Ahead
+from connectors.lag import Lag, LagReader
 from schemas.codec import encode
 from schemas.partitioning import partition_of
 from schemas.views import CountersView
@@ -98,6 +101,20 @@ def test_wrong_counts_are_counted() -> None:
     stored = Stored({views.key("a"): msgspec.msgpack.encode(view)})
     assert wrong(stored, views, {"a": 2}) == 0  # type: ignore[arg-type]
     assert wrong(stored, views, {"a": 3}) == 1  # type: ignore[arg-type]
+
+
+def test_no_more_than_allowed_waits_for_the_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.load._LOOK_EVERY_S", 0.0)
+    lags = iter([AHEAD, AHEAD + 5, AHEAD - 2, AHEAD, AHEAD - 1])
+    reader = mock.Mock(spec=LagReader)
+    reader.read.side_effect = lambda: Lag({("fold", "events", 0): next(lags)})
+    pace = Ahead(reader)
+    assert not any(pace.wait() for _ in range(AHEAD)), "so many may go at once"
+    assert pace.wait(), "then it looks until there is room again"
+    assert not pace.wait()
+    assert reader.read.call_count == 3, "as much as there was room for"
+    assert pace.wait()
+    assert next(lags, None) is None
 
 
 def report(**systems: Figures) -> CoreReport:
