@@ -17,11 +17,12 @@ from bench.core import Say
 from bench.counts import ViewCounts
 from bench.engagements import PARTITIONS
 from bench.figures import Machine, Target, this_machine
-from bench.load import MOST
+from bench.load import MOST, READERS
 from bench.parts import Parts
 from bench.systems import SYSTEMS
 from bench.topic import INPUTS, WORKED_ON, make, records
 from bench.workers import Workers
+from connectors.lag import LagReader
 from connectors.stack.errors import StackError
 from schemas.codec import encode
 from schemas.events import Engagement
@@ -40,8 +41,8 @@ _ENOUGH = 0.9  # of the wanted load
 
 
 class LatencyReport(msgspec.Struct, kw_only=True):
-    """Milliseconds from `produce` to the count in Redis: idle, with nothing but the probes, and
-    then under a steady load of records/s; the most that was carried, if that was measured."""
+    """Milliseconds from when an event is due to its count in Redis: idle, with nothing but the
+    probes, and then under a steady load of records/s; the most that was carried, if measured."""
 
     machine: Machine
     load: float
@@ -71,7 +72,8 @@ class LatencyReport(msgspec.Struct, kw_only=True):
 
 
 class Probes:
-    """Likes of posts of their own, sent on time whatever became of those before."""
+    """Likes of posts of their own, whatever became of those before; each counts from when it was
+    due, so that one that could not be sent in time is as late as it was."""
 
     def __init__(self, brokers: str, url: str) -> None:
         self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
@@ -92,8 +94,9 @@ class Probes:
         while True:
             now = time.monotonic()
             if now - begun < seconds:
-                if now - begun >= (self.sent - sent_before) * PROBE_EVERY_S:
-                    self._send()
+                due = begun + (self.sent - sent_before) * PROBE_EVERY_S
+                if now >= due:
+                    self._send(due)
             elif not self._waiting:
                 return self._times_ms
             self._look()
@@ -104,13 +107,13 @@ class Probes:
         self._producer.flush()
         self._client.close()
 
-    def _send(self) -> None:
+    def _send(self, due: float) -> None:
         post_id = f"probe{self.sent}"
         self.sent += 1
         event = Engagement(
             event_id=post_id, action="like", user_id="probe", post_id=post_id, at=1_800_000_000_000
         )
-        self._waiting[self._counts.key(post_id)] = time.monotonic()
+        self._waiting[self._counts.key(post_id)] = due
         partition = partition_of(post_id, PARTITIONS)
         self._producer.produce(str(Topic.ENGAGEMENTS), encode(event), post_id, partition)
         self._producer.poll(0)
@@ -143,15 +146,20 @@ def run(parts: Parts, rate: float | None, seconds: float, say: Say) -> LatencyRe
 
 
 def _most(parts: Parts, say: Say) -> float:
-    """The records/s that are carried while no more than `AHEAD` wait, what writes them included."""
+    """The records/s that are read while another process writes as fast as it is let, with at most
+    `AHEAD` that wait."""
     with Workers(parts.addresses, parts.directory, say) as workers:
         _start(workers, parts)
         say(f"{MOST_S:.0f} s of as many records as are read, for the maximum")
         _load(workers, MOST, MOST_S)
         time.sleep(_WARM_UP_S)
-        most = _records_per_s(parts, lambda: time.sleep(MOST_S - _WARM_UP_S - _SETTLE_S))
+        with closing(LagReader(parts.addresses.kafka, READERS)) as lag:
+            waited = lag.read().total
+            since = time.monotonic()
+            written = _records_per_s(parts, lambda: time.sleep(MOST_S - _WARM_UP_S - _SETTLE_S))
+            more = (lag.read().total - waited) / (time.monotonic() - since)
         workers.check()  # that there was something to write until now
-        return most
+        return round(written - more, 1)
 
 
 def _probe(report: LatencyReport, parts: Parts, seconds: float, say: Say) -> None:
