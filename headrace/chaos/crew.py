@@ -6,7 +6,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +120,12 @@ class Crew(Supervisor):
         return found
 
     def memory_mb(self) -> dict[str, int]:
-        """The resident memory of each worker in MB."""
-        return {
-            name: round(psutil.Process(worker.child.pid).memory_info().rss / 1e6)
-            for name, worker in self._workers.items()
-        }
+        """The resident memory of each worker that runs, in MB."""
+        found = {}
+        for name, worker in self._workers.items():
+            with suppress(psutil.Error):
+                found[name] = round(psutil.Process(worker.child.pid).memory_info().rss / 1e6)
+        return found
 
     def _failpoint(self, name: str) -> Path:
         return self.log_dir / f"{name}.failpoint"

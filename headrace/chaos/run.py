@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Options(Struct, frozen=True, kw_only=True):
     keep rows."""
 
     seed: int
-    faults: Sequence[Fault]
+    faults: Iterable[Fault]
     rate: float = 300.0
     users: int = 250
     state: str = "rocksdb"
@@ -128,7 +128,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
 
 
 def _break(
-    ground: Ground, faults: Sequence[Fault], outcome: Outcome, began: float, progress: Progress
+    ground: Ground, faults: Iterable[Fault], outcome: Outcome, began: float, progress: Progress
 ) -> None:
     """Inject one fault after the other."""
     for fault in faults:

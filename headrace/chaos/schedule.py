@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 
 from msgspec import Struct
@@ -14,8 +16,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     """One fault; `headrace.chaos.faults` says what each kind does.
 
     `target` is a worker, `point` a failpoint and `passes` the pass at which it kills (or how often
-    it happens); `seconds` is how long what is broken stays so; `pause_s` comes before. `cost_s` is
-    how long the fault takes, about, with the recovery.
+    it happens); `seconds` is how long what is broken stays so; `pause_s` comes before.
     """
 
     kind: str
@@ -24,7 +25,6 @@ class Fault(Struct, frozen=True, kw_only=True):
     passes: int = 1
     seconds: float = 0.0
     pause_s: float = 0.0
-    cost_s: float = 15.0
 
     def __str__(self) -> str:
         parts = [self.kind, self.target, self.point and f"{self.point}:{self.passes}"]
@@ -56,49 +56,50 @@ def every_fault(rng: Random, outage_s: float, stall_s: float, state: str) -> lis
         for target, point, most in KILLS
     ]
     for target, point in (("app", "before-commit"), ("views", "before-sink")):
-        faults.append(Fault(kind="join-and-leave", target=target, cost_s=25))
+        faults.append(Fault(kind="join-and-leave", target=target))
         passes = rng.randint(1, 40)
-        faults.append(Fault(kind="zombie", target=target, point=point, passes=passes, cost_s=60))
+        faults.append(Fault(kind="zombie", target=target, point=point, passes=passes))
     if state == "rocksdb":
         flips = Fault(kind="state-flipped", passes=rng.randint(1, 1_000))
         faults += [Fault(kind="state-deleted"), flips]
     faults += [
-        Fault(kind="kafka-kill", passes=5, seconds=1.0, cost_s=60),
-        Fault(kind="kafka-kill-at-commit", cost_s=30),
-        Fault(kind="lost-answer", cost_s=10),
-        Fault(kind="kafka-stall", seconds=stall_s, cost_s=stall_s + 20),
+        Fault(kind="kafka-kill", passes=5, seconds=1.0),
+        Fault(kind="kafka-kill-at-commit"),
+        Fault(kind="lost-answer"),
+        Fault(kind="kafka-stall", seconds=stall_s),
         Fault(kind="redis-kill", seconds=2.0),
         Fault(kind="redis-empty"),
         Fault(kind="redis-flush"),
-        Fault(kind="redis-stall", seconds=stall_s, cost_s=stall_s + 10),
-        Fault(kind="cassandra-kill", seconds=outage_s, cost_s=outage_s + 30),
-        Fault(kind="cassandra-stall", seconds=stall_s, cost_s=stall_s + 10),
-        Fault(kind="poison", cost_s=1),
-        Fault(kind="poison-inside", cost_s=1),
+        Fault(kind="redis-stall", seconds=stall_s),
+        Fault(kind="cassandra-kill", seconds=outage_s),
+        Fault(kind="cassandra-stall", seconds=stall_s),
+        Fault(kind="poison"),
+        Fault(kind="poison-inside"),
     ]
     return faults
 
 
-def plan(seed: int, minutes: float, state: str = "rocksdb") -> list[Fault]:
-    """Rounds of every fault, each round in an order of its own, for about `minutes`.
-
-    Raises:
-        ValueError: no time at all.
-    """
-    if minutes <= 0:
-        raise ValueError(f"the minutes must be above 0, not {minutes}")
+def schedule(seed: int, state: str = "rocksdb") -> Iterator[Fault]:
+    """Rounds of every fault without an end, each round in an order of its own."""
     rng = Random(f"chaos:{seed}")
-    chosen: list[Fault] = []
-    left_s = minutes * 60
     while True:
         faults = every_fault(rng, outage_s=60.0, stall_s=rng.uniform(5, STALL_S), state=state)
         rng.shuffle(faults)
         for fault in faults:
-            pause_s = round(rng.uniform(0, LONGEST_PAUSE_S), 1)
-            left_s -= fault.cost_s + pause_s
-            if chosen and left_s < 0:
-                return chosen
-            chosen.append(replace(fault, pause_s=pause_s))
+            yield replace(fault, pause_s=round(rng.uniform(0, LONGEST_PAUSE_S), 1))
+
+
+def within(
+    faults: Iterable[Fault], seconds: float, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Fault]:
+    """The faults that are asked for within so many seconds of the first."""
+    end: float | None = None
+    for fault in faults:
+        now = clock()
+        end = now + seconds if end is None else end
+        if now >= end:
+            return
+        yield fault
 
 
 def brief(seed: int) -> list[Fault]:

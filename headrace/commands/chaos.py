@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headrace.chaos.schedule import plan
+from headrace.chaos.schedule import schedule, within
 from headrace.commands.steps import Shown, end_in_order, is_explained, need_oracle
 
 if TYPE_CHECKING:
     from headrace.chaos.run import Options, Outcome
+
+PLANNED = 56  # two rounds
 
 
 @click.command()
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="For which faults are planned; the run takes as long as they need to mend.",
+    help="How long faults begin; the last one is waited for.",
 )
 @click.option(
     "--rate",
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where the workers log.  [default: deleted when all is right]",
 )
-@click.option("--plan", "is_only_plan", is_flag=True, help="Print the faults of the seed, and end.")
+@click.option("--plan", "is_only_plan", is_flag=True, help="Print the first faults of the seed.")
 def chaos(
     seed: int,
     minutes: float,
@@ -84,18 +87,19 @@ def chaos(
     must land in the middle of work. Then every view is compared with an independent computation,
     and every record that the intake wrote is counted.
 
-    The same seed and minutes give the same faults. Exits with 0 when every fault landed, nothing
+    The same seed gives the same faults, round by round, each round every fault once; how many of
+    them the minutes hold is up to the machine. Exits with 0 when every fault landed, nothing
     differs, and nothing is lost or doubled; with 1 when not; with 2 if a step fails. It uses some
     5 GB of memory, and always parts of its own.
 
     \b
     Examples:
       headrace chaos --seed 7 --minutes 5 --json report.json
-      headrace chaos --seed 7 --minutes 5 --plan
+      headrace chaos --seed 7 --plan
     """
-    faults = plan(seed, minutes, state)
+    faults = schedule(seed, state)
     if is_only_plan:
-        for number, fault in enumerate(faults, 1):
+        for number, fault in enumerate(islice(faults, PLANNED), 1):
             click.echo(f"{number:3} after {fault.pause_s:.1f} s: {fault}")
         return
     signal.signal(signal.SIGTERM, end_in_order)
@@ -103,7 +107,9 @@ def chaos(
     need_own_parts()
     from headrace.chaos.run import Options
 
-    options = Options(seed=seed, faults=faults, rate=rate, users=users, state=state)
+    options = Options(
+        seed=seed, faults=within(faults, minutes * 60), rate=rate, users=users, state=state
+    )
     log_dir = logs or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     console = Console()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from headrace.chaos import verdict
 from headrace.chaos.faults import FAULTS
 from headrace.chaos.load import PLACES, disturbed, sweep
 from headrace.chaos.run import Landed, Outcome
-from headrace.chaos.schedule import Fault, brief, plan
+from headrace.chaos.schedule import Fault, brief, schedule, within
 from headrace.chaos.verdict import Once
 from headrace.verify.report import Compared, Report
 from schemas.views import DeadLetter
@@ -24,39 +25,36 @@ def _names(faults: list[Fault]) -> list[tuple[str, str, str]]:
     return sorted((fault.kind, fault.target, fault.point) for fault in faults)
 
 
+def _first(count: int, seed: int, state: str = "rocksdb") -> list[Fault]:
+    return list(islice(schedule(seed, state), count))
+
+
 def test_the_seed_decides_the_faults() -> None:
-    assert plan(7, 30) == plan(7, 30)
-    assert plan(7, 30) != plan(8, 30)
+    assert _first(90, 7) == _first(90, 7)
+    assert _first(90, 7) != _first(90, 8)
     assert brief(7) == brief(7)
 
 
-def test_more_minutes_go_on_where_fewer_end() -> None:
-    assert plan(7, 60)[: len(plan(7, 10))] == plan(7, 10)
-
-
 def test_a_round_is_every_fault_once() -> None:
-    faults = plan(7, 60)
     round_length = len(brief(7))
+    faults = _first(2 * round_length, 7)
     assert _names(faults[:round_length]) == _names(brief(7))
-    assert faults[:round_length] != faults[round_length : 2 * round_length]
+    assert _names(faults[round_length:]) == _names(brief(7))
+    assert faults[:round_length] != faults[round_length:]
 
 
-def test_the_minutes_are_kept() -> None:
-    for minutes in (0.1, 5, 45):
-        faults = plan(3, minutes)
-        assert faults
-        planned = sum(fault.cost_s + fault.pause_s for fault in faults[1:])
-        assert planned <= minutes * 60
-    assert len(plan(3, 0.1)) == 1
-    with pytest.raises(ValueError, match="above 0"):
-        plan(3, 0)
+def test_faults_begin_within_the_time() -> None:
+    times = iter([100.0, 150.0, 159.9, 160.0])
+    found = list(within(schedule(3), 60.0, clock=lambda: next(times)))
+    assert found == _first(3, 3)
+    assert next(times, None) is None
 
 
 def test_every_kind_and_every_failpoint_is_planned() -> None:
     in_memory = FAULTS.keys() - {"state-deleted", "state-flipped"}
-    assert {fault.kind for fault in plan(1, 45, "memory")} == in_memory
-    assert {fault.kind for fault in plan(1, 45)} == FAULTS.keys()
     faults = brief(1)
+    assert {fault.kind for fault in _first(len(faults) - 2, 1, "memory")} == in_memory
+    assert {fault.kind for fault in _first(len(faults), 1)} == FAULTS.keys()
     assert {fault.kind for fault in faults} == FAULTS.keys()
     assert {fault.point for fault in faults if fault.kind == "kill"} == set(failpoints.NAMES)
     assert len(set(_names(faults))) == len(faults)
