@@ -15,7 +15,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import aiokafka
 import structlog
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as stock
@@ -23,16 +22,14 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from connectors.assignor import StandbyAssignor, by_topic
+from connectors.consumer_thread import ConsumerThread
 from connectors.deal import Claims
 from connectors.owner import LeavingError, PartitionOwner, StatefulOwner
-from connectors.records import Record, hand_over_as_decoded
+from connectors.records import Record
 from connectors.slots import Slot, wanted
 
 log = structlog.get_logger(__name__)
 
-FETCH_WAIT_MS = 50
-PARTITION_FETCH_BYTES = 1024 * 1024  # as compressed, so that a fetch is not far above a slot
-FETCH_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.1
 FINISH_SECONDS = 5.0  # for the batches in flight when the app stops
 
@@ -57,38 +54,6 @@ class PositionError(Exception):
     """An owner stands behind the end of its log: that is not the log it has read."""
 
 
-class _Thread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The stock consumer thread, reading committed records with a short fetch wait."""
-
-    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
-        conf = self.app.conf
-        hand_over_as_decoded()
-        return aiokafka.AIOKafkaConsumer(
-            client_id=conf.broker_client_id,
-            group_id=conf.id,
-            group_instance_id=conf.consumer_group_instance_id,
-            bootstrap_servers=stock.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[self.consumer.assignor],
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-            fetch_max_bytes=FETCH_BYTES,
-            max_poll_interval_ms=int((conf.broker_max_poll_interval or 0) * 1000),
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            session_timeout_ms=int(conf.broker_session_timeout * 1000),
-            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
-            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            isolation_level="read_committed",
-        )
-
-    def fetch_position(self, tp: TP) -> int | None:
-        """Where the fetcher stands: behind commit markers too, which no record shows."""
-        assignment = self._ensure_consumer()._subscription.subscription.assignment
-        state = assignment.state_value(stock.ensure_aiokafka_TP(tp))
-        return state.position if state is not None and state.has_valid_position else None
-
-
 class Consumer(stock.Consumer):  # type: ignore[misc]
     """Delivers a `Batch` per event and moves on when told that it is done."""
 
@@ -102,12 +67,12 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self._group_offsets: dict[TP, int] = {}
         self._wake = asyncio.Event()
         self._landed = asyncio.Event()
-        self._generation = 0
+        self.generation = 0
         self._is_assigned = False
         self.leaving = asyncio.Event()
 
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def owners(self) -> Mapping[str, PartitionOwner]:
@@ -161,16 +126,22 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
 
         Faust may call it again before an earlier call has ended, or give up waiting for it.
         """
-        self._generation += 1
+        self._begin_generation()
         self.leaving.clear()
         assigned = {tp for tp in self.assignment() if tp.topic in self.owners}
         followed = {tp for tp in self.assignor.followed if tp.topic in self.stages} - assigned
         for tp in assigned:
-            opening = self._open(tp, self._generation, self._opening.get(tp))
+            opening = self._open(tp, self.generation, self._opening.get(tp))
             self._opening[tp] = asyncio.create_task(opening)
         self._followed -= assigned
         self._is_assigned = True
         await self._let_go(assigned, followed)
+
+    def _begin_generation(self) -> None:
+        """What is fetched under way is dropped: nothing may be taken from the log after a seek of
+        the next generation, or it would be skipped."""
+        self.generation += 1
+        self._thread.stop_fetching()
 
     async def _let_go(self, assigned: set[TP], followed: set[TP]) -> None:
         """Follow, or close, what was opened and is not assigned; follow what is to be followed."""
@@ -196,7 +167,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             position = await self.owners[tp.topic].open(tp.partition)
             self._owned.add(tp)
             position = await self._within_log(tp, position)
-            if generation != self._generation:
+            if generation != self.generation:
                 return
             await self._thread.seek_wait({tp: position})
             self._slots[tp] = Slot(position)
@@ -245,7 +216,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
     async def _quiesce(self) -> None:
-        self._generation += 1
+        self._begin_generation()
         self._is_assigned = False
         self.leaving.set()
         for task in list(self._opening.values()):
@@ -330,9 +301,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             self._wake.clear()
             await self._wait_for_wake()
             return
-        generation = self._generation
+        generation = self.generation
         fetched = await self._thread.getmany(to_fetch, timeout=POLL_SECONDS)
-        if generation != self._generation:
+        if generation != self.generation:
             return
         for topic_partition, records in (fetched or {}).items():
             tp = TP(topic_partition.topic, topic_partition.partition)

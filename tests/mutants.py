@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant(
         "read-uncommitted",
         "workers read what was never committed",
-        "connectors/transport.py",
+        "connectors/consumer_thread.py",
         'isolation_level="read_committed"',
         'isolation_level="read_uncommitted"',
         "tests/integration/test_exactly_once.py",
@@ -303,6 +303,14 @@ MUTANTS = (
         "            await self._landed.wait()",
         "            return",
         "tests/unit/test_transport.py",
+    ),
+    Mutant(
+        "fetch-outlives-rebalance",
+        "a fetch that was under way takes records that the next seek would have brought",
+        "connectors/consumer_thread.py",
+        "        if generation != self.consumer.generation:\n            return {}\n",
+        "",
+        "tests/unit/test_consumer_thread.py",
     ),
     Mutant(
         "old-rows-win",

@@ -17,10 +17,10 @@ from msgspec import Struct
 from yarl import URL
 
 from connectors.assignor import StandbyAssignor
+from connectors.consumer_thread import ConsumerThread
 from connectors.deal import Claims
 from connectors.records import Record
 from connectors.stack.local import LocalStack
-from connectors.transport import _Thread
 from schemas.topics import changelog_of
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.outbox import Outbox, Output
@@ -177,7 +177,7 @@ def test_workers_read_what_is_committed(brokers: str, topic: str) -> None:
     owner.put(3, 20)
 
     async def read() -> list[bytes]:
-        consumer = _Thread._create_worker_consumer(
+        consumer = ConsumerThread._create_worker_consumer(
             SimpleNamespace(  # type: ignore[arg-type]
                 app=SimpleNamespace(conf=_conf(topic)),
                 consumer=SimpleNamespace(assignor=StandbyAssignor(Claims, (), 0)),

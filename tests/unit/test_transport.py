@@ -42,6 +42,7 @@ class Bench:
     def __init__(self) -> None:
         self.delivered: list[Batch] = []
         self.committed: list[dict[TP, int]] = []
+        self.stopped: list[int] = []
         self.fetched: dict[TP, int] = {}
         consumer: Any = object.__new__(Consumer)
         consumer._slots = {PLACE: Slot(7)}
@@ -49,7 +50,7 @@ class Bench:
         consumer._owned = {PLACE}
         consumer._followed = set()
         consumer._group_offsets = {}
-        consumer._generation = 1
+        consumer.generation = 1
         consumer._is_assigned = True
         consumer.leaving = asyncio.Event()
         consumer._wake = asyncio.Event()
@@ -58,7 +59,11 @@ class Bench:
         consumer.app = mock.Mock(consumer_generation_id=1)
         consumer.highwater = mock.Mock(return_value=99)
         consumer.callback = self._deliver
-        consumer._thread = SimpleNamespace(fetch_position=self.fetched.get, commit=self._commit)
+        consumer._thread = SimpleNamespace(
+            fetch_position=self.fetched.get,
+            commit=self._commit,
+            stop_fetching=lambda: self.stopped.append(consumer.generation),
+        )
         self.consumer = consumer
         self.slot: Slot = consumer._slots[PLACE]
 
@@ -139,6 +144,24 @@ def test_a_rebalance_waits_for_what_is_in_flight() -> None:
     asyncio.run(run())
 
 
+def test_a_fetch_under_way_is_stopped_before_anything_is_sought() -> None:
+    """What it would take after that is dropped, and would never be read."""
+
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        await consumer.wait_empty()
+        assert bench.stopped == [2], "in the new generation, so that none begins again"
+        consumer._owned.clear()
+        consumer.app.owners = {}
+        consumer.assignment = set
+        consumer.assignor = SimpleNamespace(followed=frozenset())
+        await consumer.perform_seek()
+        assert bench.stopped == [2, 3]
+
+    asyncio.run(run())
+
+
 def test_a_batch_that_is_given_up_lets_the_rebalance_go_on() -> None:
     async def run() -> None:
         bench = Bench()
@@ -162,7 +185,7 @@ def test_a_partition_that_is_given_up_while_it_opens_is_not_read() -> None:
         consumer.app.owners = {
             PLACE.topic: mock.Mock(open=mock.AsyncMock(side_effect=LeavingError))
         }
-        await consumer._open(PLACE, consumer._generation)
+        await consumer._open(PLACE, consumer.generation)
         assert consumer._slots == {}
         assert consumer._owned == set()
         consumer.app.fault.assert_not_called()
@@ -447,31 +470,13 @@ def _log_of_10_to_20() -> Consumer:
         return {tp: 20}
 
     consumer: Any = object.__new__(Consumer)
-    consumer._thread = SimpleNamespace(earliest_offsets=oldest, highwaters=end)
+    consumer._thread = SimpleNamespace(
+        earliest_offsets=oldest, highwaters=end, stop_fetching=lambda: None
+    )
     return consumer
 
 
 # What the transport asks of Kafka
-
-
-def test_the_consumer_reads_committed_records_in_bounded_fetches(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made = mock.Mock()
-    monkeypatch.setattr(transport.aiokafka, "AIOKafkaConsumer", made)
-    thread: Any = object.__new__(transport._Thread)
-    thread.consumer = mock.Mock()
-    thread.app = mock.Mock()
-    thread.app.conf.broker_max_poll_interval = 600.0
-    for wait in ("request_timeout", "session_timeout", "rebalance_timeout", "heartbeat_interval"):
-        setattr(thread.app.conf, f"broker_{wait}", 10.0)
-    thread._create_worker_consumer(mock.Mock(url=[SimpleNamespace(host="a", port=1)]))
-    asked = made.call_args.kwargs
-    assert asked["isolation_level"] == "read_committed"
-    assert asked["enable_auto_commit"] is False
-    assert asked["partition_assignment_strategy"] == [thread.consumer.assignor]
-    assert asked["max_partition_fetch_bytes"] <= slots.PENDING_BYTES
-    assert asked["fetch_max_bytes"] <= slots.TOTAL_BYTES
 
 
 def test_a_partition_is_read_from_where_its_owner_stands_not_from_the_groups_offset() -> None:
@@ -489,7 +494,7 @@ def test_a_partition_is_read_from_where_its_owner_stands_not_from_the_groups_off
             seek_wait=sought,
             commit=bench._commit,
         )
-        await consumer._open(PLACE, consumer._generation)
+        await consumer._open(PLACE, consumer.generation)
         sought.assert_awaited_once_with({PLACE: 15})
         assert _positions(consumer) == {PLACE: 15}
 
