@@ -164,6 +164,8 @@ class App(faust.App):  # type: ignore[misc]
             open_rows=self.open_rows,
             turn=self.turn,
             follower=self.follower,
+            leaving=lambda: self.consumer.leaving,
+            moved=lambda tp, position: self.consumer.moved(tp, position),
         )
         self.stages[topic] = stage
         self.add(stage)

@@ -18,6 +18,7 @@ from streams.engine.outbox import Output
 log = structlog.get_logger(__name__)
 
 MAX_RAW_BYTES = 1_000_000
+MAX_KEY_BYTES = 65_536
 DELIVERY_SECONDS = 30.0
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -32,18 +33,19 @@ def dead_letter(tp: TP, record: Record, code: str, error: Exception, stage: str)
         code=code,
         error=type(error).__name__,
     )
+    key = record.key[:MAX_KEY_BYTES] if record.key else record.key
     letter = DeadLetter(
         topic=tp.topic,
         partition=tp.partition,
         offset=record.offset,
-        key=record.key,
+        key=key,
         raw=record.value[:MAX_RAW_BYTES] if record.value else record.value,
         code=code,
         message=str(error),
         stage=stage,
         at=record.timestamp,
     )
-    return Output(Topic.DEAD_LETTERS, tp.partition, record.key, _encode(letter))
+    return Output(Topic.DEAD_LETTERS, tp.partition, key, _encode(letter))
 
 
 class Mailer:

@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import Producer
 from faust.types import TP
 
+from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.rocksdb import LocalStateDamagedError, LocalStateError
 from connectors.transport import Batch
@@ -97,6 +98,9 @@ class Stage:
     Folding and committing run in threads of `pool`: one batch of a partition at a time,
     partitions beside each other. With a lock as `turn`, one folds at a time: the interpreter
     lets no more than one run anyway, and rows stay in the processor's cache (4 % faster).
+
+    A batch with many deliveries takes several checkpoints: `moved` is told of each, and none begins
+    while `leaving` is set, when partitions may go to another worker.
     """
 
     def __init__(
@@ -111,6 +115,8 @@ class Stage:
         open_rows: OpenRows = in_memory,
         turn: AbstractContextManager[Any] = _ANYONE,
         follower: Follower | None = None,
+        leaving: Callable[[], asyncio.Event] = asyncio.Event,
+        moved: Callable[[TP, int], None] = lambda *_: None,
     ) -> None:
         self.topic = topic
         self.make_fold = make_fold
@@ -120,6 +126,8 @@ class Stage:
         self.open_rows = open_rows
         self._turn = turn
         self.follower = follower or Follower(brokers)
+        self._leaving = leaving
+        self._moved = moved
         self.stats = StageStats()
         self.restores: dict[int, Progress] = {}
         self._pool = pool
@@ -145,11 +153,15 @@ class Stage:
         return Replica(self.open_rows(self.topic, partition), self.make_fold, self.partitions)
 
     async def open(self, partition: int) -> int | None:
-        """Fence the former owner, restore the state; the position it stands at, if any."""
+        """Fence the former owner, restore the state; the position it stands at, if any.
+
+        Raises:
+            LeavingError: the partition may be another's before it was this one's.
+        """
         owned = self._owned.get(partition)
         if owned is None:
             loop = asyncio.get_running_loop()
-            owned = await loop.run_in_executor(self._pool, _Owned, self, partition)
+            owned = await loop.run_in_executor(self._pool, self._take_over, partition)
             self._owned[partition] = owned
             log.info(
                 "partition opened",
@@ -158,6 +170,11 @@ class Stage:
                 position=owned.state.position,
             )
         return owned.state.position
+
+    def _take_over(self, partition: int) -> _Owned:
+        if self._leaving().is_set():  # it waited for a thread, and would fence who has it by now
+            raise LeavingError
+        return _Owned(self, partition)
 
     async def follow(self, partition: int) -> None:
         """Be a partition's standby from now on; one that was owned keeps its rows."""
@@ -187,7 +204,11 @@ class Stage:
             replica.state.close()
 
     async def process(self, batch: Batch) -> None:
-        """Fold a batch and checkpoint it; returns when it is durable."""
+        """Fold a batch and checkpoint it; returns when it is durable.
+
+        Raises:
+            LeavingError: a part of it is, and the partition may be another's now.
+        """
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._pool, self._process, batch)
 
@@ -216,10 +237,13 @@ class Stage:
             records = [record for record in records if record.offset >= position]
         start = 0
         while start < len(records):
+            if start and self._leaving().is_set():
+                raise LeavingError
             with self._turn:
                 stop = self._fold(owned, records, start)
             next_offset = records[stop].offset if stop < len(records) else batch.next_offset
             self._checkpoint(owned, next_offset)
+            self._moved(batch.tp, next_offset)
             self.stats.records += stop - start
             start = stop
 
@@ -234,16 +258,25 @@ class Stage:
 
     def _fold(self, owned: _Owned, records: list[Record], start: int) -> int:
         """Fold records from `start` on until all are in or enough deliveries wait; the index
-        behind the last. What is refused goes to the dead letters."""
+        behind the last. What is refused goes to the dead letters.
+
+        A record whose fold fails ends what is folded together: what was before it is folded once
+        more, without it, and it comes first the next time. So no failure costs more than a record.
+        """
         letters: dict[int, Output] = {}
+        end = len(records)
         while True:
             try:
-                stop = self._fold_until_full(owned, records, start, letters)
+                stop = self._fold_until_full(owned, records, start, end, letters)
                 break
             except _FoldFailedError as failed:
                 owned.state.rollback()
                 owned.outbox.clear()
-                letters[failed.index] = self._letter(owned, records[failed.index], failed.error)
+                if len(letters) < failed.index - start:
+                    end = failed.index
+                else:  # nothing good was before it
+                    letter = self._letter(owned, records[failed.index], failed.error)
+                    letters[failed.index] = letter
         for index, letter in letters.items():
             if index < stop:
                 owned.outbox.add(letter)
@@ -251,11 +284,16 @@ class Stage:
         return stop
 
     def _fold_until_full(
-        self, owned: _Owned, records: list[Record], start: int, letters: dict[int, Output]
+        self,
+        owned: _Owned,
+        records: list[Record],
+        start: int,
+        end: int,
+        letters: dict[int, Output],
     ) -> int:
         apply = owned.fold.apply
         outbox = owned.outbox
-        for index in range(start, len(records)):
+        for index in range(start, end):
             if index in letters:
                 continue
             try:
@@ -268,7 +306,7 @@ class Stage:
                 raise _FoldFailedError(index, error) from error
             if outbox.deliveries >= MAX_DELIVERIES_PER_CHECKPOINT:
                 return index + 1
-        return len(records)
+        return end
 
     def _letter(self, owned: _Owned, record: Record, error: Exception) -> Output:
         code = getattr(error, "code", "fold_failed")

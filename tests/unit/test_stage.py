@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from faust.types import TP
 from msgspec import Struct
 
+from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.rocksdb import LocalStateDamagedError, LocalStateError
 from connectors.transport import Batch
@@ -21,6 +23,7 @@ from schemas.topics import Topic
 from schemas.views import DeadLetter
 from streams.engine import stage as stage_module
 from streams.engine.checkpoint import send
+from streams.engine.dead_letters import dead_letter
 from streams.engine.outbox import Header, Outbox, Output
 from streams.engine.records import RejectedError
 from streams.engine.stage import Stage
@@ -224,7 +227,8 @@ def test_a_bad_record_goes_to_the_dead_letters_and_the_others_stay(
     assert bench.sent("by-post") == [word.encode() for word in (*before, *after)]
     assert [bench.seen(word) for word in (*before, *after)] == [1] * len(before + after)
     assert bench.seen(bad) == 0
-    assert bench.positions() == [7 + len(before) + 1 + len(after)]
+    is_cut = code == "fold_failed" and before
+    assert bench.positions() == [*([place] if is_cut else []), place + 1 + len(after)]
     assert bench.stage.stats.dead_letters == 1
 
 
@@ -240,7 +244,71 @@ def test_many_bad_records_of_all_kinds() -> None:
     ]
     assert bench.seen("a") == 3
     assert bench.stage.stats.dead_letters == 5
-    assert bench.positions() == [8]
+    assert bench.positions() == [4, 7, 8], "what is before a failure is a checkpoint of its own"
+
+
+def test_a_fold_that_always_fails_costs_no_more_than_the_records() -> None:
+    bench = Bench()
+    apply = bench.owned.fold.apply = mock.Mock(wraps=bench.owned.fold.apply)  # type: ignore[method-assign]
+    bench.process(*["broken"] * 200)
+    assert apply.call_count == 200
+    assert bench.positions() == [200]
+    assert [letter.offset for letter in bench.letters()] == list(range(200))
+    apply.reset_mock()
+    bench.process(*["a", "broken"] * 100, start=200)
+    assert apply.call_count == 100 + 100 * 3, "the failed one is tried again, what was before too"
+    assert (bench.seen("a"), bench.seen("broken")) == (100, 0)
+    assert bench.stage.stats.dead_letters == 300
+
+
+def test_each_checkpoint_of_a_batch_is_told() -> None:
+    bench = Bench()
+    told: list[tuple[TP, int]] = []
+    bench.stage._moved = lambda tp, position: told.append((tp, position))
+    bench.process("many10", "a", "many10", "b", start=10)
+    assert told == [(TP("posts", 2), position) for position in (11, 13, 14)]
+
+
+def test_no_checkpoint_of_a_batch_begins_while_partitions_leave() -> None:
+    bench = Bench()
+    leaving = asyncio.Event()
+    bench.stage._leaving = lambda: leaving
+    bench.stage._moved = lambda *_: leaving.set()
+    with pytest.raises(LeavingError):
+        bench.process("many10", "a", start=10)
+    assert bench.positions() == [11]
+    assert (bench.seen("many10"), bench.seen("a")) == (1, 0)
+    bench.process("many10", "a", start=10)
+    assert bench.positions() == [11, 12], "the first one is finished in any case"
+    assert (bench.seen("many10"), bench.seen("a")) == (1, 1)
+
+
+def test_a_partition_that_waited_for_a_thread_is_not_taken_over_while_partitions_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its producer would fence whoever owns it by then."""
+    bench = Bench()
+    leaving = asyncio.Event()
+    bench.stage._leaving = lambda: leaving
+    owned = mock.Mock()
+    monkeypatch.setattr(stage_module, "_Owned", owned)
+    leaving.set()
+    with pytest.raises(LeavingError):
+        bench.stage._take_over(3)
+    owned.assert_not_called()
+    leaving.clear()
+    assert bench.stage._take_over(3) is owned.return_value
+
+
+def test_a_letter_with_a_large_key_fits_into_a_record() -> None:
+    large = record(b"v" * 2_000_000, key=b"k" * 2_000_000, offset=5)
+    letter = dead_letter(TP("posts", 2), large, "too_large", ValueError("no"), "app/posts")
+    assert letter.value is not None
+    assert letter.key is not None
+    assert len(letter.key) + len(letter.value) < 1_200_000
+    found = msgspec.msgpack.decode(letter.value, type=DeadLetter)
+    assert found.key == letter.key
+    assert found.offset == 5
 
 
 def test_rows_that_cannot_be_read_are_no_fault_of_the_record() -> None:
@@ -337,10 +405,10 @@ def test_bad_records_around_a_cut_are_put_away_once() -> None:
 def test_a_failed_record_leaves_no_deliveries() -> None:
     bench = Bench()
     bench.process("many6", "broken", "many3", "a", end=9)
-    assert bench.positions() == [9]
+    assert bench.positions() == [1, 9]
     assert bench.stage.stats.deliveries == 9
-    (record_of_operations,) = bench.sent(Topic.TIMELINE_WRITES)
-    assert len(msgspec.msgpack.decode(record_of_operations)) == 2
+    found = [msgspec.msgpack.decode(value) for value in bench.sent(Topic.TIMELINE_WRITES)]
+    assert [len(operations) for operations in found] == [1, 1]
 
 
 def _fault(code: int, *, retriable: bool = False) -> KafkaException:
