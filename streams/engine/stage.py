@@ -261,7 +261,7 @@ class Stage:
         behind the last. What is refused goes to the dead letters.
 
         A record whose fold fails ends what is folded together: what was before it is folded once
-        more, without it, and it comes first the next time. So no failure costs more than a record.
+        more, without it, and it comes first the next time. So no record is folded more than twice.
         """
         letters: dict[int, Output] = {}
         end = len(records)
