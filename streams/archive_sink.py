@@ -46,6 +46,10 @@ _DELETE_ENTRY = (
     "DELETE FROM timeline USING TIMESTAMP ? "
     "WHERE owner = ? AND bucket = ? AND at = ? AND post_id = ? AND reason = ?"
 )
+_MOVE = (
+    "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?) "
+    "USING TIMESTAMP ?"
+)
 _SELECT_ENTRIES = "SELECT at, post_id, reason FROM timeline WHERE owner = ? AND bucket = ?"
 
 
@@ -61,6 +65,14 @@ def timestamp_of(offset: int, index: int) -> int:
     `index` is the operation's place in its record, below 2**14.
     """
     return GENERATION * 2**50 + offset * 2**14 + index
+
+
+def timestamp_of_position(position: int) -> int:
+    """The write time of a position: a writer that was taken over cannot set it back.
+
+    Beyond any server's time in us until the year 2112, as a position without one may be there.
+    """
+    return GENERATION * 2**52 + position
 
 
 class LostWritesError(Exception):
@@ -132,9 +144,11 @@ class CassandraStore:
         else:
             self._views(topic, writes)
         reach("mid-sink", f"{topic}/{partition}", len(writes))
-        move = "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?)"
         self._left[topic, partition].add(position)  # the answer may be lost
-        self._session.execute(self._prepare(move), (topic.value, partition, self._log_id, position))
+        self._session.execute(
+            self._prepare(_MOVE),
+            (topic.value, partition, self._log_id, position, timestamp_of_position(position)),
+        )
         self._left[topic, partition] = {position}
 
     def _position(self, topic: Topic, partition: int) -> int | None:

@@ -11,6 +11,7 @@ from streams.engine.records import RejectedError, Tags
 from streams.relations import NEVER, Stamp
 
 MAX_PLACES = 64
+MAX_KINDS = 256
 
 
 class Body(Struct, frozen=True, array_like=True, gc=False):
@@ -94,6 +95,26 @@ class Counters(Struct, frozen=True, array_like=True, gc=False):
     clicks: int = 0
     hides: int = 0
     reports: int = 0
+
+
+def after_change(
+    reactions: dict[str, int], before: str | None, after: str | None
+) -> dict[str, int]:
+    """Counts by kind after one user's reaction changed from `before` to `after`; None is none.
+
+    Raises:
+        RejectedError: `too_many_kinds`, for the 257th kind that a post's reactions have at once.
+    """
+    changed = dict(reactions)
+    if before is not None:
+        changed[before] -= 1
+        if not changed[before]:
+            del changed[before]
+    if after is not None:
+        if after not in changed and len(changed) == MAX_KINDS:
+            raise RejectedError("too_many_kinds", f"the post has reactions of {MAX_KINDS} kinds")
+        changed[after] = changed.get(after, 0) + 1
+    return changed
 
 
 def counters_view(post_id: str, row: Counters) -> CountersView:

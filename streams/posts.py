@@ -23,6 +23,7 @@ from streams.post_rows import (
     PostRow,
     Reaction,
     Share,
+    after_change,
     after_event,
     body_of,
     counters_view,
@@ -179,17 +180,11 @@ class PostFold:
         after = Reaction((event.at, event.event_id), kind)
         if after.stamp <= before.stamp:
             return
-        self._reactions.put(post_id, event.user_id, after)
         if before.kind != after.kind:
             counters = self._counters.get(post_id) or Counters()
-            reactions = dict(counters.reactions)
-            if before.kind is not None:
-                reactions[before.kind] -= 1
-                if not reactions[before.kind]:
-                    del reactions[before.kind]
-            if after.kind is not None:
-                reactions[after.kind] = reactions.get(after.kind, 0) + 1
+            reactions = after_change(counters.reactions, before.kind, after.kind)
             self._counters.put(post_id, replace(counters, reactions=reactions))
+        self._reactions.put(post_id, event.user_id, after)
         self._show_mine(post_id, event.user_id)
         if before.kind is not None:
             self._affinity(post_id, event.user_id, -REACTION_WEIGHT, before.stamp[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from schemas.views import (
 from streams.engine.sink import Write
 
 FEED_ENTRIES = 1_000
-FEED_SLACK = 200
+ENTRIES_PER_TRIM = 200
 MINE_ENTRIES = 10_000
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
 MIN_SCORE = 1e-9
@@ -35,14 +36,18 @@ class _Feeds:
 
     The order of operations on one feed is kept: an entry's last operation counts, and what a
     `RemoveSource` meets is what stood before it.
+
+    One in `ENTRIES_PER_TRIM` entries, by chance, has its feed trimmed. So nothing is kept for each
+    feed, and one grows beyond `FEED_ENTRIES` by 200 entries on average, by 2,000 once in 20,000
+    times.
     """
 
-    def __init__(self, pipe: FencedPipeline, keys: Keys, sizes: dict[str, int]) -> None:
+    def __init__(self, pipe: FencedPipeline, keys: Keys, chance: Callable[[], float]) -> None:
         self._pipe = pipe
         self._keys = keys
-        self._sizes = sizes
+        self._chance = chance
         self._net: defaultdict[str, dict[str, int | None]] = defaultdict(dict)
-        self.touched: set[str] = set()
+        self._to_trim: set[str] = set()
 
     def apply(self, operation: TimelineOp) -> None:
         match operation:
@@ -65,6 +70,9 @@ class _Feeds:
     def flush(self) -> None:
         for owner in list(self._net):
             self._write(owner)
+        for owner in self._to_trim:
+            feed, floor = self._keys.feed(owner), self._keys.floor(owner)
+            self._pipe.add("EVALSHA", _TRIM, 2, feed, floor, FEED_ENTRIES)
 
     def _write(self, owner: str) -> None:
         net = self._net.pop(owner, None)
@@ -75,8 +83,8 @@ class _Feeds:
         removed = [entry for entry, at in net.items() if at is None]
         if added:
             self._pipe.add("ZADD", feed, *_scored(added))
-            self._sizes[owner] = self._sizes.get(owner, FEED_ENTRIES) + len(added)
-            self.touched.add(owner)
+            if self._chance() * ENTRIES_PER_TRIM < len(added):
+                self._to_trim.add(owner)
         if removed:
             self._pipe.add("ZREM", feed, *removed)
 
@@ -84,10 +92,16 @@ class _Feeds:
 class RedisStore:
     """Writes views into Redis; every key of a partition carries the partition's hash tag."""
 
-    def __init__(self, client: Redis, partitions: int, log_id: str) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        partitions: int,
+        log_id: str,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._fence = Fence(client, log_id)
         self._keys = Keys(partitions)
-        self._sizes: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        self._chance = chance
         self._writers: dict[Topic, Callable[[FencedPipeline, Sequence[Write]], None]] = {
             Topic.VIEW_POSTS: self._posts,
             Topic.VIEW_COUNTERS: self._counters,
@@ -100,7 +114,6 @@ class RedisStore:
 
     def open(self, topic: Topic, partition: int) -> int | None:
         """Take a partition over."""
-        self._sizes.pop(partition, None)
         return self._fence.take_over(self._keys.position(topic, partition))
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
@@ -116,7 +129,7 @@ class RedisStore:
             return
         if topic == Topic.TIMELINE_WRITES:
             with self._fence.write(key, position, (TRIM_FEED, REMOVE_REASONS)) as pipe:
-                self._timelines(pipe, partition, writes)
+                self._timelines(pipe, writes)
         else:
             with self._fence.write(key, position) as pipe:
                 self._writers[topic](pipe, writes)
@@ -129,19 +142,13 @@ class RedisStore:
         """
         self._fence.check(self._keys.position(topic, partition))
 
-    def _timelines(self, pipe: FencedPipeline, partition: int, writes: Sequence[Write]) -> None:
-        sizes = self._sizes[partition]
-        feeds = _Feeds(pipe, self._keys, sizes)
+    def _timelines(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        feeds = _Feeds(pipe, self._keys, self._chance)
         for write in writes:
             for operation in write.view or ():
                 feeds.apply(operation)
                 pipe.send_when_long()
         feeds.flush()
-        for owner in feeds.touched:
-            if sizes[owner] > FEED_ENTRIES + FEED_SLACK:
-                feed, floor = self._keys.feed(owner), self._keys.floor(owner)
-                pipe.add("EVALSHA", _TRIM, 2, feed, floor, FEED_ENTRIES)
-                sizes[owner] = FEED_ENTRIES
 
     def _posts(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):

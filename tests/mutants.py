@@ -321,14 +321,20 @@ MUTANTS = (
         "tests/unit/test_archive_sink.py",
     ),
     Mutant(
+        "cassandra-position-back",
+        "a writer that was taken over sets the position in Cassandra back",
+        "streams/archive_sink.py",
+        "    return GENERATION * 2**52 + position",
+        "    return int(time.time() * 1e6)",
+        "tests/integration/test_archive.py",
+    ),
+    Mutant(
         "cassandra-position-first",
         "the position in Cassandra is written before the rows",
         "streams/archive_sink.py",
         "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
-        '        move = "INSERT INTO positions (topic, partition, log_id, position) '
-        'VALUES (?, ?, ?, ?)"\n'
-        "        self._session.execute("
-        "self._prepare(move), (topic.value, partition, self._log_id, position))\n"
+        "        self._session.execute(self._prepare(_MOVE), (topic.value, partition, "
+        "self._log_id, position, timestamp_of_position(position)))\n"
         "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
         "tests/unit/test_archive_sink.py",
     ),

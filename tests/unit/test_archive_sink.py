@@ -238,7 +238,8 @@ def test_the_position_is_written_last(database: Database) -> None:
     _write_timelines(database, (1, [PushEntry("p", "u:a", NOW, ["bob"])]))
     statement, values = database.executed[-1]
     assert statement.startswith("INSERT INTO positions")
-    assert values == ("timeline-writes", 0, "log", 99)
+    assert statement.endswith("USING TIMESTAMP ?")
+    assert values == ("timeline-writes", 0, "log", 99, 2**52 + 99)
     assert len(database.executed) == 2
 
 
@@ -380,7 +381,7 @@ def test_only_the_newest_value_of_a_batch_is_written(database: Database) -> None
 def test_a_null_writes_only_the_position(database: Database, topic: Topic) -> None:
     _opened(database, topic, 3).write(topic, 3, [Write(1, b"k", None)], 2)
     assert database.batches == []
-    assert database.executed[-1][1] == (topic.value, 3, "log", 2)
+    assert database.executed[-1][1] == (topic.value, 3, "log", 2, 2**52 + 2)
 
 
 # Batches

@@ -610,3 +610,27 @@ def test_a_post_is_created_at_64_places_at_most() -> None:
         folded.add(created("ann", 64))
     assert refused.value.code == "too_many_claims"
     folded.add(created("ann", 63, content="known places may come again"))
+
+
+def test_a_post_has_reactions_of_256_kinds_at_most() -> None:
+    events = [engaged("react", f"user{n}", kind=f"kind{n}") for n in range(256)]
+    folded = fold_all(PostFold, [*events, engaged("react", "user7", 1, kind="other")])
+    before = folded.view(Topic.VIEW_COUNTERS).reactions
+    assert len(before) == 256
+    assert before["other"] == 1
+    with pytest.raises(RejectedError) as refused:
+        folded.add(engaged("react", "bob", 2, kind="one more"))
+    assert refused.value.code == "too_many_kinds"
+    assert folded.view(Topic.VIEW_COUNTERS).reactions == before
+    folded.add(engaged("react", "bob", 2, kind="other"))
+    assert folded.view(Topic.VIEW_COUNTERS).reactions == before | {"other": 2}
+
+
+def test_a_reaction_that_is_refused_leaves_what_was_there() -> None:
+    events = [engaged("react", f"user{n}", kind=f"kind{n}") for n in range(256)]
+    folded = fold_all(PostFold, [*events, engaged("react", "bob", 1, kind="kind7")])
+    with pytest.raises(RejectedError):
+        folded.add(engaged("react", "bob", 2, kind="one more"))
+    folded.add(engaged("unlike", "bob", 3))
+    reactions = folded.view(Topic.VIEW_COUNTERS).reactions
+    assert reactions == {f"kind{n}": 1 for n in range(256)}

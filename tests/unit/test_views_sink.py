@@ -32,7 +32,7 @@ from schemas.views import (
     UserView,
 )
 from streams.engine.sink import Write
-from streams.views_sink import FEED_ENTRIES, FEED_SLACK, RedisStore
+from streams.views_sink import ENTRIES_PER_TRIM, FEED_ENTRIES, RedisStore
 from tests.unit.folds import NOW
 
 FEED = "feed:{p0}:bob"
@@ -99,6 +99,9 @@ class Connection:
         return [b"OK"]
 
 
+NO_TRIM = 1.0
+
+
 class Client:
     """A client with no server, and its pool of connections."""
 
@@ -121,9 +124,11 @@ class Client:
         assert connection._queue is None, "a transaction was left open"
 
 
-def _store(topic: Topic = Topic.TIMELINE_WRITES) -> tuple[RedisStore, Client]:
+def _store(
+    topic: Topic = Topic.TIMELINE_WRITES, chance: float = NO_TRIM
+) -> tuple[RedisStore, Client]:
     client = Client()
-    store = RedisStore(cast(Redis, client), 1, "log")
+    store = RedisStore(cast(Redis, client), 1, "log", lambda: chance)
     assert store.open(topic, 0) is None
     client.sent.clear()
     return store, client
@@ -241,17 +246,27 @@ def test_an_empty_record_is_nothing() -> None:
     assert client.positions == {"pos:{p0}:timeline-writes": 2}
 
 
-def test_a_feed_is_trimmed_when_it_may_be_too_long() -> None:
-    store, client = _store()
-    trims = []
-    for n in range(2 * FEED_SLACK + 50):
-        push = [PushEntry(f"p{n}", "u:a", n, ["bob"])]
-        store.write(Topic.TIMELINE_WRITES, 0, [_write(n, None, push)], n + 1)
-        if ("EVALSHA", digest_of(TRIM_FEED), "2", FEED, FLOOR, str(FEED_ENTRIES)) in client.sent[
-            -1
-        ]:
-            trims.append(n + 1)
-    assert trims == [FEED_SLACK + 1, 2 * (FEED_SLACK + 1)]
+@pytest.mark.parametrize(
+    ("entries", "chance", "is_trimmed"),
+    [
+        (1, 0.0, True),
+        (1, 1 / ENTRIES_PER_TRIM, False),
+        (3, 2.9 / ENTRIES_PER_TRIM, True),
+        (3, 3 / ENTRIES_PER_TRIM, False),
+        (ENTRIES_PER_TRIM, 0.999, True),
+    ],
+)
+def test_one_in_200_entries_has_its_feed_trimmed(
+    entries: int, chance: float, is_trimmed: bool
+) -> None:
+    """By chance, so that nothing is remembered of each feed."""
+    store, client = _store(chance=chance)
+    pushes = [PushEntry(f"p{n}", "u:a", n, ["bob"]) for n in range(entries)]
+    store.write(Topic.TIMELINE_WRITES, 0, [_write(0, None, pushes)], 1)
+    trim = ("EVALSHA", digest_of(TRIM_FEED), "2", FEED, FLOOR, str(FEED_ENTRIES))
+    (commands,) = client.sent
+    assert commands[0][0] == "ZADD"
+    assert commands[1:] == ([trim] if is_trimmed else [])
 
 
 def test_a_large_batch_takes_several_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
