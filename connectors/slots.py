@@ -19,12 +19,15 @@ Records = list[Record]
 
 class Slot:
     """What the consumer holds of one owned partition: a batch in flight, and fetched records
-    that wait their turn. Bytes are those of keys and values, as a sample of each fetch has them:
-    to touch every record here would cost a tenth of what it costs to fold it."""
+    that wait their turn. What it says of its log, from behind: everything below `position` is
+    durable, below `reached` too (a part of what is in flight, or commit markers), and the next
+    fetch begins at `fetched_to`. Bytes are those of keys and values, as a sample of each fetch has
+    them: to touch every record here would cost a tenth of what it costs to fold it."""
 
     def __init__(self, position: int) -> None:
         self.position = position
         self.reached = position
+        self.fetched_to = position
         self.in_flight = False
         self._fetches: deque[tuple[int, Records]] = deque()
         self._waiting_bytes = 0

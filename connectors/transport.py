@@ -51,7 +51,7 @@ class Progress(NamedTuple):
 
 
 class PositionError(Exception):
-    """An owner stands behind the end of its log: that is not the log it has read."""
+    """A partition would be read on from another place than where its reading has ended."""
 
 
 class Consumer(stock.Consumer):  # type: ignore[misc]
@@ -302,6 +302,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             await self._wait_for_wake()
             return
         generation = self.generation
+        self._check_positions(to_fetch)
         fetched = await self._thread.getmany(to_fetch, timeout=POLL_SECONDS)
         if generation != self.generation:
             return
@@ -312,13 +313,31 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 continue
             slot.add(records)
             await self._deliver(tp, slot)
-        self._note_reached()
+        self._note_positions()
 
-    def _note_reached(self) -> None:
-        """Between two fetches: where idle partitions stand, behind commit markers too."""
+    def _check_positions(self, to_fetch: set[TP]) -> None:
+        """Before a fetch: each partition is read on where the last fetch ended, or its seek.
+
+        Raises:
+            PositionError: it is not. The records between are read after a restart, or are said to
+                be gone.
+        """
+        for tp in to_fetch:
+            position, end = self._thread.fetch_position(tp), self._slots[tp].fetched_to
+            if position is not None and position != end:
+                raise PositionError(
+                    f"{tp.topic}/{tp.partition} would be read on from {position}, and was read to "
+                    f"{end}: records between were dropped, or deleted before they were read"
+                )
+
+    def _note_positions(self) -> None:
+        """After a fetch: where it ended, behind commit markers too."""
         for tp, slot in self._slots.items():
-            if slot.is_idle:
-                slot.reached = self._thread.fetch_position(tp) or slot.reached
+            position = self._thread.fetch_position(tp)
+            if position is not None:
+                slot.fetched_to = position
+                if slot.is_idle:
+                    slot.reached = position
 
     async def _wait_for_wake(self) -> None:
         try:

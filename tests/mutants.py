@@ -313,6 +313,14 @@ MUTANTS = (
         "tests/unit/test_consumer_thread.py",
     ),
     Mutant(
+        "gap-not-seen",
+        "a partition is read on whatever was dropped since the last fetch",
+        "connectors/transport.py",
+        "            if position is not None and position != end:",
+        "            if position is not None and position < 0:",
+        "tests/unit/test_transport.py",
+    ),
+    Mutant(
         "old-rows-win",
         "a row in Cassandra bears no order, so that a late write wins",
         "streams/archive_sink.py",

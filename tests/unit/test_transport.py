@@ -119,7 +119,7 @@ def test_the_group_is_told_positions_and_markers_only_when_idle() -> None:
         await bench.consumer.commit()
         assert bench.committed == [{PLACE: 7}], "in flight: where the state stands"
         await bench.consumer.done(bench.delivered[0])
-        bench.consumer._note_reached()
+        bench.consumer._note_positions()
         await bench.consumer.commit()
         assert bench.committed[1:] == [{PLACE: 15}], "idle: behind the commit marker"
         await bench.consumer.commit()
@@ -519,4 +519,43 @@ def test_a_fetch_asks_for_what_the_slots_want(monkeypatch: pytest.MonkeyPatch) -
         assert [batch.tp for batch in bench.delivered] == [other]
 
     monkeypatch.setattr(slots, "PENDING_BYTES", 100)
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("position", "is_refused"),
+    [
+        pytest.param(12, False, id="where the last fetch ended, behind a commit marker"),
+        pytest.param(None, False, id="no position, as while partitions are dealt out"),
+        pytest.param(13, True, id="a record was dropped"),
+        pytest.param(11, True, id="a record would come twice"),
+    ],
+)
+def test_a_fetch_begins_where_the_last_one_ended(position: int | None, is_refused: bool) -> None:
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        consumer.flow_active = True
+        bench.fetched[PLACE] = 7
+
+        async def getmany(*_: object, **__: object) -> dict[TP, list[Record]]:
+            bench.fetched[PLACE] = 12
+            return {PLACE: _fetch(7, 4)}
+
+        consumer._thread.getmany = getmany
+        await consumer._drain_once()
+        assert len(bench.delivered) == 1
+        if position is None:
+            del bench.fetched[PLACE]
+        else:
+            bench.fetched[PLACE] = position
+        consumer._thread.getmany = mock.AsyncMock(return_value={})
+        if is_refused:
+            with pytest.raises(PositionError, match=f"read on from {position}, and was read to 12"):
+                await consumer._drain_once()
+            consumer._thread.getmany.assert_not_awaited()
+        else:
+            await consumer._drain_once()
+            consumer._thread.getmany.assert_awaited_once()
+
     asyncio.run(run())
