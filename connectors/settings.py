@@ -74,7 +74,8 @@ class Settings(BaseSettings):
         120.0,
         alias="HEADRACE_STALL_SECONDS",
         ge=1,
-        description="a worker with records waiting of which none moved for so long ends itself",
+        description="a worker with records waiting of which none moved for so long ends itself; "
+        "so does one that opens partitions of which none moved (90 s at least)",
     )
 
     api_host: str = Field("127.0.0.1", alias="HEADRACE_API_HOST")

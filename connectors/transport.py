@@ -272,9 +272,17 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         found = {}
         for tp, slot in list(self._slots.items()):
             at = max(slot.position, slot.reached)
-            is_behind = (self.highwater(tp) or 0) > at
+            try:
+                is_behind = (self.highwater(tp) or 0) > at
+            except AssertionError:  # aiokafka's: a rebalance has taken it away since
+                continue
             found[tp] = Progress(at, is_behind or not slot.is_idle)
         return found
+
+    @property
+    def opening(self) -> list[TP]:
+        """The partitions that are not open yet; may be called from another thread."""
+        return list(self._opening)
 
     @property
     def is_ready(self) -> bool:

@@ -35,7 +35,7 @@ from streams.engine.stage import Stage, StageStats
 from streams.engine.standby import Follower
 from streams.engine.state import State
 from streams.engine.tables import ShownTable, ShownTables
-from streams.engine.watchdog import Stalls, Watchdog
+from streams.engine.watchdog import Openings, Stalls, Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +49,8 @@ class Processor(PartitionOwner, Protocol):
 
     topic: Topic
     stats: StageStats
+    queued: set[int]
+    """The partitions whose opening waits for a thread of the pool."""
 
     @property
     def owned(self) -> list[int]:
@@ -112,6 +114,7 @@ class App(faust.App):  # type: ignore[misc]
         self.outages: list[Outage] = []
         self._mailer = Mailer(addresses.kafka)
         self._stalls = Stalls(settings.stall_seconds)
+        self._openings = Openings(settings.stall_seconds)
         self._watchdog = Watchdog(self._look)
         self._running: set[asyncio.Task[None]] = set()
 
@@ -252,9 +255,23 @@ class App(faust.App):  # type: ignore[misc]
         super()._crash(reason)
 
     def _look(self, seconds: float) -> None:
-        stall = self._stalls.look(seconds, self.consumer.progress(), self._is_waiting)
-        if stall is not None:
-            end(Exit.STALLED, stall)
+        for stall in (
+            self._stalls.look(seconds, self.consumer.progress(), self._is_waiting),
+            self._openings.look(seconds, self._opening(), self._is_waiting),
+        ):
+            if stall is not None:
+                end(Exit.STALLED, stall)
+
+    def _opening(self) -> dict[TP, int | None]:
+        """The partitions that are being opened, with what their restores have read; without those
+        whose turn has not come: who has the threads is watched itself."""
+        found: dict[TP, int | None] = {}
+        for tp in self.consumer.opening:
+            processor = self.processors[tp.topic]
+            if tp.partition not in processor.queued:
+                restoring = processor.restores.get(tp.partition)
+                found[tp] = None if restoring is None else restoring.rows
+        return found
 
     def _is_waiting(self, tp: TP) -> bool:
         return any(outage.is_waiting(Place(tp.topic, tp.partition)) for outage in self.outages)

@@ -22,7 +22,8 @@ class Exit(IntEnum):
     """A fault that waiting does not help: the reason says what to do, if a restart does not."""
 
     STALLED = 75
-    """Records waited and nothing moved for `HEADRACE_STALL_SECONDS`."""
+    """Records waited, or partitions were being opened, and nothing moved for
+    `HEADRACE_STALL_SECONDS`."""
 
 
 def end(code: Exit, reason: str) -> NoReturn:

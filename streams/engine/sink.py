@@ -119,6 +119,7 @@ class Sink:
         self.topic = topic
         self.stats = StageStats()
         self.restores: dict[int, Progress] = {}  # a sink restores nothing
+        self.queued: set[int] = set()
         self._reach = reach
         self._app_id = app_id
         self._mailer = mailer
@@ -141,6 +142,7 @@ class Sink:
             LeavingError: the store could not be reached, and the partition may be another's now.
         """
         async with self._uses[partition]:  # a check meanwhile would look for what it was
+            self.queued.add(partition)
             position = await self._persist(partition, self._open, partition)
         self._owned.add(partition)
         log.info("partition opened", topic=self.topic.value, partition=partition, position=position)
@@ -255,6 +257,7 @@ class Sink:
         raise LeavingError
 
     def _open(self, partition: int) -> int | None:
+        self.queued.discard(partition)
         return self._reach.store().open(self.topic, partition)
 
     def _check(self, partition: int) -> None:

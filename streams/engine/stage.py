@@ -130,6 +130,7 @@ class Stage:
         self._moved = moved
         self.stats = StageStats()
         self.restores: dict[int, Progress] = {}
+        self.queued: set[int] = set()
         self._pool = pool
         self._owned: dict[int, _Owned] = {}
 
@@ -161,6 +162,7 @@ class Stage:
         owned = self._owned.get(partition)
         if owned is None:
             loop = asyncio.get_running_loop()
+            self.queued.add(partition)
             owned = await loop.run_in_executor(self._pool, self._take_over, partition)
             self._owned[partition] = owned
             log.info(
@@ -172,6 +174,7 @@ class Stage:
         return owned.state.position
 
     def _take_over(self, partition: int) -> _Owned:
+        self.queued.discard(partition)
         if self._leaving().is_set():  # it waited for a thread, and would fence who has it by now
             raise LeavingError
         return _Owned(self, partition)

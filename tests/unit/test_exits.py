@@ -20,6 +20,7 @@ from streams.engine import app as app_module
 from streams.engine.app import App
 from streams.engine.exits import Exit
 from streams.engine.outage import Place
+from streams.engine.restore import Progress as RestoreProgress
 from streams.engine.sink import Reach
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +82,7 @@ def test_what_is_raised_while_it_stops_is_not(app: App) -> None:
 
 def test_a_stall_ends_it_but_not_a_store_that_is_away(app: App) -> None:
     place = TP("view.posts", 3)
-    app._consumer = SimpleNamespace(progress=lambda: {place: Progress(7, True)})
+    app._consumer = SimpleNamespace(progress=lambda: {place: Progress(7, True)}, opening=[])
     reach = Reach("redis", mock.Mock(), lambda _: True)
     app.outages.append(reach.outage)
     reach.outage._waiting.add(Place(*place))
@@ -94,3 +95,25 @@ def test_a_stall_ends_it_but_not_a_store_that_is_away(app: App) -> None:
     code, reason = ended.value.args
     assert code is Exit.STALLED
     assert reason.startswith("view.posts/3 has stood at 7 for 31 s")
+
+
+def test_a_partition_that_does_not_finish_opening_ends_it(app: App) -> None:
+    """But not while its restore moves, nor while it waits for a thread."""
+    place = TP("posts", 3)
+    owner = SimpleNamespace(queued={3}, restores={})
+    app.processors["posts"] = owner  # type: ignore[assignment]
+    app._consumer = SimpleNamespace(progress=dict, opening=[place])
+    for _ in range(3):
+        app._look(91)
+    owner.queued.clear()
+    app._look(91)
+    restoring = owner.restores[3] = RestoreProgress()
+    app._look(91)
+    restoring.rows = 5
+    app._look(91)
+    app._look(90)
+    with pytest.raises(Ended) as ended:
+        app._look(1)
+    code, reason = ended.value.args
+    assert code is Exit.STALLED
+    assert reason.startswith("posts/3 has been opening for 273 s, of which nothing moved for 91 s")

@@ -208,6 +208,24 @@ def test_opening_waits_too_also_for_a_store_that_cannot_be_made(
     assert pauses == [1, 2]
 
 
+def test_who_waits_for_a_thread_to_open_is_queued() -> None:
+    async def run(one: Bench, pool: ThreadPoolExecutor) -> None:
+        may_go = threading.Event()
+        pool.submit(may_go.wait, 5)
+        opening = asyncio.create_task(one.sink.open(3))
+        await asyncio.sleep(0.01)
+        assert one.sink.queued == {3}
+        may_go.set()
+        await opening
+
+    queued: list[set[int]] = []
+    with ThreadPoolExecutor(1) as pool:
+        one = Bench(TOPIC, pool)
+        one.store.open = lambda *_: queued.append(set(one.sink.queued))  # type: ignore[method-assign]
+        asyncio.run(run(one, pool))
+    assert queued == [set()]
+
+
 def test_what_no_repetition_helps_is_raised(bench: Callable[..., Bench], pauses: list[int]) -> None:
     one = bench()
     one.store.faults = [AwayError("refused"), ValueError("wrong type")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -317,6 +318,32 @@ def test_rows_that_cannot_be_read_are_no_fault_of_the_record() -> None:
         bench.process("a", "unreadable", "b")
     assert bench.producer.committed == []
     assert bench.stage.stats.dead_letters == 0
+
+
+def test_who_waits_for_a_thread_to_open_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    queued: list[set[int]] = []
+    owned = mock.Mock()
+
+    def take(*_: object) -> mock.Mock:
+        queued.append(set(bench.stage.queued))
+        return owned
+
+    monkeypatch.setattr(stage_module, "_Owned", take)
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        bench.stage._pool = pool
+        may_go = threading.Event()
+        pool.submit(may_go.wait, 5)
+        opening = asyncio.create_task(bench.stage.open(3))
+        await asyncio.sleep(0.01)
+        assert bench.stage.queued == {3}
+        may_go.set()
+        await opening
+
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(run(pool))
+    assert queued == [set()]
 
 
 def test_damaged_rows_are_restored_and_the_batch_is_folded_again(

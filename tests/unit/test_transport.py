@@ -290,9 +290,11 @@ def test_a_partition_is_opened_by_one_at_a_time(
         again = asyncio.create_task(consumer.perform_seek())
         await asyncio.sleep(0.01)
         assert owner.told == [("begin", 2)]
+        assert consumer.opening == [PLACE]
         may_open.set()
         await again
         await asyncio.gather(*consumer._opening.values())
+        assert consumer.opening == []
         assert owner.told[1] == ("open", 2)
         assert owner.told[-1] == last
         assert consumer._owned == {TP("posts", number) for number in assigned}
@@ -352,6 +354,20 @@ def test_progress(end: int | None, is_busy: bool) -> None:
     bench.slot.reached = 15
     bench.consumer.highwater = mock.Mock(return_value=end)
     assert bench.consumer.progress() == {PLACE: Progress(15, is_busy)}
+
+
+def test_progress_of_what_a_rebalance_takes_away_meanwhile_is_left_out() -> None:
+    """Whoever asks from another thread must not fail; aiokafka asserts that it is assigned."""
+    bench = Bench()
+    other = TP("posts", 6)
+    bench.consumer._slots[other] = Slot(3)
+
+    def highwater(tp: TP) -> int:
+        assert tp == other, "Partition is not assigned"
+        return 3
+
+    bench.consumer.highwater = highwater
+    assert bench.consumer.progress() == {other: Progress(3, False)}
 
 
 def test_what_waits_should_move() -> None:
