@@ -24,7 +24,10 @@ class Place(NamedTuple):
 
 class Outage:
     """Whether a store can be reached, as all sinks that write into it find. Used by the event
-    loop alone; tells the log of an outage's beginning and of its end, not of each try."""
+    loop alone; tells the log of an outage's beginning and of its end, not of each try.
+
+    It ends when nothing waits any more: by what the store did, or with the last partition that
+    this process owns, since nobody would find out then."""
 
     def __init__(self, store: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = store
@@ -32,6 +35,7 @@ class Outage:
         self._since: float | None = None
         self._detail = ""
         self._waiting: set[Place] = set()
+        self._owned: set[Place] = set()
 
     @property
     def reason(self) -> str | None:
@@ -48,6 +52,15 @@ class Outage:
     def is_waiting(self, place: Place) -> bool:
         """Whether something of a partition waits for the store."""
         return place in self._waiting
+
+    def opened(self, place: Place) -> None:
+        """A partition is this process's: the store is asked for it until it is closed."""
+        self._owned.add(place)
+
+    def closed(self, place: Place) -> None:
+        """A partition is this process's no longer, and does not wait."""
+        self._owned.discard(place)
+        self.gave_up(place)
 
     def failed(self, place: Place, error: Exception) -> None:
         """A try of a partition failed, and will be repeated."""
@@ -67,6 +80,9 @@ class Outage:
     def gave_up(self, place: Place) -> None:
         """A partition waits no longer; that says nothing about the store."""
         self._waiting.discard(place)
+        if self._since is not None and not self._waiting and not self._owned:
+            log.info("store is no longer asked", store=self.store, after_s=self.seconds)
+            self._since = None
 
 
 def pause_before(attempt: int) -> float:

@@ -145,13 +145,14 @@ class Sink:
             self.queued.add(partition)
             position = await self._persist(partition, self._open, partition)
         self._owned.add(partition)
+        self._reach.outage.opened(Place(self.topic, partition))
         log.info("partition opened", topic=self.topic.value, partition=partition, position=position)
         return position
 
     async def close(self, partition: int) -> None:
         """Let a partition go."""
         self._owned.discard(partition)
-        self._reach.outage.gave_up(Place(self.topic, partition))
+        self._reach.outage.closed(Place(self.topic, partition))
 
     async def process(self, batch: Batch) -> None:
         """Write a batch; returns when the store has confirmed it. Records that cannot be read

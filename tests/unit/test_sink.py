@@ -241,6 +241,7 @@ def test_who_leaves_waits_no_longer(
     one = bench()
 
     async def run() -> None:
+        await one.sink.open(3)
         has_failed = asyncio.Event()
 
         def pause(_attempt: int) -> float:
@@ -327,6 +328,22 @@ def test_an_idle_sink_notices_an_outage_and_its_end(
     asyncio.run(one.sink.check())
     assert one.reach.outage.reason is None
     assert (log.error.call_count, log.warning.call_count) == (1, 1)
+
+
+def test_a_sink_that_loses_its_partitions_is_in_no_outage(bench: Callable[..., Bench]) -> None:
+    one = bench()
+
+    async def run() -> None:
+        await one.sink.open(3)
+        await one.sink.open(4)
+        one.store.faults = [AwayError("refused")]
+        await one.sink.check()
+        await one.sink.close(3)
+        assert one.reach.outage.reason is not None
+        await one.sink.close(4)
+        assert one.reach.outage.reason is None
+
+    asyncio.run(run())
 
 
 def test_a_partition_is_not_opened_while_it_is_checked(bench: Callable[..., Bench]) -> None:
@@ -508,10 +525,40 @@ def test_an_outage_lasts_until_nothing_waits(log: mock.Mock) -> None:
 
 def test_an_outage_does_not_end_when_who_waits_gives_up() -> None:
     outage = Outage("redis")
+    outage.opened(PLACE)
     outage.failed(PLACE, AwayError("refused"))
     outage.gave_up(PLACE)
     assert outage.reason is not None
     outage.succeeded(Place("b", 1))
+    assert outage.reason is None
+
+
+def test_an_outage_ends_when_the_store_is_asked_for_nobody(log: mock.Mock) -> None:
+    """Nothing would tell of its end; nor is it said that the store can be reached."""
+    outage = Outage("redis")
+    one, other, opening = Place("a", 1), Place("b", 1), Place("b", 2)
+    outage.opened(one)
+    outage.opened(other)
+    outage.failed(one, AwayError("refused"))
+    outage.failed(opening, AwayError("refused"))
+    outage.closed(one)
+    outage.closed(other)
+    assert outage.reason is not None, "one waits"
+    outage.gave_up(opening)
+    assert (outage.reason, outage.seconds) == (None, 0)
+    assert (log.warning.call_count, log.info.call_count) == (0, 1)
+    assert log.info.call_args.args == ("store is no longer asked",)
+
+
+def test_an_outage_goes_on_while_a_partition_is_owned() -> None:
+    outage = Outage("redis")
+    one, other = Place("a", 1), Place("b", 1)
+    outage.opened(one)
+    outage.opened(other)
+    outage.failed(one, AwayError("refused"))
+    outage.closed(one)
+    assert outage.reason is not None
+    outage.closed(other)
     assert outage.reason is None
 
 
