@@ -112,6 +112,15 @@ MUTANTS = (
         "tests/integration/test_exactly_once.py",
     ),
     Mutant(
+        "restore-ends-early",
+        "a restore ends where a new leader of the changelog shows an end too early",
+        "streams/engine/restore.py",
+        "            if error.code() != KafkaError._PARTITION_EOF or offset >= end:\n"
+        "                return _is_at_end(error, state, began, progress)\n",
+        "            return _is_at_end(error, state, began, progress)\n",
+        "tests/unit/test_restore.py",
+    ),
+    Mutant(
         "tail-too-short",
         "rows on disk say that they hold the beginning of the next transaction",
         "streams/engine/checkpoint.py",

@@ -38,13 +38,15 @@ class Progress(Struct):
 def restore(brokers: str, topic: str, partition: int, state: State, progress: Progress) -> None:
     """Bring `state` to the end of the changelog of `topic`/`partition`, from where it stands.
 
-    To be called when the former owner is fenced: then the changelog's end is final. The end is
-    judged by the consumer, as commit markers occupy offsets that no record shows. A state that
-    stands outside the changelog, stood still for too long, or turns out to be damaged, is
-    discarded, and restored from the beginning.
+    To be called when the former owner is fenced: then the changelog's end is final. It is asked
+    for once, before anything is read: a leader that was elected a moment ago refuses to tell it
+    until it knows what is replicated, but already serves what it knows, up to an end of its own.
+    That it is reached is judged by the consumer, as commit markers occupy offsets that no record
+    shows. A state that stands outside the changelog, stood still for too long, or turns out to be
+    damaged, is discarded, and restored from the beginning.
 
     Raises:
-        RestoreError: nothing came for 30 s before the end was reached.
+        RestoreError: no record came for 30 s before the end was reached, or it was not told.
         LocalStateDamagedError: what was restored from the beginning is damaged.
     """
     consumer = Consumer(
@@ -63,10 +65,11 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
         why = None if state.snapshot is None else outlived(state.snapshot)
         if why is not None:
             state.discard(why)
+        end = _end(consumer, TopicPartition(changelog_of(topic), partition))
         while True:
             stood = state.snapshot
             try:
-                if _read(consumer, topic, partition, state, progress):
+                if _read(consumer, topic, partition, end, state, progress):
                     return
                 state.discard("the changelog does not have the offset that it stands at")
             except LocalStateDamagedError as damage:
@@ -77,7 +80,30 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
         consumer.close()
 
 
-def _read(consumer: Consumer, topic: str, partition: int, state: State, progress: Progress) -> bool:
+def _end(consumer: Consumer, changelog: TopicPartition) -> int:
+    """The offset behind the last one that readers of what is committed can get.
+
+    Errors are asked over: the library does not do so when the leader has just changed.
+    """
+    deadline = time.monotonic() + STALL_SECONDS
+    why = ""
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            _, end = consumer.get_watermark_offsets(changelog, left)
+        except KafkaException as error:
+            why = str(error)
+        else:
+            return int(end)
+        time.sleep(WAIT_SECONDS)
+    raise RestoreError(
+        f"{changelog.topic}/{changelog.partition}: its end was not told in {STALL_SECONDS:.0f} s: "
+        f"{why}; is the broker up?"
+    )
+
+
+def _read(
+    consumer: Consumer, topic: str, partition: int, end: int, state: State, progress: Progress
+) -> bool:
     """Read from where the state stands to the end; False when the changelog has no such place."""
     began = time.time_ns() // 1_000_000
     stood = state.snapshot
@@ -89,26 +115,25 @@ def _read(consumer: Consumer, topic: str, partition: int, state: State, progress
     heard = time.monotonic()
     while True:
         messages = consumer.consume(BATCH, WAIT_SECONDS)
-        if messages:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > STALL_SECONDS:
-            raise RestoreError(
-                f"{changelog.topic}/{partition}: no record for {STALL_SECONDS:.0f} s "
-                f"after {progress.rows} records; is the broker up?"
-            )
-        errors = [error for message in messages if (error := message.error()) is not None]
-        if errors:
+        told = [(m.offset(), error) for m in messages if (error := m.error()) is not None]
+        if told:
             messages = [message for message in messages if message.error() is None]
         if messages:
+            heard = time.monotonic()
             reach("mid-restore", f"{topic}/{partition}", progress.rows + len(messages))
             reached = messages[-1].offset() + 1
             state.restore({m.key(): m.value() for m in messages}, reached, at)
             first = messages[0].offset() if first is None else first
-            _, end = consumer.get_watermark_offsets(changelog, cached=True)
             progress.rows += len(messages)
             progress.percent = round(100 * (reached - first) / max(end - first, 1), 1)
-        if errors:
-            return _is_at_end(errors[0], state, began, progress)
+        for offset, error in told:
+            if error.code() != KafkaError._PARTITION_EOF or offset >= end:
+                return _is_at_end(error, state, began, progress)
+        if not messages and time.monotonic() - heard > STALL_SECONDS:
+            raise RestoreError(
+                f"{changelog.topic}/{partition}: no record for {STALL_SECONDS:.0f} s after "
+                f"{progress.rows} records, and it ends at {end}; is the broker up?"
+            )
 
 
 def _is_at_end(error: KafkaError, state: State, began: int, progress: Progress) -> bool:
