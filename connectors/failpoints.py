@@ -2,8 +2,9 @@
 
 `HEADRACE_FAILPOINT` names a file. Who writes `<name>:<n>` into it arms the process, which takes
 the file away, and is killed (SIGKILL) at the n-th pass of that place from then on, whichever topic
-passes; `<name>:<n>:stop` stops it there (SIGSTOP). What it was doing is written first, as JSON,
-beside the file (`.mark`). Without the variable, `reach` does nothing.
+passes, or only a given one with `<name>@<topic>:<n>`; `<name>:<n>:stop` stops it there (SIGSTOP).
+What it was doing is written first, as JSON, beside the file (`.mark`). Without the variable,
+`reach` does nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import NamedTuple
 import msgspec
 
 VARIABLE = "HEADRACE_FAILPOINT"
-SETTLE_SECONDS = 0.2  # so that what was handed to client libraries is under way
+SETTLE_SECONDS = 1.2  # so that what a producer lingers over for a second is in Kafka
 
 NAMES = (
+    "before-outputs",
     "after-outputs",
     "after-changelog",
     "before-commit",
@@ -47,9 +49,10 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Order(NamedTuple):
-    """At which pass of which place what is sent."""
+    """At which pass of which place what is sent; a topic of "" is any."""
 
     name: str
+    topic: str
     passes: int
     signal: signal.Signals
 
@@ -60,13 +63,14 @@ def parse(text: str) -> Order:
     Raises:
         ValueError: it is not understood.
     """
-    name, number, action = [*text.split(":"), "", ""][:3]
+    place, number, action = [*text.split(":"), "", ""][:3]
+    name, _, topic = place.partition("@")
     if name not in NAMES or not number.isdecimal() or int(number) < 1 or action not in SIGNALS:
         raise ValueError(
             f"a failpoint must be <name>:<n> or <name>:<n>:stop, with a name of "
-            f"{', '.join(NAMES)}, not {text!r}"
+            f"{', '.join(NAMES)}, and @<topic> behind it for one topic only, not {text!r}"
         )
-    return Order(name, int(number), SIGNALS[action])
+    return Order(name, topic, int(number), SIGNALS[action])
 
 
 def mark_of(file: Path) -> Path:
@@ -104,6 +108,8 @@ class Failpoints:
             self._take_order()
             order = self._order
             if order is None or order.name != name:
+                return
+            if order.topic and order.topic != place.partition("/")[0]:
                 return
             self._passed += 1
             if self._passed < order.passes:

@@ -171,7 +171,7 @@ def _show(outcome: Outcome, console: Console) -> None:
         f"{outcome.events:,} events in {outcome.load_s:.0f} s, then {outcome.quiet_s:.1f} s until "
         f"nothing waited; workers ended {len(outcome.ends)} times and came back",
         f"memory in MB: {_sizes(outcome.memory_at_begin)} at the begin, "
-        f"{_sizes(outcome.memory_at_end)} at the end",
+        f"{_sizes(outcome.memory_at_end)} at the end, {_sizes(outcome.memory_peak)} at most",
     ]
     once = outcome.once
     if once is not None:
@@ -180,13 +180,16 @@ def _show(outcome: Outcome, console: Console) -> None:
             f"lost, {once.doubled:,} doubled; {once.dead_letters:,} dead letters, "
             f"{once.dead_letters_doubled:,} doubled"
         )
-    if outcome.failure:
-        lines.append(f"failed: {outcome.failure}")
-    views = outcome.views
+    outputs = outcome.outputs
+    if outputs is not None:
+        lines.append(
+            f"{outputs.implied:,} facts and timeline operations must come of the internal logs: "
+            f"{outputs.missing:,} are missing, {outputs.surplus:,} are too many"
+        )
     lines.append(
-        f"all {views.compared:,} rows are as the events imply"
+        f"all {outcome.views.compared:,} rows are as the events imply"
         if outcome.is_right
-        else f"NOT RIGHT: {views.different:,} of {views.compared:,} rows differ"
+        else f"NOT RIGHT: {'; '.join(outcome.wrong)}"
     )
     console.print("\n".join(lines), highlight=False, markup=False)
 

@@ -57,6 +57,17 @@ def test_the_nth_pass_after_the_order_is_the_last(
     assert found == [Mark(name, os.getpid(), "posts/3", 3)]
 
 
+def test_of_one_topic_only_its_passes_count(file: Path) -> None:
+    sender = mock.Mock()
+    points = Failpoints(file, sender)
+    arm(file, "before-commit@by-post:2")
+    for place in ("by-post/0", "posts/0", "by-post-2/0", "changelog.by-post/0", "by-post/7"):
+        sender.assert_not_called()
+        points.reach("before-commit", place, 1)
+    sender.assert_called_once_with(signal.SIGKILL)
+    assert msgspec.json.decode(mark_of(file).read_bytes(), type=Mark).place == "by-post/7"
+
+
 def test_an_order_takes_the_mark_of_the_last_one_away(file: Path) -> None:
     mark_of(file).write_text("an old one")
     arm(file, "before-commit:1")
