@@ -19,8 +19,8 @@ from headrace.chaos.schedule import Fault
 from tests.fault.test_chaos import Printed
 
 SEED = 20_261_125
-RATE = 300.0
-USERS = 120
+RATE = 150.0
+USERS = 80
 PAUSE_S = 6.0  # of load before the fault, so that there is state to be lost
 PATIENCE_S = 45.0
 QUIET_S = 60.0
