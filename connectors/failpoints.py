@@ -20,7 +20,9 @@ from typing import NamedTuple
 import msgspec
 
 VARIABLE = "HEADRACE_FAILPOINT"
-SETTLE_SECONDS = 1.2  # so that what a producer lingers over for a second is in Kafka
+SETTLE_SECONDS = 0.2  # so that what was handed to client libraries is under way
+LINGER_SECONDS = 1.2  # so that what a transaction's producer lingers over is in Kafka
+LINGERING = ("after-outputs", "after-changelog", "before-commit")
 
 NAMES = (
     "before-outputs",
@@ -87,15 +89,20 @@ def arm(file: Path, order: str) -> None:
     draft.replace(file)
 
 
-def _send(number: signal.Signals) -> None:
-    time.sleep(SETTLE_SECONDS)
+def settle_seconds(name: str) -> float:
+    """How long after the pass of a place the signal comes."""
+    return LINGER_SECONDS if name in LINGERING else SETTLE_SECONDS
+
+
+def _send(number: signal.Signals, after_seconds: float) -> None:
+    time.sleep(after_seconds)
     os.kill(os.getpid(), number)
 
 
 class Failpoints:
     """What a process does at the places that it passes; called from several threads."""
 
-    def __init__(self, file: Path, send: Callable[[signal.Signals], None] = _send) -> None:
+    def __init__(self, file: Path, send: Callable[[signal.Signals, float], None] = _send) -> None:
         self._file = file
         self._send = send
         self._lock = threading.Lock()
@@ -119,7 +126,7 @@ class Failpoints:
             file.write(msgspec.json.encode(Mark(name, os.getpid(), place, in_flight)))
             file.flush()
             os.fsync(file.fileno())
-        self._send(order.signal)
+        self._send(order.signal, settle_seconds(name))
 
     def _take_order(self) -> None:
         if self._file.exists():
