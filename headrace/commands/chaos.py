@@ -21,7 +21,7 @@ from headrace.commands.steps import Shown, end_in_order, is_explained, need_orac
 if TYPE_CHECKING:
     from headrace.chaos.run import Options, Outcome
 
-PLANNED = 56  # two rounds
+PLANNED = 60  # two rounds
 
 
 @click.command()

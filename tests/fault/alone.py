@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from connectors.admin import prepare
 from connectors.stack.local import LocalStack
 from headrace.chaos.run import Options, run
-from headrace.chaos.schedule import Fault
+from headrace.chaos.schedule import UNFENCED, Fault
 from tests.fault.test_chaos import Printed
 
 SEED = 20_261_125
@@ -40,6 +40,7 @@ CASES = {
     "zombie-app-with-engagements": Fault(
         kind="zombie", target="app", point="before-outputs", topic="engagements", passes=5
     ),
+    "zombie-archive": UNFENCED,
     "zombie-views": Fault(kind="zombie", target="views", point="before-sink", passes=5),
     "state-deleted": Fault(kind="state-deleted"),
     "redis-kill": Fault(kind="redis-kill", seconds=3.0),

@@ -19,7 +19,7 @@ from headrace.chaos.letters import due
 from headrace.chaos.load import PLACES, disturbed, sweep
 from headrace.chaos.outputs import Outputs
 from headrace.chaos.run import Landed, Outcome
-from headrace.chaos.schedule import Fault, brief, schedule, within
+from headrace.chaos.schedule import UNFENCED, Fault, brief, schedule, within
 from headrace.chaos.verdict import Once
 from headrace.verify.report import Compared, Report
 from schemas.views import DeadLetter
@@ -40,10 +40,11 @@ def test_the_seed_decides_the_faults() -> None:
 
 
 def test_a_round_is_every_fault_once() -> None:
-    round_length = len(brief(7))
+    names = _names([*brief(7), UNFENCED])
+    round_length = len(names)
     faults = _first(2 * round_length, 7)
-    assert _names(faults[:round_length]) == _names(brief(7))
-    assert _names(faults[round_length:]) == _names(brief(7))
+    assert _names(faults[:round_length]) == names
+    assert _names(faults[round_length:]) == names
     assert faults[:round_length] != faults[round_length:]
 
 
@@ -56,7 +57,7 @@ def test_faults_begin_within_the_time() -> None:
 
 def test_every_kind_and_every_failpoint_is_planned() -> None:
     in_memory = FAULTS.keys() - {"state-deleted", "state-flipped"}
-    faults = brief(1)
+    faults = [*brief(1), UNFENCED]
     assert {fault.kind for fault in _first(len(faults) - 2, 1, "memory")} == in_memory
     assert {fault.kind for fault in _first(len(faults), 1)} == FAULTS.keys()
     assert {fault.kind for fault in faults} == FAULTS.keys()
