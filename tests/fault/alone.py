@@ -41,9 +41,9 @@ CASES = {
         kind="zombie", target="app", point="before-outputs", topic="engagements", passes=5
     ),
     "zombie-archive": UNFENCED,
-    "zombie-views": Fault(kind="zombie", target="views", point="before-sink", passes=5),
     "state-deleted": Fault(kind="state-deleted"),
     "redis-kill": Fault(kind="redis-kill", seconds=3.0),
+    "redis-flush": Fault(kind="redis-flush"),
     "redis-empty": Fault(kind="redis-empty"),
     "poison": Fault(kind="poison"),
 }
