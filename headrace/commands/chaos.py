@@ -85,12 +85,12 @@ def chaos(
     step of a checkpoint, stopped until another has taken over, joined and left; Kafka, Redis and
     Cassandra are killed, emptied and cut off; answers are lost; records are poison. Each fault
     must land in the middle of work. Then every view is compared with an independent computation,
-    and every record that the intake wrote is counted.
+    and every record that the intake and the folds wrote is counted; workers must have kept to
+    their memory.
 
     The same seed gives the same faults, round by round, each round every fault once; how many of
-    them the minutes hold is up to the machine. Exits with 0 when every fault landed, nothing
-    differs, and nothing is lost or doubled; with 1 when not; with 2 if a step fails. It uses some
-    5 GB of memory, and always parts of its own.
+    them the minutes hold is up to the machine. Exits with 0 when all of this is so, with 1 when
+    not, with 2 if a step fails. It uses some 5 GB of memory, and always parts of its own.
 
     \b
     Examples:
