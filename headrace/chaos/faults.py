@@ -147,8 +147,9 @@ def _join_and_leave(ground: Ground, fault: Fault) -> Evidence:
 
 def _zombie(ground: Ground, fault: Fault) -> Evidence:
     """A worker stops in the middle of a batch for longer than its session, a second takes over,
-    the first goes on with the batch: it must be fenced, and end. In Cassandra nothing fences it,
-    and what it writes late changes nothing: whether it ends is up to what it finds there."""
+    the first goes on with the batch: it must be fenced, and end, and the second must not notice.
+    In Cassandra nothing fences it, and what it writes late changes no row: who ends there is up to
+    what they find."""
     name, crew = fault.target, ground.crew
     with ground.more("second", name) as second:
         crew.arm(name, f"{fault.order}:stop")
@@ -168,6 +169,8 @@ def _zombie(ground: Ground, fault: Fault) -> Evidence:
         if name != "archive":
             ground.changed(name, mark.pid)
         ground.recover()
+        if name != "archive" and second.ends:
+            raise NotLandedError(f"who had taken over was disturbed: {second.ends}")
         return {
             "place": mark.place,
             "in_flight": mark.in_flight,

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class NotLandedError(Exception):
-    """A fault did not happen in the middle of work, or its effect did not come."""
+    """A fault did not happen in the middle of work, or had another effect than it must."""
 
 
 class Ground:

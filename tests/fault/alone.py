@@ -43,7 +43,9 @@ CASES = {
     "zombie-archive": UNFENCED,
     "state-deleted": Fault(kind="state-deleted"),
     "redis-kill": Fault(kind="redis-kill", seconds=3.0),
-    "redis-flush": Fault(kind="redis-flush"),
+    "zombie-views-with-relations": Fault(
+        kind="zombie", target="views", point="before-sink", topic="view.relations", passes=2
+    ),
     "redis-empty": Fault(kind="redis-empty"),
     "poison": Fault(kind="poison"),
 }
