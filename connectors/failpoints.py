@@ -2,8 +2,9 @@
 
 `HEADRACE_FAILPOINT` names a file. Who writes `<name>:<n>` into it arms the process, which takes
 the file away, and is killed (SIGKILL) at the n-th pass of that place from then on, whichever topic
-passes; `<name>:<n>:stop` stops it there (SIGSTOP). What it was doing is written first, as JSON,
-beside the file (`.mark`). Without the variable, `reach` does nothing.
+passes, or only a given one with `<name>@<topic>:<n>`; `<name>:<n>:stop` stops it there (SIGSTOP).
+What it was doing is written first, as JSON, beside the file (`.mark`). Without the variable,
+`reach` does nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import msgspec
 
 VARIABLE = "HEADRACE_FAILPOINT"
 SETTLE_SECONDS = 0.2  # so that what was handed to client libraries is under way
+LINGER_SECONDS = 1.2  # so that what a transaction's producer lingers over is in Kafka
+LINGERING = ("after-outputs", "after-changelog", "before-commit")
 
 NAMES = (
+    "before-outputs",
     "after-outputs",
     "after-changelog",
     "before-commit",
@@ -47,9 +51,10 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Order(NamedTuple):
-    """At which pass of which place what is sent."""
+    """At which pass of which place what is sent; a topic of "" is any."""
 
     name: str
+    topic: str
     passes: int
     signal: signal.Signals
 
@@ -60,13 +65,14 @@ def parse(text: str) -> Order:
     Raises:
         ValueError: it is not understood.
     """
-    name, number, action = [*text.split(":"), "", ""][:3]
+    place, number, action = [*text.split(":"), "", ""][:3]
+    name, _, topic = place.partition("@")
     if name not in NAMES or not number.isdecimal() or int(number) < 1 or action not in SIGNALS:
         raise ValueError(
             f"a failpoint must be <name>:<n> or <name>:<n>:stop, with a name of "
-            f"{', '.join(NAMES)}, not {text!r}"
+            f"{', '.join(NAMES)}, and @<topic> behind it for one topic only, not {text!r}"
         )
-    return Order(name, int(number), SIGNALS[action])
+    return Order(name, topic, int(number), SIGNALS[action])
 
 
 def mark_of(file: Path) -> Path:
@@ -83,15 +89,20 @@ def arm(file: Path, order: str) -> None:
     draft.replace(file)
 
 
-def _send(number: signal.Signals) -> None:
-    time.sleep(SETTLE_SECONDS)
+def settle_seconds(name: str) -> float:
+    """How long after the pass of a place the signal comes."""
+    return LINGER_SECONDS if name in LINGERING else SETTLE_SECONDS
+
+
+def _send(number: signal.Signals, after_seconds: float) -> None:
+    time.sleep(after_seconds)
     os.kill(os.getpid(), number)
 
 
 class Failpoints:
     """What a process does at the places that it passes; called from several threads."""
 
-    def __init__(self, file: Path, send: Callable[[signal.Signals], None] = _send) -> None:
+    def __init__(self, file: Path, send: Callable[[signal.Signals, float], None] = _send) -> None:
         self._file = file
         self._send = send
         self._lock = threading.Lock()
@@ -105,6 +116,8 @@ class Failpoints:
             order = self._order
             if order is None or order.name != name:
                 return
+            if order.topic and order.topic != place.partition("/")[0]:
+                return
             self._passed += 1
             if self._passed < order.passes:
                 return
@@ -113,7 +126,7 @@ class Failpoints:
             file.write(msgspec.json.encode(Mark(name, os.getpid(), place, in_flight)))
             file.flush()
             os.fsync(file.fileno())
-        self._send(order.signal)
+        self._send(order.signal, settle_seconds(name))
 
     def _take_order(self) -> None:
         if self._file.exists():

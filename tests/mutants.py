@@ -1,30 +1,18 @@
-"""Deliberate defects: for each, the tests named with it must fail. `scripts/mutants` runs them.
+"""Deliberate defects: for each, the tests and the fault run named with it must fail.
 
-A mutant is one edit of a copy of the tree; the work tree is never touched.
+A mutant is one edit of a copy of the tree; `tests.mutate` makes it and runs what must notice.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-TIMEOUT_S = 900
-TAIL_LINES = 15
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """An edit that breaks a promise, and the tests that must notice."""
+    """An edit that breaks a promise, the quick tests that must notice, and the fault after which
+    the running pipeline must be seen to be wrong: a case of `tests/fault/alone.py`, "" if there is
+    none (docs/reliability.md says why)."""
 
     name: str
     defect: str
@@ -32,6 +20,7 @@ class Mutant:
     search: str
     replacement: str
     tests: str
+    fault: str = ""
 
 
 MUTANTS = (
@@ -42,6 +31,7 @@ MUTANTS = (
         "await self._persist(partition, self._write, partition, part, position)",
         "loop.create_task(self._persist(partition, self._write, partition, part, position))",
         "tests/unit/test_sink.py",
+        "redis-kill",
     ),
     Mutant(
         "no-fence",
@@ -50,6 +40,7 @@ MUTANTS = (
         'f"{app}-{topic}-{partition}"',
         "f\"{app}-{topic}-{partition}-{id(app)}-{__import__('uuid').uuid4()}\"",
         "tests/integration/test_exactly_once.py",
+        "zombie-app-with-engagements",
     ),
     Mutant(
         "no-redis-fence",
@@ -58,6 +49,7 @@ MUTANTS = (
         "        if self._transaction.watch(self._key) != self._left:",
         "        if not self._transaction.watch(self._key) and not self._left:",
         "tests/integration/test_redis_fence.py",
+        "zombie-views-with-relations",
     ),
     Mutant(
         "redis-position-apart",
@@ -70,6 +62,17 @@ MUTANTS = (
         "tests/unit/test_views_sink.py tests/integration/test_redis_fence.py",
     ),
     Mutant(
+        "redis-position-first",
+        "the position in Redis is written with the first round trip of a batch",
+        "connectors/redis_fence.py",
+        '            yield fenced\n            fenced.add("SET", key, after)\n',
+        '            fenced.add("SET", key, after)\n'
+        "            fenced._left = after\n"
+        "            yield fenced\n",
+        "tests/integration/test_redis_fence.py",
+        "kill-views-mid-sink",
+    ),
+    Mutant(
         "changelog-apart",
         "outputs and changelog are two transactions",
         "streams/engine/checkpoint.py",
@@ -78,6 +81,7 @@ MUTANTS = (
         "    producer.begin_transaction()\n"
         "    for key, value in state.changes():",
         "tests/unit/test_stage.py",
+        "kill-app-after-changelog-of-engagements",
     ),
     Mutant(
         "position-too-far",
@@ -86,6 +90,7 @@ MUTANTS = (
         'position.to_bytes(8, "big")',
         '(position + 1).to_bytes(8, "big")',
         "tests/unit/test_stage.py",
+        "state-deleted",
     ),
     Mutant(
         "position-too-near",
@@ -94,6 +99,7 @@ MUTANTS = (
         'position.to_bytes(8, "big")',
         '(position - 1).to_bytes(8, "big")',
         "tests/unit/test_stage.py",
+        "state-deleted",
     ),
     Mutant(
         "record-repeated",
@@ -110,6 +116,7 @@ MUTANTS = (
         "{m.key(): m.value() for m in messages}",
         "{m.key(): m.value() for m in messages[:-3]}",
         "tests/integration/test_exactly_once.py",
+        "state-deleted",
     ),
     Mutant(
         "restore-ends-early",
@@ -175,6 +182,7 @@ MUTANTS = (
         '"isolation.level": "read_committed"',
         '"isolation.level": "read_uncommitted"',
         "tests/integration/test_exactly_once.py",
+        "kill-app-before-commit-of-engagements",
     ),
     Mutant(
         "read-uncommitted",
@@ -183,6 +191,7 @@ MUTANTS = (
         'isolation_level="read_committed"',
         'isolation_level="read_uncommitted"',
         "tests/integration/test_exactly_once.py",
+        "kill-app-before-commit-of-by-post",
     ),
     Mutant(
         "standby-ahead",
@@ -244,9 +253,11 @@ MUTANTS = (
         "state-before-commit",
         "changes become the state before the transaction is committed",
         "streams/engine/checkpoint.py",
-        "    _commit(producer)\n",
-        "    state.commit(position, 0)\n    _commit(producer)\n",
+        '    reach("before-commit", place, in_flight)\n',
+        "    state.commit(position, state.snapshot.changelog_offset if state.snapshot else 0)\n"
+        '    reach("before-commit", place, in_flight)\n',
         "tests/unit/test_stage.py",
+        "kill-app-before-commit-of-engagements",
     ),
     Mutant(
         "unknown-commit-taken",
@@ -263,6 +274,7 @@ MUTANTS = (
         "                owned.outbox.add(letter)",
         "                pass",
         "tests/unit/test_stage.py",
+        "poison",
     ),
     Mutant(
         "rest-of-batch-dropped",
@@ -288,6 +300,7 @@ MUTANTS = (
         "        if all(value != output.value for output in self._outputs):\n    "
         "        self._outputs.append(Output(topic, partition, entity.encode(), value, headers))",
         "tests/unit/test_stage.py",
+        "poison",
     ),
     Mutant(
         "group-offsets-read",
@@ -296,6 +309,7 @@ MUTANTS = (
         "            await self._thread.seek_wait({tp: position})",
         "            pass",
         "tests/unit/test_transport.py",
+        "redis-empty",
     ),
     Mutant(
         "two-batches-in-flight",
@@ -349,135 +363,16 @@ MUTANTS = (
         "cassandra-position-first",
         "the position in Cassandra is written before the rows",
         "streams/archive_sink.py",
-        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
+        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)\n"
+        "        else:\n            self._views(topic, writes)\n"
+        '        reach("mid-sink", f"{topic}/{partition}", len(writes))\n',
+        "        self._left[topic, partition].add(position)\n"
         "        self._session.execute(self._prepare(_MOVE), (topic.value, partition, "
         "self._log_id, position, timestamp_of_position(position)))\n"
-        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)",
+        '        reach("mid-sink", f"{topic}/{partition}", len(writes))\n'
+        "        if topic == Topic.TIMELINE_WRITES:\n            self._timelines(writes)\n"
+        "        else:\n            self._views(topic, writes)\n",
         "tests/unit/test_archive_sink.py",
+        "kill-archive-mid-sink",
     ),
 )
-
-
-class SearchError(Exception):
-    """A mutant's search text is not in its file exactly once."""
-
-
-def mutated(mutant: Mutant, root: Path = ROOT) -> str:
-    """The text of the mutant's file with the defect in it.
-
-    Raises:
-        SearchError: the text to replace is not there, or more than once.
-    """
-    text = (root / mutant.file).read_text()
-    times = text.count(mutant.search)
-    if times != 1:
-        raise SearchError(f"{mutant.name}: {times} times in {mutant.file}: {mutant.search!r}")
-    return text.replace(mutant.search, mutant.replacement)
-
-
-@contextmanager
-def copied() -> Iterator[Path]:
-    """A copy of what git knows of the tree, with what is changed there."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    with tempfile.TemporaryDirectory(prefix="headrace-mutants-") as name:
-        copy = Path(name)
-        for file in filter(None, listed.stdout.split("\0")):
-            if (ROOT / file).is_file():
-                (copy / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / file, copy / file)
-        yield copy
-
-
-def fails(copy: Path, tests: str) -> tuple[bool, str]:
-    """Whether the tests fail in the copy, and the end of what they said."""
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()],
-        cwd=copy,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    output = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
-    if done.returncode not in (0, 1):
-        raise RuntimeError(f"{tests} could not be run:\n{output}")
-    return done.returncode == 1, output
-
-
-def run(mutants: Sequence[Mutant]) -> int:
-    """Run the tests of each mutant; the exit code."""
-    survivors = 0
-    with copied() as copy:
-        for tests in dict.fromkeys(mutant.tests for mutant in mutants):
-            has_failed, output = fails(copy, tests)
-            if has_failed:
-                print(f"error: {tests} fails without a mutant:\n{output}", file=sys.stderr)
-                return 2
-        print(f"{len(mutants)} mutants; their tests pass without them\n", flush=True)
-        for number, mutant in enumerate(mutants, 1):
-            file = copy / mutant.file
-            sound = file.read_text()
-            file.write_text(mutated(mutant))
-            began = time.monotonic()
-            is_caught, output = fails(copy, mutant.tests)
-            file.write_text(sound)
-            survivors += not is_caught
-            verdict = "caught  " if is_caught else "SURVIVES"
-            by = _first_failure(output) if is_caught else mutant.tests
-            seconds = time.monotonic() - began
-            print(
-                f"{number:2}/{len(mutants)}  {verdict}  {mutant.name:30} {seconds:5.1f} s  {by}",
-                flush=True,
-            )
-    print(f"\n{len(mutants) - survivors} of {len(mutants)} are caught")
-    return 1 if survivors else 0
-
-
-def _first_failure(output: str) -> str:
-    """The first test that failed, by pytest's summary."""
-    for line in output.splitlines():
-        if line.startswith(("FAILED ", "ERROR ")):
-            return line.split(" ")[1]
-    return "?"
-
-
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/mutants",
-        description="Put deliberate defects into a copy of the tree, one at a time; the tests "
-        "named with each must fail. Exits with 1 if a mutant survives, with 2 if a "
-        "test fails without one.",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these mutants")
-    parser.add_argument("--list", action="store_true", help="list the mutants, and end")
-    arguments = parser.parse_args()
-    known = {mutant.name: mutant for mutant in MUTANTS}
-    unknown = set(arguments.names) - known.keys()
-    if unknown:
-        parser.error(f"no mutant {', '.join(sorted(unknown))}; --list shows them")
-    chosen = [known[name] for name in arguments.names] or list(MUTANTS)
-    if arguments.list:
-        for mutant in chosen:
-            print(f"{mutant.name:30} {mutant.defect} ({mutant.tests})")
-        return 0
-    try:
-        return run(chosen)
-    except SearchError as error:
-        print(
-            f"error: {error}\nhint: the code has changed; adapt tests/mutants.py", file=sys.stderr
-        )
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

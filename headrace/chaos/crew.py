@@ -30,6 +30,7 @@ class Crew(Supervisor):
         name: The crew's; workers of one name in different crews are different group members.
         state: Where their stages keep rows, `memory` or `rocksdb`.
         log_dir: Where the workers log.
+        peaks: The most resident memory that a worker of each name took, in MB; kept up to date.
         say: Told of every end and start.
     """
 
@@ -41,11 +42,13 @@ class Crew(Supervisor):
         name: str,
         state: str,
         log_dir: Path,
+        peaks: dict[str, int],
         say: Callable[[str], None],
     ) -> None:
         self.ends: list[str] = []
         self._name = name
         self._state = state
+        self._peaks = peaks
         self._changing = threading.RLock()
         self._is_over = threading.Event()
         self._tender = threading.Thread(target=self._tend_on, name=f"{name}-tender", daemon=True)
@@ -147,3 +150,5 @@ class Crew(Supervisor):
     def _tend_on(self) -> None:
         while not self._is_over.wait(TEND_S):
             self.tend()
+            for name, size in self.memory_mb().items():
+                self._peaks[name] = max(size, self._peaks.get(name, 0))

@@ -17,21 +17,20 @@ from connectors.failpoints import Mark
 from connectors.lag import LagReader
 from connectors.stack.addresses import Addresses
 from connectors.stack.local import LocalStack
+from headrace.chaos import letters
 from headrace.chaos.crew import Crew
+from headrace.chaos.letters import Place
 from headrace.chaos.load import Load
 from headrace.chaos.proxy import KafkaProxy, Proxy
 
 POLL_S = 0.05
 BUSY_S = 60.0
-READY_S = 180.0
 
-Place = tuple[str, int, int]
-"""Topic, partition and offset."""
 T = TypeVar("T")
 
 
 class NotLandedError(Exception):
-    """A fault did not happen in the middle of work, or its effect did not come."""
+    """A fault did not happen in the middle of work, or had another effect than it must."""
 
 
 class Ground:
@@ -46,15 +45,20 @@ class Ground:
         rate: float,
         users: int,
         state: str,
+        patience_s: float,
         say: Say,
     ) -> None:
         self.stack = stack
         self.log_dir = log_dir
         self.seed = seed
         self.state = state
+        self.patience_s = patience_s
+        """How long is waited for what must come."""
         self.say = say
         self.planted: dict[Place, str] = {}
         """Poison in internal topics, with the code that its dead letter must have."""
+        self.peaks: dict[str, int] = {}
+        """The most memory (MB) that a worker of each name took so far."""
         self.lag = LagReader(self.addresses.kafka)
         self.kafka = KafkaProxy(_port(self.addresses.kafka))
         self.redis = Proxy(_port(self.addresses.redis.rpartition("/")[0]))
@@ -98,14 +102,23 @@ class Ground:
             cassandra=f"127.0.0.1:{self.cassandra.port}",
         )
         log_dir = self.log_dir / name
-        return Crew(behind, apps, name=name, state=state, log_dir=log_dir, say=self.say)
+        return Crew(
+            behind,
+            apps,
+            name=name,
+            state=state,
+            log_dir=log_dir,
+            peaks=self.peaks,
+            say=self.say,
+        )
 
-    def wait(self, what: str, found: Callable[[], T | None], timeout_s: float) -> T:
-        """The first answer that is true.
+    def wait(self, what: str, found: Callable[[], T | None], timeout_s: float | None = None) -> T:
+        """The first answer that is true; `patience_s` is waited for it if nothing else is said.
 
         Raises:
             NotLandedError: there was none in time.
         """
+        timeout_s = self.patience_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + timeout_s
         while True:
             self.load.check()
@@ -135,12 +148,12 @@ class Ground:
             now = self.crew.pid(name)
             return now if now != pid else None
 
-        return self.wait(f"another process of {name}", other, READY_S)
+        return self.wait(f"another process of {name}", other)
 
     def recover(self) -> None:
         """Wait until every worker is ready."""
         self.crew.forgive()
-        self.wait("workers that are ready", lambda: self.crew.are_ready() or None, READY_S)
+        self.wait("workers that are ready", lambda: self.crew.are_ready() or None)
 
     def empty_redis(self) -> None:
         """Delete what a killed Redis has on disk."""
@@ -162,10 +175,20 @@ class Ground:
         producer = Producer({"bootstrap.servers": self.addresses.kafka, "acks": "all"})
         for topic, partition, value in records:
             producer.produce(topic, value, b"poison", partition, on_delivery=note)
-        producer.flush(READY_S)
+        producer.flush(self.patience_s)
         if len(placed) != len(records):
             raise NotLandedError(f"{len(placed)} of {len(records)} records were taken")
         return placed
+
+    def put_away(self, places: list[Place]) -> int:
+        """Wait until all who read these records have made dead letters of them; how many."""
+        due = letters.due(places)
+
+        def are_there() -> bool:
+            return due <= letters.read(self.addresses.kafka).keys()
+
+        self.wait("dead letters", lambda: are_there() or None)
+        return len(due)
 
 
 Say = Callable[[str], None]

@@ -15,12 +15,14 @@ from connectors.lag import LagTimeoutError, wait_until_quiet
 from connectors.stack.local import LocalStack
 from headrace.chaos.faults import inject
 from headrace.chaos.ground import Ground, NotLandedError
+from headrace.chaos.outputs import Outputs
 from headrace.chaos.schedule import Fault
 from headrace.chaos.verdict import Once, compare
 from headrace.verify.report import Report
 from headrace.verify.run import Progress
 
-QUIET_S = 600.0
+MOST_MEMORY_MB = {"app": 768, "views": 512, "archive": 512, "api": 256}
+"""What a worker may take; docs/reliability.md says what that is made of."""
 
 
 class Landed(Struct, frozen=True):
@@ -46,21 +48,32 @@ class Outcome(Struct, kw_only=True):
     """From the end of the load until nothing waited."""
     memory_at_begin: dict[str, int] = {}
     memory_at_end: dict[str, int] = {}
+    memory_peak: dict[str, int] = {}
     ends: list[str] = []
     """How workers ended."""
     views: Report = msgspec.field(default_factory=Report)
     once: Once | None = None
+    outputs: Outputs | None = None
 
     @property
     def is_right(self) -> bool:
         """Whether every fault landed, no row differs, and nothing was lost or doubled."""
-        return (
-            not self.failure
-            and self.views.compared > 0
-            and self.views.different == 0
-            and self.once is not None
-            and self.once.is_right
-        )
+        return not self.wrong
+
+    @property
+    def wrong(self) -> list[str]:
+        """What is not as it must be."""
+        found = [self.failure] if self.failure else []
+        if not self.views.compared:
+            found.append("nothing was compared")
+        if self.views.different:
+            found.append(f"{self.views.different:,} of {self.views.compared:,} rows differ")
+        for counted in (self.once, self.outputs):
+            found += ["nothing was counted"] if counted is None else counted.wrong
+        for name, size in self.memory_peak.items():
+            if size > MOST_MEMORY_MB[name]:
+                found.append(f"{name} took {size:,} MB, and may take {MOST_MEMORY_MB[name]:,}")
+        return found
 
     def json(self) -> bytes:
         """Everything, with the verdict."""
@@ -71,14 +84,16 @@ class Outcome(Struct, kw_only=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What to do: the faults, the load (events a second, of so many people), and where the workers
-    keep rows."""
+    """What to do: the faults, the load (events a second, of so many people), where the workers
+    keep rows, and how long is waited for each step of a recovery, and for the end of all work."""
 
     seed: int
     faults: Iterable[Fault]
     rate: float = 300.0
     users: int = 250
     state: str = "rocksdb"
+    patience_s: float = 180.0
+    quiet_s: float = 600.0
 
 
 def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> Outcome:
@@ -97,6 +112,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
             rate=options.rate,
             users=options.users,
             state=options.state,
+            patience_s=options.patience_s,
             say=progress.detail,
         )
         held.enter_context(ground)
@@ -110,14 +126,15 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
         began = time.monotonic()
         try:
             ground.recover()
-            wait_until_quiet(ground.addresses.kafka, QUIET_S)
+            wait_until_quiet(ground.addresses.kafka, options.quiet_s)
         except (NotLandedError, LagTimeoutError) as error:
             outcome.failure = outcome.failure or str(error)
         outcome.quiet_s = _since(began)
         outcome.ends = ground.crew.ends
         outcome.memory_at_end = ground.crew.memory_mb()
+        outcome.memory_peak = dict(ground.peaks)
         progress.step("comparing")
-        outcome.views, outcome.once = compare(
+        outcome.views, outcome.once, outcome.outputs = compare(
             ground.addresses,
             ground.planted,
             (ground.crew.api_url, ground.crew.token),

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-import msgspec
 from msgspec import Struct
 
+from connectors.settings import settings
 from connectors.stack.addresses import Addresses
-from headrace.chaos.ground import Place
+from headrace.chaos import letters
+from headrace.chaos.letters import Place
+from headrace.chaos.outputs import Outputs, judge
 from headrace.verify import check
 from headrace.verify.report import Report
 from schemas.codec import MAGIC
 from schemas.topics import EXTERNAL, Topic
-from schemas.views import DeadLetter
 from tests.oracle.expected import Expected
 from tests.oracle.read_log import read_topics
 
@@ -32,12 +33,23 @@ class Once(Struct, frozen=True):
     lost: int
     doubled: int
     dead_letters: int
+    """One a record and group that refused it."""
     dead_letters_doubled: int
 
     @property
     def is_right(self) -> bool:
         """Whether nothing is lost and nothing is twice."""
-        return not (self.lost or self.doubled or self.dead_letters_doubled)
+        return not self.wrong
+
+    @property
+    def wrong(self) -> list[str]:
+        """What is lost or twice."""
+        counts = {
+            "records lost": self.lost,
+            "records doubled": self.doubled,
+            "dead letters doubled": self.dead_letters_doubled,
+        }
+        return [f"{count:,} {what}" for what, count in counts.items() if count]
 
 
 def compare(
@@ -46,8 +58,8 @@ def compare(
     api: tuple[str, Callable[[str], str]],
     seed: int,
     say: Callable[[str], None],
-) -> tuple[Report, Once]:
-    """Compare all views with the oracle, and count the records of the internal logs.
+) -> tuple[Report, Once, Outputs]:
+    """Compare all views with the oracle, count what came in, and judge what the folds put out.
 
     Args:
         addresses: The parts themselves.
@@ -63,7 +75,9 @@ def compare(
     for tally in check.compare_all(addresses, expected, api, COMPARED_USERS, seed, say):
         report.add(tally)
     say("counting records")
-    return report, count(addresses.kafka, expected)
+    once = count(addresses.kafka, expected)
+    say("folding the internal logs once more")
+    return report, once, judge(addresses.kafka, settings().partitions)
 
 
 def count(brokers: str, expected: Expected) -> Once:
@@ -78,20 +92,12 @@ def count(brokers: str, expected: Expected) -> Once:
         for _, _, _, _, value in read_topics(brokers, (Topic.BY_POST, Topic.BY_USER))
         if value and value[0] == MAGIC
     )
-    decode = msgspec.msgpack.Decoder(DeadLetter).decode
-    letters = Counter(
-        (letter.topic, letter.partition, letter.offset)
-        for letter in (
-            decode(value)
-            for _, _, _, _, value in read_topics(brokers, (Topic.DEAD_LETTERS,))
-            if value is not None
-        )
-    )
+    written = letters.read(brokers)
     return Once(
         external=sent.total(),
         routed=routed.total(),
         lost=(sent - routed).total(),
         doubled=(routed - sent).total(),
-        dead_letters=len(letters),
-        dead_letters_doubled=letters.total() - len(letters),
+        dead_letters=len(written),
+        dead_letters_doubled=letters.doubled(written),
     )

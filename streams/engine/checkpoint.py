@@ -59,6 +59,7 @@ def checkpoint(
     """
     changelog = changelog_of(topic)
     place, in_flight = f"{topic}/{partition}", position - (state.position or 0)
+    reach("before-outputs", place, in_flight)
     producer.begin_transaction()
     for output in outputs:
         send(producer, output)

@@ -9,13 +9,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from connectors import failpoints
+from headrace.chaos import letters as letters_module
 from headrace.chaos import verdict
 from headrace.chaos.faults import FAULTS
+from headrace.chaos.letters import due
 from headrace.chaos.load import PLACES, disturbed, sweep
+from headrace.chaos.outputs import Outputs
 from headrace.chaos.run import Landed, Outcome
-from headrace.chaos.schedule import Fault, brief, schedule, within
+from headrace.chaos.schedule import UNFENCED, Fault, brief, schedule, within
 from headrace.chaos.verdict import Once
 from headrace.verify.report import Compared, Report
 from schemas.views import DeadLetter
@@ -36,10 +40,11 @@ def test_the_seed_decides_the_faults() -> None:
 
 
 def test_a_round_is_every_fault_once() -> None:
-    round_length = len(brief(7))
+    names = _names([*brief(7), UNFENCED])
+    round_length = len(names)
     faults = _first(2 * round_length, 7)
-    assert _names(faults[:round_length]) == _names(brief(7))
-    assert _names(faults[round_length:]) == _names(brief(7))
+    assert _names(faults[:round_length]) == names
+    assert _names(faults[round_length:]) == names
     assert faults[:round_length] != faults[round_length:]
 
 
@@ -52,12 +57,21 @@ def test_faults_begin_within_the_time() -> None:
 
 def test_every_kind_and_every_failpoint_is_planned() -> None:
     in_memory = FAULTS.keys() - {"state-deleted", "state-flipped"}
-    faults = brief(1)
+    faults = [*brief(1), UNFENCED]
     assert {fault.kind for fault in _first(len(faults) - 2, 1, "memory")} == in_memory
     assert {fault.kind for fault in _first(len(faults), 1)} == FAULTS.keys()
     assert {fault.kind for fault in faults} == FAULTS.keys()
     assert {fault.point for fault in faults if fault.kind == "kill"} == set(failpoints.NAMES)
     assert len(set(_names(faults))) == len(faults)
+
+
+def test_an_order_names_point_topic_and_pass() -> None:
+    kill = Fault(kind="kill", target="app", point="before-commit", passes=3)
+    assert failpoints.parse(kill.order)[:3] == ("before-commit", "", 3)
+    of_posts = replace(kill, topic="by-post")
+    assert failpoints.parse(of_posts.order)[:3] == ("before-commit", "by-post", 3)
+    assert str(of_posts) == "kill app before-commit@by-post:3"
+    assert Fault(kind="poison").order == ""
 
 
 def test_a_disturbed_load_has_every_event_once_or_twice_and_not_far_away() -> None:
@@ -83,7 +97,7 @@ def test_a_sweep_leaves_what_it_follows() -> None:
     assert len({event.event_id for event in events}) == 6
 
 
-def _letter(offset: int) -> bytes:
+def _letter(offset: int, group: str = "headrace-app") -> bytes:
     letter = DeadLetter(
         topic="posts",
         partition=0,
@@ -92,7 +106,7 @@ def _letter(offset: int) -> bytes:
         raw=b"",
         code="not_avro",
         message="",
-        stage="app/posts",
+        stage=f"{group}/posts",
         at=0,
     )
     return msgspec.msgpack.encode(letter)
@@ -131,30 +145,62 @@ def test_what_is_lost_and_what_is_doubled_is_counted(
         rejected = dict.fromkeys((("posts", 0, offset) for offset in letters), "not_avro")
 
     monkeypatch.setattr(verdict, "read_topics", read)
+    monkeypatch.setattr(letters_module, "read_topics", read)
     found = verdict.count("", Expected())  # type: ignore[arg-type]
     assert (found.lost, found.doubled, found.dead_letters_doubled) == wanted
     assert found.is_right == (wanted == (0, 0, 0))
     assert found.external == len(external) - len(set(letters))
 
 
+def test_a_record_has_a_letter_of_each_group_that_reads_it() -> None:
+    places = [("posts", 1, 2), ("view.mine", 0, 3), ("view.comments", 0, 4)]
+    assert due(places) == {
+        ("headrace-app", places[0]),
+        ("headrace-views", places[1]),
+        ("headrace-archive", places[1]),
+        ("headrace-archive", places[2]),
+    }
+
+
+def test_only_a_sink_may_repeat_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = [_letter(1), _letter(1), *[_letter(2, "headrace-views")] * 3, _letter(2)]
+    records = [("dead-letters", 0, at, 0, value) for at, value in enumerate(written)]
+    monkeypatch.setattr(letters_module, "read_topics", lambda *_: records)
+    found = letters_module.read("")
+    assert found == {
+        ("headrace-app", ("posts", 0, 1)): 2,
+        ("headrace-views", ("posts", 0, 2)): 3,
+        ("headrace-app", ("posts", 0, 2)): 1,
+    }
+    assert letters_module.doubled(found) == 1
+
+
 def _outcome(**changes: Any) -> Outcome:
     views = Report(rows=[Compared("posts", "redis", 10, 0)])
     once = Once(5, 5, 0, 0, 1, 0)
     landed = Landed(Fault(kind="poison"), 1.0, 2.0, {"placed": [("posts", 1, 2)]})
-    return Outcome(**{"seed": 1, "faults": [landed], "views": views, "once": once, **changes})
+    right = {"seed": 1, "faults": [landed], "views": views, "once": once}
+    return Outcome(**{**right, "outputs": Outputs(9, 0, 0), **changes})
 
 
 def test_an_outcome_is_right_when_all_of_it_is() -> None:
     assert _outcome().is_right
-    for changes in (
-        {"failure": "a fault did not land"},
-        {"views": Report()},
-        {"views": Report(rows=[Compared("posts", "redis", 10, 1)])},
-        {"once": None},
-        {"once": Once(5, 4, 1, 0, 1, 0)},
+    for changes, wrong in (
+        ({"failure": "a fault did not land"}, "a fault did not land"),
+        ({"views": Report()}, "nothing was compared"),
+        ({"views": Report(rows=[Compared("posts", "redis", 10, 1)])}, "1 of 10 rows differ"),
+        ({"once": None}, "nothing was counted"),
+        ({"once": Once(5, 4, 1, 0, 1, 0)}, "1 records lost"),
+        ({"once": Once(5, 6, 0, 1, 1, 0)}, "1 records doubled"),
+        ({"once": Once(5, 5, 0, 0, 1, 2)}, "2 dead letters doubled"),
+        ({"memory_peak": {"app": 769, "api": 256}}, "app took 769 MB, and may take 768"),
+        ({"outputs": None}, "nothing was counted"),
+        ({"outputs": Outputs(9, 1, 0)}, "1 outputs missing"),
+        ({"outputs": Outputs(9, 0, 1)}, "1 outputs too many"),
     ):
         outcome = _outcome(**changes)
         assert not outcome.is_right
+        assert outcome.wrong == [wrong]
         assert msgspec.json.decode(outcome.json())["is_right"] is False
     found = msgspec.json.decode(_outcome().json())
     assert (found["is_right"], found["views"]["different"]) == (True, 0)

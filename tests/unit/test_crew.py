@@ -12,6 +12,7 @@ import pytest
 
 from connectors.failpoints import VARIABLE, Mark, mark_of
 from connectors.stack.addresses import Addresses
+from headrace.chaos import crew as crew_module
 from headrace.chaos.crew import Crew
 from headrace.supervisor import _Worker
 
@@ -56,6 +57,7 @@ def crew(tmp_path: Path, child: Child) -> Crew:
         name="first",
         state="memory",
         log_dir=tmp_path,
+        peaks={},
         say=lambda _: None,
     )
     worker = _Worker("app", mock.Mock(number=80), cast(Any, child), ["x"], {"A": "1"}, "/")
@@ -92,6 +94,24 @@ def test_who_keeps_ending_is_forgiven(crew: Crew, child: Child) -> None:
     crew.forgive()
     crew.tend()
     assert len(child.environments) == 2
+
+
+def test_the_most_memory_of_any_process_is_kept(crew: Crew) -> None:
+    sizes = iter([{"app": 150}, {"app": 170, "views": 90}, {}, {"app": 160}])
+
+    def memory() -> dict[str, int]:
+        try:
+            return next(sizes)
+        except StopIteration:
+            crew._is_over.set()
+            return {}
+
+    with (
+        mock.patch.object(crew, "memory_mb", memory),
+        mock.patch.object(crew_module, "TEND_S", 0.0),
+    ):
+        crew._tend_on()
+    assert crew._peaks == {"app": 170, "views": 90}
 
 
 def test_a_worker_of_a_crew_is_a_member_of_its_own(crew: Crew, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from connectors import failpoints
-from connectors.failpoints import Failpoints, Mark, arm, mark_of, parse, reaching
+from connectors.failpoints import Failpoints, Mark, arm, mark_of, parse, reaching, settle_seconds
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_nth_pass_after_the_order_is_the_last(
 ) -> None:
     found: list[Mark] = []
 
-    def send(_: signal.Signals) -> None:
+    def send(_: signal.Signals, _after: float) -> None:
         found.append(msgspec.json.decode(mark_of(file).read_bytes(), type=Mark))
 
     sender = mock.Mock(side_effect=send)
@@ -53,8 +53,19 @@ def test_the_nth_pass_after_the_order_is_the_last(
             points.reach(other, f"posts/{passes}", passes)
         assert sender.call_count == (passes >= 3)
         assert not file.exists(), "whoever comes next is not armed"
-    sender.assert_called_once_with(number)
+    sender.assert_called_once_with(number, settle_seconds(name))
     assert found == [Mark(name, os.getpid(), "posts/3", 3)]
+
+
+def test_of_one_topic_only_its_passes_count(file: Path) -> None:
+    sender = mock.Mock()
+    points = Failpoints(file, sender)
+    arm(file, "before-commit@by-post:2")
+    for place in ("by-post/0", "posts/0", "by-post-2/0", "changelog.by-post/0", "by-post/7"):
+        sender.assert_not_called()
+        points.reach("before-commit", place, 1)
+    sender.assert_called_once_with(signal.SIGKILL, failpoints.LINGER_SECONDS)
+    assert msgspec.json.decode(mark_of(file).read_bytes(), type=Mark).place == "by-post/7"
 
 
 def test_an_order_takes_the_mark_of_the_last_one_away(file: Path) -> None:
