@@ -23,6 +23,14 @@ TIMEOUT_S = 600.0
 _LOOK_EVERY_S = 0.01
 _CHECK_EVERY_S = 1.0
 
+_SHORT = {
+    "stock": "stock",
+    "kafka_streams": "kafka_streams",
+    "quix": "quixstreams",
+    "alo": "at_least_once",
+}
+"""The systems that Headrace is compared with, by their names in the ratios."""
+
 Say = Callable[[str], None]
 
 
@@ -46,9 +54,11 @@ class CoreReport(msgspec.Struct, kw_only=True):
     limits: dict[str, int]
     systems: dict[str, Figures]
     ratio_to_stock: float | None = None
+    ratio_to_kafka_streams: float | None = None
     ratio_to_quix: float | None = None
     ratio_to_alo: float | None = None
     ratio_to_stock_per_cpu: float | None = None
+    ratio_to_kafka_streams_per_cpu: float | None = None
     ratio_to_quix_per_cpu: float | None = None
     ratio_to_alo_per_cpu: float | None = None
 
@@ -56,7 +66,7 @@ class CoreReport(msgspec.Struct, kw_only=True):
         """Compute the ratios."""
         nothing = Figures(events=0, load=0.0)
         mine = self.systems.get("headrace", nothing)
-        for short, name in (("stock", "stock"), ("quix", "quixstreams"), ("alo", "at_least_once")):
+        for short, name in _SHORT.items():
             theirs = self.systems.get(name, nothing)
             wall = ratio(mine.records_per_s, theirs.records_per_s)
             cpu = ratio(mine.records_per_cpu_s, theirs.records_per_cpu_s)
@@ -68,6 +78,7 @@ class CoreReport(msgspec.Struct, kw_only=True):
         mine = self.systems.get("headrace")
         return [
             Target("ratio_to_stock", 25, self.ratio_to_stock),
+            Target("ratio_to_kafka_streams_per_cpu", 1.25, self.ratio_to_kafka_streams_per_cpu),
             Target("ratio_to_quix", 2, self.ratio_to_quix),
             Target("ratio_to_alo", 0.7, self.ratio_to_alo),
             Target("headrace records_per_cpu_s", 110_000, mine.records_per_cpu_s if mine else None),

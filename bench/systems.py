@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from bench import kafka_streams
 from bench.counts import Counts, PlainCounts, ViewCounts
 from bench.peer import python_of_peer
 from bench.topic import SHORT
@@ -39,6 +40,11 @@ SYSTEMS = {
         command=lambda workers: workers.faust("bench.at_least_once:fold"),
         sink="bench.at_least_once:sink",
         counts=ViewCounts(),
+    ),
+    "kafka_streams": System(
+        title="Kafka Streams, exactly once",
+        command=kafka_streams.command,
+        counts=PlainCounts(),
     ),
     "quixstreams": System(
         title="quixstreams, exactly once",

@@ -39,7 +39,7 @@ class Workers:
 
     def __init__(self, addresses: Addresses, directory: Path, say: Callable[[str], None]) -> None:
         self.say = say
-        self._directory = directory
+        self.directory = directory
         self._children: list[Child] = []
         self._wrapped: list[tuple[psutil.Process, Child]] = []
         self._ports = [reserve(_FIRST_PORT)]
@@ -111,7 +111,7 @@ class Workers:
         self, name: str, command: Sequence[str], variable: str, kind: type[Mark], timeout_s: float
     ) -> tuple[Child, Mark]:
         """Start what writes a mark, and return with it."""
-        file = self._directory / f"{name}.mark"
+        file = self.directory / f"{name}.mark"
         file.unlink(missing_ok=True)
         child = self._start(name, command, {variable: str(file)})
         deadline = time.monotonic() + timeout_s
@@ -124,7 +124,7 @@ class Workers:
         return child, mark
 
     def _start(self, name: str, command: Sequence[str], more: dict[str, str]) -> Child:
-        child = Child(name, self._directory / "logs" / f"{name}.log", grace_s=_GRACE_S)
+        child = Child(name, self.directory / "logs" / f"{name}.log", grace_s=_GRACE_S)
         child.start(command, cwd=ROOT, env=self._environment | more)
         self._children.append(child)
         return child

@@ -1,4 +1,4 @@
-"""The jars of Kafka and Cassandra: pinned in jars.txt, fetched by jgo, kept in the cache."""
+"""Pinned jars, those of Kafka and Cassandra in jars.txt: fetched by jgo, kept in the cache."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Jar:
 
 
 def parse(text: str, part: str) -> list[Jar]:
-    """The jars of one part, from the lines of jars.txt."""
+    """The jars of one part, from the lines of a file of pins."""
     found = []
     for line in text.splitlines():
         if line.startswith(f"{part} "):
@@ -65,9 +65,9 @@ def is_wanted(jar: Jar, system: str, machine: str) -> bool:
 
 
 @cache
-def pinned(part: str) -> tuple[Jar, ...]:
+def pinned(part: str, pins: Path = PINS) -> tuple[Jar, ...]:
     """The jars of a part on this platform."""
-    jars = parse(PINS.read_text(), part)
+    jars = parse(pins.read_text(), part)
     return tuple(jar for jar in jars if is_wanted(jar, platform.system(), platform.machine()))
 
 
@@ -77,14 +77,16 @@ def version(part: str) -> str:
     return next(jar.version for jar in pinned(part) if jar.artifact == main)
 
 
-def class_path(part: str, say: Callable[[str], None], stop: threading.Event) -> list[Path]:
+def class_path(
+    part: str, say: Callable[[str], None], stop: threading.Event, pins: Path = PINS
+) -> list[Path]:
     """Every jar of a part, in the cache; what is missing is downloaded.
 
     Raises:
         StackError: a jar cannot be downloaded, or is not the pinned one.
     """
     home = settings().cache_dir / "jars"
-    jars = pinned(part)
+    jars = pinned(part, pins)
     missing = [jar for jar in jars if not is_cached(home, jar)]
     if missing:
         try:
@@ -201,13 +203,14 @@ def _maven(incoming: Path) -> Any:
 
 
 def _offline(part: str, jar: Jar, error: Exception) -> StackError:
-    setting = {"kafka": "KAFKA_BROKERS", "cassandra": "CASSANDRA_HOSTS"}[part]
+    setting = {"kafka": "KAFKA_BROKERS", "cassandra": "CASSANDRA_HOSTS"}.get(part)
+    instead = f", or set {setting} to a server of your own" if setting else ""
     return StackError(
         f"Cannot download {jar.filename} for {part}",
         str(error),
         "the first start needs the network (later ones do not): check the connection, name a "
         f"Maven mirror under [repositories] in jgo.conf, copy {settings().cache_dir} from another "
-        f"machine, or set {setting} to a server of your own",
+        f"machine{instead}",
     )
 
 

@@ -58,7 +58,7 @@ def _end(*_: object) -> NoReturn:
 @click.option(
     "--systems",
     metavar="A,B,...",
-    help="Of headrace, at_least_once, quixstreams and stock.  [default: all]",
+    help="Of headrace, at_least_once, kafka_streams, quixstreams and stock.  [default: all]",
 )
 @_SMOKE
 @_JSON

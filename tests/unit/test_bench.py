@@ -126,11 +126,18 @@ def report(**systems: Figures) -> CoreReport:
 def test_ratios_and_targets() -> None:
     mine = measured(1_000, 0.0, 1.0, {"fold": 0.006, "sink": 0.002})
     assert (mine.cpu_seconds, mine.records_per_cpu_s) == (0.008, 125_000)
-    found = report(headrace=mine, stock=measured(100, 0.0, 2.0, {"stock": 2.0}))
+    found = report(
+        headrace=mine,
+        stock=measured(100, 0.0, 2.0, {"stock": 2.0}),
+        kafka_streams=measured(1_000, 0.0, 0.5, {"kafka_streams": 0.01}),
+    )
     assert found.ratio_to_stock == 20
     assert found.ratio_to_stock_per_cpu == 2_500
+    assert found.ratio_to_kafka_streams == 0.5
+    assert found.ratio_to_kafka_streams_per_cpu == 1.25
     assert [target.verdict for target in found.targets()] == [
         "MISS",
+        "PASS",
         "not measured",
         "not measured",
         "PASS",

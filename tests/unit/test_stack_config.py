@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -75,6 +77,26 @@ def test_a_jar_cut_short_is_not_cached(tmp_path: Path) -> None:
     assert not jars.is_cached(tmp_path, jar)
     (tmp_path / jar.filename).write_bytes(b"12345")
     assert jars.is_cached(tmp_path, jar)
+
+
+@pytest.mark.parametrize(
+    ("part", "way_out"),
+    [("kafka", "or set KAFKA_BROKERS to a server of your own"), ("other", "from another machine")],
+)
+def test_a_jar_that_cannot_be_had_has_a_way_out(
+    part: str, way_out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = tmp_path / "pins.txt"
+    pins.write_text(f"{part} g:a:1 5 {'0' * 64}\n")
+    maven = mock.MagicMock()
+    artifact = maven.project().at_version().artifact()
+    artifact.resolve.side_effect = ConnectionError("no network")
+    monkeypatch.setattr(jars, "ATTEMPTS", 1)
+    monkeypatch.setattr(jars, "_maven", lambda _: maven)
+    monkeypatch.setattr(jars, "settings", lambda: mock.Mock(cache_dir=tmp_path))
+    with pytest.raises(StackError, match=re.escape("a-1.jar")) as caught:
+        jars.class_path(part, print, threading.Event(), pins)
+    assert caught.value.hint.endswith(way_out)
 
 
 @pytest.mark.parametrize(
