@@ -309,7 +309,6 @@ MUTANTS = (
         "            await self._thread.seek_wait({tp: position})",
         "            pass",
         "tests/unit/test_transport.py",
-        "redis-empty",
     ),
     Mutant(
         "two-batches-in-flight",
