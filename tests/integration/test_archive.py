@@ -23,8 +23,10 @@ PARTITION, UNTIMED = 9_998, 9_997
 
 @pytest.fixture
 def session(addresses: Addresses) -> Iterator[Session]:
+    """A session with the shared Cassandra, which is left without the source."""
     cluster, session = cassandra.connect(addresses.cassandra, settings().cassandra_keyspace)
     yield session
+    session.execute("DELETE FROM sources WHERE source = %s", (SOURCE,))
     cluster.shutdown()
 
 

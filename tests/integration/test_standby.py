@@ -72,7 +72,7 @@ def test_who_takes_over_restores_the_tail_only(
 
     def crew(name: str, *apps: str) -> Crew:
         logs = tmp_path / name
-        new = Crew(own_addresses, apps, name=name, state=state, log_dir=logs, say=print)
+        new = Crew(own_addresses, apps, name=name, state=state, log_dir=logs, peaks={}, say=print)
         return held.enter_context(new)
 
     with ExitStack() as held:
@@ -105,10 +105,11 @@ def test_who_takes_over_restores_the_tail_only(
         wait("the first again", lambda: len(owned(first)) == len(EVERYTHING) / 2)
         wait_until_quiet(own_addresses.kafka, PATIENCE_S)
         wait("standbys again", lambda: follows(first, second) and follows(second, first))
-        report, once = compare(
+        report, once, outputs = compare(
             own_addresses, {}, (first.api_url, first.token), seed, lambda line: print(line)
         )
         assert report.different == 0
         assert report.compared > 5_000
         assert once.is_right
+        assert outputs.wrong == []
         assert [end for end in second.ends if "app" in end] == []
