@@ -19,8 +19,9 @@ from connectors.publisher import publish
 from connectors.redis_fence import COMMANDS_PER_ROUND_TRIP
 from connectors.settings import settings
 from headrace.chaos.ground import Ground, NotLandedError
-from headrace.chaos.load import sweep
+from headrace.chaos.load import sweep, sweeper
 from headrace.chaos.proxy import Proxy
+from headrace.chaos.removals import Removals
 from headrace.chaos.schedule import Fault
 from schemas.topics import EXTERNAL, IN_CASSANDRA, INTERNAL, Topic
 
@@ -57,9 +58,10 @@ def _kill(ground: Ground, fault: Fault) -> Evidence:
     match target, fault.point:
         case "views", "mid-sink":
             # More removals on one timeline than a round trip carries, all at once.
-            with crew.away(target):
-                publish(ground.addresses.kafka, sweep(SWEPT, ground.seed))
-                ground.wait("removals", lambda: ground.waiting("app") < 1_000)
+            brokers = ground.addresses.kafka
+            with crew.away(target), Removals(brokers, sweeper(ground.seed)) as removals:
+                publish(brokers, sweep(SWEPT, ground.seed))
+                ground.wait("removals", lambda: removals.count() >= SWEPT)
                 waiting = ground.waiting(target)
                 crew.arm(target, fault.order)
         case _, "mid-restore":

@@ -42,6 +42,11 @@ def disturbed(events: Iterable[Event], rng: Random, share: float = NOISE) -> Ite
         yield from waiting[left]
 
 
+def sweeper(seed: int) -> str:
+    """Who sweeps."""
+    return f"sweeper{seed}"
+
+
 def sweep(count: int, seed: int) -> Iterator[Event]:
     """One user follows `count` topics and leaves them again: as many removals on one timeline."""
     at = now_ms() - BEFORE_MS
@@ -51,7 +56,7 @@ def sweep(count: int, seed: int) -> Iterator[Event]:
             yield Follow(
                 event_id=f"sweep:{seed}:{at}:{step}:{number}",
                 action=action,
-                user_id=f"sweeper{seed}",
+                user_id=sweeper(seed),
                 target=f"t:sweep{number}",
                 at=at + step,
             )
