@@ -49,7 +49,6 @@ MUTANTS = (
         "        if self._transaction.watch(self._key) != self._left:",
         "        if not self._transaction.watch(self._key) and not self._left:",
         "tests/integration/test_redis_fence.py",
-        "zombie-views-with-relations",
     ),
     Mutant(
         "redis-position-apart",

@@ -43,9 +43,6 @@ CASES = {
     "zombie-archive": UNFENCED,
     "state-deleted": Fault(kind="state-deleted"),
     "redis-kill": Fault(kind="redis-kill", seconds=3.0),
-    "zombie-views-with-relations": Fault(
-        kind="zombie", target="views", point="before-sink", topic="view.relations", passes=2
-    ),
     "poison": Fault(kind="poison"),
 }
 
