@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -59,7 +60,7 @@ def _kill(ground: Ground, fault: Fault) -> Evidence:
         case "views", "mid-sink":
             # More removals on one timeline than a round trip carries, all at once.
             brokers = ground.addresses.kafka
-            with crew.away(target), Removals(brokers, sweeper(ground.seed)) as removals:
+            with crew.away(target), closing(Removals(brokers, sweeper(ground.seed))) as removals:
                 publish(brokers, sweep(SWEPT, ground.seed))
                 ground.wait("removals", lambda: removals.count() >= SWEPT)
                 waiting = ground.waiting(target)

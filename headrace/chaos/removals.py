@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
@@ -21,7 +18,7 @@ _decode = msgspec.msgpack.Decoder(list[TimelineOp]).decode
 
 
 class Removals:
-    """Counts the sources that are taken off a timeline from the start of the context on."""
+    """Counts the sources that are taken off a timeline from now on; close it."""
 
     def __init__(self, brokers: str, owner: str) -> None:
         self._owner = owner
@@ -34,21 +31,12 @@ class Removals:
                 "isolation.level": "read_committed",
             }
         )
-
-    def __enter__(self) -> Self:
-        place = TopicPartition(
-            Topic.TIMELINE_WRITES, partition_of(self._owner, settings().partitions)
-        )
+        place = TopicPartition(Topic.TIMELINE_WRITES, partition_of(owner, settings().partitions))
         _, place.offset = self._consumer.get_watermark_offsets(place, REQUEST_S)
         self._consumer.assign([place])
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the connection."""
         self._consumer.close()
 
     def count(self) -> int:
