@@ -28,6 +28,7 @@ READERS = {
 _MOST_READY_PER_S = 180_000
 _POLL_EVERY = 1_000
 _LOOK_EVERY_S = 0.05
+_LINGER_MS = 50
 
 
 class Pace(Protocol):
@@ -78,7 +79,7 @@ def _write(brokers: str, ready: list[tuple[bytes, str, int]], pace: Pace, second
         {
             "bootstrap.servers": brokers,
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": _LINGER_MS,
             "queue.buffering.max.messages": 1_000_000,
         }
     )

@@ -1,7 +1,8 @@
-"""The slots of a consumer: what it holds of each partition, and what it should fetch next."""
+"""The slots of a consumer: what it holds of each partition, what it delivers and fetches next."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 
@@ -10,9 +11,11 @@ from faust.types import TP
 from connectors.records import Record
 
 PENDING_BYTES = 4 * 1024 * 1024
-SAMPLES = 64
+SAMPLES = 16
 TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
+IN_FLIGHT = 2  # one folds while the other commits
+SLOW_SECONDS = 0.25
 
 Records = list[Record]
 
@@ -29,7 +32,8 @@ class Slot:
         self.reached = position
         self.fetched_to = position
         self.in_flight = False
-        self._fetches: deque[tuple[int, Records]] = deque()
+        self.taken_at = 0.0
+        self._fetches: deque[tuple[float, int, Records]] = deque()
         self._waiting_bytes = 0
         self._flying_bytes = 0
 
@@ -37,6 +41,11 @@ class Slot:
     def is_idle(self) -> bool:
         """Whether it holds nothing."""
         return not self.in_flight and not self._fetches
+
+    @property
+    def waits_since(self) -> float | None:
+        """When the oldest came of what may be taken (monotonic seconds), None if nothing may."""
+        return None if self.in_flight or not self._fetches else self._fetches[0][0]
 
     @property
     def is_full(self) -> bool:
@@ -51,7 +60,7 @@ class Slot:
     def add(self, records: Records) -> None:
         """Hold what one fetch brought."""
         size = _size_of(records)
-        self._fetches.append((size, records))
+        self._fetches.append((time.monotonic(), size, records))
         self._waiting_bytes += size
 
     def take(self) -> Records:
@@ -59,13 +68,14 @@ class Slot:
         first has more."""
         taken: Records = []
         while self._fetches and (
-            not taken or len(taken) + len(self._fetches[0][1]) <= BATCH_RECORDS
+            not taken or len(taken) + len(self._fetches[0][2]) <= BATCH_RECORDS
         ):
-            size, records = self._fetches.popleft()
+            _, size, records = self._fetches.popleft()
             self._waiting_bytes -= size
             self._flying_bytes += size
             taken.extend(records)
         self.in_flight = True
+        self.taken_at = time.monotonic()
         return taken
 
     def land(self, position: int | None) -> None:
@@ -79,6 +89,22 @@ class Slot:
         """Drop what waits."""
         self._fetches.clear()
         self._waiting_bytes = 0
+
+
+def due(slots: Mapping[TP, Slot]) -> TP | None:
+    """The partition whose next batch is to be delivered, if any: the one that has waited longest.
+
+    No more than `IN_FLIGHT` batches are in flight beside each other. More would share the same
+    processor, and each would take longer in proportion; what comes meanwhile waits in larger
+    batches instead, which cost less a record. A batch that has taken `SLOW_SECONDS` waits for
+    something else, a store or a broker, and does not count: it holds nobody up.
+    """
+    busy_since = time.monotonic() - SLOW_SECONDS
+    busy = sum(slot.in_flight and slot.taken_at > busy_since for slot in slots.values())
+    if busy >= IN_FLIGHT:
+        return None
+    waiting = [(since, tp) for tp, slot in slots.items() if (since := slot.waits_since) is not None]
+    return min(waiting)[1] if waiting else None
 
 
 def wanted(slots: Mapping[TP, Slot]) -> set[TP]:

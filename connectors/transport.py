@@ -26,7 +26,7 @@ from connectors.consumer_thread import ConsumerThread
 from connectors.deal import Claims
 from connectors.owner import LeavingError, PartitionOwner, StatefulOwner
 from connectors.records import Record
-from connectors.slots import Slot, wanted
+from connectors.slots import Slot, due, wanted
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             return
         slot.land(batch.next_offset)
         self._landed.set()
-        await self._deliver(batch.tp, slot)
+        await self._deliver()
         self._wake.set()
 
     def moved(self, tp: TP, position: int) -> None:
@@ -304,6 +304,10 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 raise
 
     async def _drain_once(self) -> None:
+        await self._fetch()
+        await self._deliver()
+
+    async def _fetch(self) -> None:
         to_fetch = wanted(self._slots)
         if not to_fetch or not self.flow_active or not self._is_assigned:
             self._wake.clear()
@@ -320,7 +324,6 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             if slot is None or not records:
                 continue
             slot.add(records)
-            await self._deliver(tp, slot)
         self._note_positions()
 
     def _check_positions(self, to_fetch: set[TP]) -> None:
@@ -353,10 +356,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         except TimeoutError:
             return
 
-    async def _deliver(self, tp: TP, slot: Slot) -> None:
-        if slot.in_flight or slot.is_idle or not self._is_assigned:
-            return
-        records = slot.take()
+    async def _deliver(self) -> None:
+        while self._is_assigned and (tp := due(self._slots)):
+            await self._hand_over(tp, self._slots[tp].take())
+
+    async def _hand_over(self, tp: TP, records: list[Record]) -> None:
         batch = Batch(tp, records, records[-1].offset + 1)
         last = records[-1]
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp) or batch.next_offset)

@@ -312,9 +312,9 @@ MUTANTS = (
     Mutant(
         "two-batches-in-flight",
         "the next batch of a partition does not wait for the one in flight",
-        "connectors/transport.py",
-        "        if slot.in_flight or slot.is_idle or",
-        "        if slot.is_idle or",
+        "connectors/slots.py",
+        "return None if self.in_flight or not",
+        "return None if not",
         "tests/unit/test_transport.py",
     ),
     Mutant(

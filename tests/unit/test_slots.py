@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 from faust.types import TP
 
 from connectors import slots
 from connectors.records import Record
-from connectors.slots import Slot, wanted
+from connectors.slots import Slot, due, wanted
 from tests.unit.folds import record
 
 
@@ -79,6 +81,50 @@ def test_a_slot_in_flight_is_not_idle() -> None:
     slot.land(1)
     assert slot.is_idle
     assert slot.position == 1
+
+
+# What is delivered next
+
+
+def _waiting(*since: float | None) -> dict[TP, Slot]:
+    """Slots whose oldest records came then; None holds nothing."""
+    held = {}
+    for n, moment in enumerate(since):
+        held[TP("posts", n)] = slot = Slot(0)
+        if moment is not None:
+            with mock.patch.object(slots.time, "monotonic", return_value=moment):
+                slot.add(_fetch(0, 1))
+    return held
+
+
+def _deliver(held: dict[TP, Slot], now: float) -> list[int]:
+    """Take what is due; the partitions, in order."""
+    taken = []
+    with mock.patch.object(slots.time, "monotonic", return_value=now):
+        while tp := due(held):
+            held[tp].take()
+            taken.append(tp.partition)
+    return taken
+
+
+def test_who_waits_longest_comes_first() -> None:
+    held = _waiting(5.0, None, 3.0, 4.0)
+    held[TP("posts", 0)].add(_fetch(1, 1))
+    assert _deliver(held, 6.0) == [2, 3]
+    assert _deliver(held, 6.1) == [], "two are in flight"
+    held[TP("posts", 3)].add(_fetch(1, 1))
+    held[TP("posts", 3)].land(1)
+    assert _deliver(held, 6.2) == [0], "it came before what its neighbour has got since"
+
+
+def test_what_is_slow_does_not_count() -> None:
+    held = _waiting(1.0, 2.0, 3.0, 4.0, 5.0)
+    assert _deliver(held, 6.0) == [0, 1]
+    held[TP("posts", 0)].add(_fetch(1, 1))
+    assert _deliver(held, 6.0 + slots.SLOW_SECONDS + 0.01) == [2, 3], "one batch of each at most"
+    held[TP("posts", 2)].land(1)
+    assert _deliver(held, 6.4) == [4]
+    assert _deliver(held, 9.0) == []
 
 
 # What is fetched next

@@ -76,7 +76,7 @@ class Bench:
 
     async def fetch(self, start: int, count: int) -> None:
         self.slot.add(_fetch(start, count))
-        await self.consumer._deliver(PLACE, self.slot)
+        await self.consumer._deliver()
 
 
 def test_one_batch_is_in_flight_and_the_next_waits() -> None:
@@ -96,6 +96,46 @@ def test_one_batch_is_in_flight_and_the_next_waits() -> None:
         assert len(bench.delivered) == 2
         assert bench.slot.is_idle
         assert bench.slot.position == 22
+
+    asyncio.run(run())
+
+
+def test_partitions_take_turns() -> None:
+    """Two batches are in flight; each that ends lets the one follow that has waited longest."""
+
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        places = [TP("posts", n) for n in (3, 1, 4, 0)]
+        for tp in places:
+            consumer._slots[tp] = Slot(0)
+            consumer._slots[tp].add(_fetch(0, 2))
+            await consumer._deliver()
+        assert [batch.tp for batch in bench.delivered] == places[:2]
+        consumer._slots[places[0]].add(_fetch(2, 1))
+        consumer._slots[places[2]].add(_fetch(2, 1))
+        for batch in bench.delivered:
+            await consumer.done(batch)
+        assert [batch.tp for batch in bench.delivered] == [*places, places[0]]
+        assert [len(batch.records) for batch in bench.delivered] == [2, 2, 3, 2, 1]
+
+    asyncio.run(run())
+
+
+def test_a_batch_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        consumer.flow_active = True
+        consumer._thread.getmany = mock.AsyncMock(return_value={})
+        for n in range(5):
+            consumer._slots[TP("posts", n)] = Slot(0)
+            consumer._slots[TP("posts", n)].add(_fetch(0, 2))
+        await consumer._drain_once()
+        assert len(bench.delivered) == 2
+        monkeypatch.setattr(slots, "SLOW_SECONDS", -1.0)
+        await consumer._drain_once()
+        assert len(bench.delivered) == 5, "without an end of those that are in flight"
 
     asyncio.run(run())
 
@@ -528,6 +568,8 @@ def test_a_fetch_asks_for_what_the_slots_want(monkeypatch: pytest.MonkeyPatch) -
         consumer.flow_active = True
         consumer.app.owners = {}
         bench.slot.add(_fetch(7, 20))
+        bench.slot.take()
+        bench.slot.add(_fetch(27, 20))
         getmany = mock.AsyncMock(return_value={other: _fetch(0, 2)})
         consumer._thread.getmany = getmany
         await consumer._drain_once()
