@@ -24,6 +24,8 @@ MIN_BATCH = 20
 MAX_EXAMINED = 1_000
 """Candidates that one request looks at: a page may come out short, but never without end."""
 
+SHARED = "s:"
+
 _VERSION = b"\x01"
 _MAX_TIME = 253_402_300_799_999
 _TIME_BYTES = 6
@@ -127,21 +129,31 @@ async def _page(reader: Reader, timeline: Timeline, limit: int) -> FeedPage:
 
 
 async def _hydrate(reader: Reader, batch: list[Candidate]) -> None:
-    """Load a batch: in one round trip when the reasons name the authors, else in two."""
+    """Load a batch: in one round trip when the reasons name the authors, in one more when they do
+    not, and one more for what replies answer."""
     ids = [candidate.post_id for candidate in batch]
     reasons = {reason for candidate in batch for reason in candidate.reasons}
     authors = [reason for reason in reasons if reason.startswith("u:")]
+    users = {user for reason in reasons if (user := _user_of(reason)) is not None}
     await reader.load(
         Needs(
             posts=ids,
             counters=ids,
             mine=ids,
             users=[author[2:] for author in authors],
-            blocks=[f"u:{reason[2:]}" for reason in reasons],
+            blocks=users,
             follows=[(reader.viewer or "", author) for author in authors],
         )
     )
-    await reader.load_rights([post for name in ids if (post := reader.post(name)) is not None])
+    posts = [post for name in ids if (post := reader.post(name)) is not None]
+    await reader.load(Needs(posts=[post.reply_to for post in posts if post.reply_to]))
+    await reader.load_rights(posts)
+
+
+def _user_of(reason: str) -> str | None:
+    """The user, as a source, who brought an entry: its author or sharer; None for a topic."""
+    kind, _, name = reason.partition(":")
+    return None if kind == "t" else f"u:{name}"
 
 
 def _shown(reader: Reader, candidate: Candidate) -> FeedPost | None:
@@ -149,7 +161,13 @@ def _shown(reader: Reader, candidate: Candidate) -> FeedPost | None:
     post = reader.post(candidate.post_id)
     if post is None or not reader.may_see(post):
         return None
-    reasons = [r for r in candidate.reasons if not reader.is_blocked(f"u:{r[2:]}")]
+    reasons = [
+        reason
+        for reason in candidate.reasons
+        if (user := _user_of(reason)) is None or not reader.is_blocked(user)
+    ]
+    if not reader.joins(post):
+        reasons = [reason for reason in reasons if reason.startswith(SHARED)]
     if not reasons:
         return None
     return feed_post(reader, post, reasons, candidate.at)

@@ -255,7 +255,7 @@ class FeedPost(PostOut):
     """A post on a timeline."""
 
     reasons: list[str] = Field(
-        description="What brought it: `u:<author>`, or `s:<user>` who shared it.",
+        description="What brought it: `u:<author>`, `t:<topic>`, or `s:<user>` who shared it.",
         examples=[["s:user_12", "u:user_789"]],
     )
     entry_at: Time = Field(description="The time of its newest entry: where it stands.")

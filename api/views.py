@@ -185,7 +185,8 @@ class Reader:
         return (user_id, target) in self.known.follows
 
     async def load_rights(self, posts: Iterable[PostView]) -> None:
-        """Know what decides who may see these posts: authors, blocks, relations."""
+        """Know what decides who may see these posts, and which replies are of interest: authors,
+        blocks, relations."""
         viewer = self.viewer
         others = [post for post in posts if post.author_id != viewer and not post.is_deleted]
         follows: list[tuple[str, str]] = []
@@ -194,6 +195,9 @@ class Reader:
                 follows.append((viewer, f"u:{post.author_id}"))
                 if post.visibility == "friends":
                     follows.append((post.author_id, f"u:{viewer}"))
+            answered = self.post(post.reply_to) if post.reply_to else None
+            if viewer is not None and answered is not None:
+                follows += [(viewer, f"u:{end}") for end in (post.author_id, answered.author_id)]
         await self.load(
             Needs(
                 users=[post.author_id for post in posts],
@@ -213,6 +217,20 @@ class Reader:
                 is_blocked=self.is_blocked(f"u:{author}"),
             )
         return may_see(post, self.user(author).status, viewer, relation)
+
+    def joins(self, post: PostView) -> bool:
+        """Whether the viewer is in the conversation that a post belongs to: of a reply, who wrote
+        it or what it answers, and who follows the authors of both. `load` what it answers before
+        `load_rights`; if that is not known, it is a reply to nobody."""
+        if post.reply_to is None or post.author_id == self.viewer:
+            return True
+        answered = self.post(post.reply_to)
+        if answered is None or self.viewer is None:
+            return False
+        if answered.author_id == self.viewer:
+            return True
+        ends = (post.author_id, answered.author_id)
+        return all(self.follows(self.viewer, f"u:{end}") for end in ends)
 
     async def visible_post(self, post_id: str, needs: Needs | None = None) -> PostView | None:
         """A post if it is there and the viewer may see it.

@@ -1,4 +1,4 @@
-"""Which activities a post gives rise to: its author's, and one for each user who shares it."""
+"""Which activities a post gives rise to: its author's, its topics', and one for each sharer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from collections.abc import Iterable
 
 from streams.facts import Activity
 from streams.post_rows import Body, PostRow
+from streams.validation import MAX_ID_BYTES
+
+TOPIC = "t:"
+
+
+def topics_of(body: Body) -> list[str]:
+    """The topics, as sources, that a post is about: its hashtags that fit an id."""
+    sources = (f"{TOPIC}{tag}" for tag in body.tags.hashtags)
+    return [source for source in sources if len(source.encode()) <= MAX_ID_BYTES]
 
 
 def activities(
@@ -14,29 +23,33 @@ def activities(
     body: Body | None,
     shares: Iterable[tuple[str, int]],
     *,
-    is_author_wanted: bool = True,
+    is_post_wanted: bool = True,
 ) -> list[Activity]:
     """What must stand in the logs of sources for a post that says `body` and has `shares`
     (user id, at in ms).
 
-    Nothing for a post that is unknown or deleted; shares only of public posts.
+    Nothing for a post that is unknown or deleted; topics and shares only for public posts.
     """
     if post.author_id is None or post.is_deleted or body is None:
         return []
     found = []
-    if is_author_wanted:
-        source = f"u:{post.author_id}"
-        found.append(
+    if is_post_wanted:
+        audience = body.audience if body.visibility == "custom" else ()
+        sources = [f"u:{post.author_id}"]
+        if body.visibility == "public":
+            sources += topics_of(body)
+        found += [
             Activity(
                 source,
                 source,
                 post_id,
                 post.created[0],
                 body.visibility,
-                body.audience if body.visibility == "custom" else (),
+                audience,
                 post.author_id,
             )
-        )
+            for source in sources
+        ]
     if body.visibility == "public":
         found += [
             Activity(f"u:{user_id}", f"s:{user_id}", post_id, at, "public", (), post.author_id)

@@ -215,7 +215,7 @@ class PostFold:
             return []
         post = self._posts.get(post_id) or PostRow()
         body = self._body(post_id, post)
-        return activities(post_id, post, body, [(user_id, share.at)], is_author_wanted=False)
+        return activities(post_id, post, body, [(user_id, share.at)], is_post_wanted=False)
 
     def _comment(self, post_id: str, event: Engagement) -> None:
         assert event.comment_id is not None

@@ -12,6 +12,7 @@ from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Follow, User
 from schemas.topics import Topic
 from schemas.views import AffinityView, RelationView, UserView
+from streams.activities import TOPIC
 from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
 from streams.engine.state import State
@@ -138,14 +139,17 @@ class UserFold:
         kind = _RELATION_KINDS.get(event.action)
         if kind is None:  # mutes change nothing yet
             return
-        fact = RelationFact(event.target, event.user_id, kind, event.at, event.event_id)
+        source = event.target
+        if source.startswith(TOPIC):
+            source = source.casefold()  # as hashtags are
+        fact = RelationFact(source, event.user_id, kind, event.at, event.event_id)
         if not self._relate(fact):
             return
-        self._outbox.tell(Topic.BY_SOURCE, event.target, fact)
+        self._outbox.tell(Topic.BY_SOURCE, source, fact)
         seen_by_target = _SEEN_BY_TARGET.get(kind)
-        if seen_by_target is not None and event.target.startswith(USER):
+        if seen_by_target is not None and source.startswith(USER):
             own_source = f"{USER}{event.user_id}"
-            target_id = event.target.removeprefix(USER)
+            target_id = source.removeprefix(USER)
             mirrored = RelationFact(own_source, target_id, seen_by_target, event.at, event.event_id)
             self._outbox.tell(Topic.BY_SOURCE, own_source, mirrored)
             self._outbox.tell(Topic.BY_USER, target_id, mirrored)

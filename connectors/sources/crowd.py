@@ -71,6 +71,7 @@ class Crowd:
         self._commented: list[tuple[str, LivePost, str]] = []
         self._blocks: list[tuple[str, str]] = []
         self._mutes: list[tuple[str, str]] = []
+        self._topics: list[tuple[str, str]] = []
         mix: list[tuple[float, Maker]] = [
             (540, self._view),
             (170, self._like),
@@ -85,6 +86,8 @@ class Crowd:
             (8, self._unlike),
             (5, self._simple("hide")),
             (4, self._unfollow),
+            (4, self._follow_topic),
+            (1, self._unfollow_topic),
             (3, self._edit),
             (3, self._uncomment),
             (3, self._unshare),
@@ -341,8 +344,6 @@ class Crowd:
 
     def _follow(self, at: int) -> Event | None:
         user = self._people.author()
-        if self._rng.random() < 0.1:
-            return self._relate("follow", at, user, f"t:{phrases.hashtags(self._rng, 1)[0]}")
         other = self._people.stranger(user)
         if other is None:
             return None
@@ -356,6 +357,15 @@ class Crowd:
             return None
         self._people.unfollow(user, other)
         return self._relate("unfollow", at, user, f"u:{other}")
+
+    def _follow_topic(self, at: int) -> Event | None:
+        user, topic = self._people.author(), f"t:{phrases.hashtags(self._rng, 1)[0]}"
+        self._keep(self._topics, (user, topic))
+        return self._relate("follow", at, user, topic)
+
+    def _unfollow_topic(self, at: int) -> Event | None:
+        taken = self._take(self._topics)
+        return None if taken is None else self._relate("unfollow", at, *taken)
 
     def _mute(self, at: int) -> Event | None:
         muted = self._take(self._mutes) if self._rng.random() < 0.3 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 
 from connectors.settings import settings
@@ -167,7 +168,7 @@ def _served(
             expected.timelines,
             found,
             now,
-            lambda post_id, user_id=user_id: expected.is_hidden(user_id, post_id),
+            partial(expected.is_hidden, user_id),
             floors.get(user_id),
         )
     return tally

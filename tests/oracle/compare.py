@@ -234,21 +234,24 @@ def compare_served(
     timelines: Timelines,
     found: Served,
     now_ms: int,
-    is_hidden: Callable[[str], bool] = lambda _: False,
+    is_hidden: Callable[[str, str], bool] = lambda *_: False,
     floor: int | None = None,
 ) -> None:
     """Compare a walk through the API's pages with the timeline grouped by post.
 
-    What is older than 30 days may be left out at the end; hidden posts must be. Of entries at or
-    below the floor only a post's newest must be among its reasons.
+    What is older than 30 days may be left out at the end; hidden entries (post, reason) must be. A
+    post stands where its newest entry does, hidden or not. Of entries at or below the floor only
+    a post's newest must be among its reasons.
     """
     kept_since = now_ms - CASSANDRA_DAYS_MS + EXPIRY_MARGIN_MS
     required: dict[str, set[str]] = {}
     allowed: dict[str, set[str]] = {}
+    place: dict[str, int] = {}
     for at, post_id, reason in timelines.entries(user_id):
-        if is_hidden(post_id):
+        is_newest = post_id not in place
+        place.setdefault(post_id, len(place))
+        if is_hidden(post_id, reason):
             continue
-        is_newest = post_id not in allowed
         allowed.setdefault(post_id, set()).add(reason)
         if at > kept_since and (is_newest or floor is None or at > floor):
             required.setdefault(post_id, set()).add(reason)
@@ -262,7 +265,6 @@ def compare_served(
     if len(there) != len(found):
         tally.differ(user_id, "each post once", f"{len(found) - len(there)} doubled")
         return
-    place = {post_id: number for number, post_id in enumerate(allowed)}
     order = [post_id for post_id, _ in found if post_id in place]
     for got_id, want_id in zip(order, sorted(order, key=place.__getitem__), strict=True):
         if got_id != want_id:

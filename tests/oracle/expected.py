@@ -35,13 +35,30 @@ class Expected:
     """(author, time, post id) of the posts that are not deleted."""
     first_offsets: dict[tuple[str, int], int]
 
-    def is_hidden(self, user_id: str, post_id: str) -> bool:
-        """Whether the API leaves a post out: its author is gone, or either blocks the other."""
+    def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
+        """Whether the API leaves an entry out: the post's author is gone, or either blocks the
+        other, or it is a reply between others, and nobody shared it."""
         author = str(self.posts[post_id]["author_id"])
         if author == user_id:
             return False
         standing = self.users.get(author, users.NOBODY)["status"]
-        return standing != "active" or f"u:{author}" in self.relations.blocks.get(user_id, ())
+        if standing != "active" or f"u:{author}" in self.relations.blocks.get(user_id, ()):
+            return True
+        return not reason.startswith("s:") and self._is_between_others(user_id, post_id)
+
+    def _is_between_others(self, user_id: str, post_id: str) -> bool:
+        """Whether a post is a reply, and the user neither takes part nor follows both ends."""
+        row = self.posts[post_id]
+        if row["reply_to"] is None:
+            return False
+        answered = self.posts.get(str(row["reply_to"]))
+        if answered is None:
+            return True
+        if answered["author_id"] == user_id:
+            return False
+        following = self.relations.following.get(user_id, {})
+        ends = (row["author_id"], answered["author_id"])
+        return any(f"u:{end}" not in following for end in ends)
 
     def blocks(self) -> dict[tuple[str, str], bool]:
         """(user, source) where either blocks the other."""

@@ -11,6 +11,7 @@ from schemas.events import Engagement, Post
 from tests.oracle.events import Stamp
 
 TAGS = 64
+ID_BYTES = 256
 _HASHTAG = re.compile(r"(?<![\w&/#])#(\w+)")
 _MENTION = re.compile(r"(?<![\w@/.])@([\w.:-]+)")
 _SEEN = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
@@ -159,6 +160,11 @@ def hashtags(content: str) -> tuple[str, ...]:
     """Words after `#` that have a letter, case folded, each once, at most 64."""
     found = (tag.casefold() for tag in _HASHTAG.findall(content) if any(map(str.isalpha, tag)))
     return tuple(dict.fromkeys(found))[:TAGS]
+
+
+def topics(content: str) -> tuple[str, ...]:
+    """The topics of a text: `t:` and a hashtag, if that is an id of at most 256 bytes."""
+    return tuple(f"t:{tag}" for tag in hashtags(content) if len(tag.encode()) <= ID_BYTES - 2)
 
 
 def mentions(content: str) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ def facts_of(event: Follow) -> Iterator[tuple[str, str, int]]:
     if event.action not in KINDS:
         return
     kind = KINDS.index(event.action)
-    yield event.target, event.user_id, kind
+    is_topic = event.target.startswith("t:")
+    yield event.target.casefold() if is_topic else event.target, event.user_id, kind
     if kind in (BLOCK, UNBLOCK) and event.target.startswith("u:"):
         yield f"u:{event.user_id}", event.target[2:], kind + 2
 

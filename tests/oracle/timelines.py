@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from schemas.events import Engagement
 from streams.facts import Activity, RelationFact, Removal
-from tests.oracle.posts import PostState
+from tests.oracle.posts import PostState, topics
 from tests.oracle.read_log import Placed
 from tests.oracle.relations import KINDS, Relations, Row, empty_row, follows
 
@@ -157,7 +157,8 @@ def _take(log: SourceLog, key: Key, before: Added) -> None:
         log.held.remove(entry)
     log.backfill = None
     log.shrunk.update(log.followers)
-    log.shrunk.add(key[0][2:])
+    if not key[0].startswith("t:"):
+        log.shrunk.add(key[0][2:])
 
 
 def activities(
@@ -172,12 +173,13 @@ def activities(
             continue
         author = state.created.author_id or ""
         audience = audience_of(newest.visibility, newest.audience)
-        source = f"u:{author}"
-        found.setdefault(source, {})[(source, post_id)] = Standing(
-            state.created.at, newest.visibility, audience, author
-        )
+        sources = [f"u:{author}"]
         if newest.visibility == "public":
             public[post_id] = author
+            sources += topics(newest.content)
+        what = Standing(state.created.at, newest.visibility, audience, author)
+        for source in sources:
+            found.setdefault(source, {})[(source, post_id)] = what
     for (post_id, sharer), event in shared.items():
         if event.action == "share" and post_id in public:
             found.setdefault(f"u:{sharer}", {})[(f"s:{sharer}", post_id)] = Standing(
@@ -231,7 +233,7 @@ class Timelines:
     def _spread(
         self, source: str, standing: dict[Key, Standing], log: SourceLog, users: list[str]
     ) -> None:
-        """Put a source's activities on the timelines of its author and its followers."""
+        """Put a source's activities on the timelines of its followers, and on a user's own."""
         places = []
         for (reason, post_id), what in standing.items():
             added = log.activities.get((reason, post_id))
@@ -242,7 +244,8 @@ class Timelines:
         at_place = [place for place, _, _ in places]
         whats = [what for _, _, what in places]
         restricted = [i for i, w in enumerate(whats) if w.visibility not in ("public", "followers")]
-        self._extend(source[2:], ranks)
+        if source.startswith("u:"):
+            self._extend(source[2:], ranks)
         for user_id in users:
             began, backfill = log.followers.get(user_id, (log.place + 1, ()))
             first = bisect_right(at_place, began)

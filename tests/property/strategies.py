@@ -10,7 +10,7 @@ from tests.unit.folds import NOW
 
 USERS = ("a", "b", "c")
 POSTS = ("p", "q", "r", "s", "t", "u", "v", "w")
-TOPICS = ("t:x",)
+TOPICS = ("t:TAG",)
 
 user_ids = st.sampled_from(USERS)
 post_ids = st.sampled_from(POSTS)

@@ -53,6 +53,7 @@ def test_a_post_is_given_with_all_its_fields(world: World) -> None:
     world.redis.counters("p", reactions={"like": 4, "love": 1}, comments=3, shares=2, views=9)
     world.redis.mine["al"] = ({"p"}, {"p"})
     world.redis.entry("al", "p", "u:bob", NOW + 7)
+    world.redis.post("q", "al")
     page = world.feed("al")
     FeedPage.model_validate(page, strict=True)
     post = page["posts"][0]
@@ -88,6 +89,78 @@ def test_a_post_stands_once_where_its_newest_entry_does(world: World) -> None:
     assert ids(page) == ["old", "mid"]
     assert page["posts"][0]["reasons"] == ["s:cy", "s:dee", "u:bob"]
     assert page["posts"][0]["entry_at"].endswith(":59.990Z")
+
+
+def test_a_topic_is_a_reason_whatever_becomes_of_a_user_of_its_name(world: World) -> None:
+    world.redis.post("p", "bob")
+    world.redis.entry("al", "p", "t:cy")
+    world.redis.entry("al", "p", "s:cy")
+    assert world.feed("al")["posts"][0]["reasons"] == ["t:cy", "s:cy"]
+    world.redis.block("al", "cy")
+    assert world.feed("al")["posts"][0]["reasons"] == ["t:cy"]
+    world.redis.block("al", "bob")
+    assert ids(world.feed("al")) == []
+
+
+@pytest.mark.parametrize(
+    ("followed", "answered", "reasons", "shown"),
+    [
+        (["bob", "cy"], "cy", ["u:bob"], ["u:bob"]),
+        (["bob"], "cy", ["u:bob"], None),
+        (["cy"], "cy", ["t:x"], None),
+        (["bob", "cy"], "cy", ["t:x", "u:bob"], ["u:bob", "t:x"]),
+        (["dee"], "cy", ["s:dee", "t:x"], ["s:dee"]),
+        (["bob"], "bob", ["u:bob"], ["u:bob"]),
+        ([], "al", ["t:x"], ["t:x"]),
+        (["bob"], None, ["u:bob"], None),
+        (["bob"], None, ["s:dee"], ["s:dee"]),
+    ],
+    ids=[
+        "both ends are followed",
+        "only who answers",
+        "only who is answered, and the topic",
+        "both, and the topic",
+        "a share shows it to all",
+        "one answers oneself",
+        "the reader is answered",
+        "what it answers is not known",
+        "that, and a share",
+    ],
+)
+def test_a_reply_is_shown_to_who_follows_both_ends(
+    world: World,
+    followed: list[str],
+    answered: str | None,
+    reasons: list[str],
+    shown: list[str] | None,
+) -> None:
+    world.redis.post("p", "bob", reply_to="q")
+    if answered is not None:
+        world.redis.post("q", answered, is_deleted=True)
+    for other in followed:
+        world.redis.follow("al", other)
+    for reason in reasons:
+        world.redis.entry("al", "p", reason)
+    found = [sorted(post["reasons"]) for post in world.feed("al")["posts"]]
+    assert found == ([] if shown is None else [sorted(shown)])
+
+
+def test_ones_own_reply_is_shown(world: World) -> None:
+    world.redis.post("p", "al", reply_to="q")
+    world.redis.entry("al", "p", "u:al")
+    assert ids(world.feed("al")) == ["p"]
+
+
+def test_replies_cost_one_more_trip(world: World) -> None:
+    for name in fill(world, 30):
+        world.redis.counters(name)
+        world.redis.post(name, "bob", reply_to="q")
+    world.redis.post("q", "cy")
+    for name in ("bob", "cy"):
+        world.redis.user(name)
+        world.redis.follow("al", name)
+    assert len(world.feed("al")["posts"]) == 20
+    assert world.cache.calls == ["timeline", "load", "load", "load"]
 
 
 def test_the_same_time_is_ordered_by_post_id_descending(world: World) -> None:

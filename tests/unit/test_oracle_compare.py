@@ -305,5 +305,5 @@ def test_what_the_api_serves(found: list[tuple[str, list[str]]], named: list[str
 
 def test_hidden_posts_must_not_be_served() -> None:
     tally = Tally("timeline", "api")
-    compare_served(tally, "f", _timelines(), SERVED, NOW, lambda post_id: post_id == "p1")
+    compare_served(tally, "f", _timelines(), SERVED, NOW, lambda post_id, _: post_id == "p1")
     assert [difference.what for difference in tally.differences] == ["f: p1"]

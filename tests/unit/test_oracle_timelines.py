@@ -184,6 +184,29 @@ def test_shares_of_what_is_not_public_hold_no_more(change: Post) -> None:
     assert "u:b" not in found
 
 
+def test_a_topic_brings_posts_and_has_no_timeline() -> None:
+    post = Post(
+        event_id="e",
+        action="created",
+        post_id="p",
+        author_id="a",
+        at=7,
+        content=f"#Rust #go #{'x' * 255}",
+    )
+    implied = activities(fold_posts([post]), {})
+    assert set(implied) == {"u:a", "t:rust", "t:go"}
+    follows = [_follow("follow", 1, target="t:RUST"), _follow("follow", 1)]
+    log: Log = [
+        RelationFact("t:rust", "f", "follow", 1, follows[0].event_id),
+        _fact(follows[1]),
+        _activity(post),
+        *(Activity(topic, topic, "p", 7, "public", (), "a") for topic in ("t:rust", "t:go")),
+    ]
+    found = Timelines(implied, fold_log((0, r) for r in log), fold_follows(follows))
+    assert found.served("f") == [("p", frozenset({"u:a", "t:rust"}))]
+    assert set(found.rows) == {"a", "f"}
+
+
 DAMAGED: list[tuple[str, Log]] = [
     ("an activity is missing", [_fact(FOLLOW)]),
     ("a relation is missing", [_activity(PLAIN[0])]),

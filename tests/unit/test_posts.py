@@ -356,6 +356,7 @@ def test_what_a_user_did_with_a_post(events: Sequence[Event], mine: tuple[object
 
 BY_ANN = ("u:ann", "p")
 BY_BOB = ("s:bob", "p")
+ABOUT_RUST = ("t:rust", "p")
 
 
 @pytest.mark.parametrize(
@@ -413,6 +414,29 @@ BY_BOB = ("s:bob", "p")
         pytest.param(
             [created("ann", 2), created("ann", 1)], {BY_ANN: 1}, id="an older time turns up"
         ),
+        pytest.param(
+            [created(at=1, content="#Rust and #go"), engaged("share", at=2)],
+            {BY_ANN: 1, BY_BOB: 2, ABOUT_RUST: 1, ("t:go", "p"): 1},
+            id="a post is its topics' activity too",
+        ),
+        pytest.param(
+            [created(at=1, content="#go"), edited(at=2, content="#rust")],
+            {BY_ANN: 1, ABOUT_RUST: 1},
+            id="an edit takes it off topics that it lost",
+        ),
+        pytest.param(
+            [created(at=1, content="#rust", visibility="followers")],
+            {BY_ANN: 1},
+            id="what is not public is on no topic",
+        ),
+        pytest.param(
+            [created(at=1, content="#rust"), deleted(2)], {}, id="a deletion takes it off topics"
+        ),
+        pytest.param(
+            [created(at=1, content=f"#{'x' * 254} #{'y' * 255} #{'ß' * 127} #{'ß' * 128}")],
+            {BY_ANN: 1, (f"t:{'x' * 254}", "p"): 1, (f"t:{'s' * 254}", "p"): 1},
+            id="a topic fits an id, case folded",
+        ),
     ],
 )
 def test_activities(events: Sequence[Event], at: dict[tuple[str, str], int]) -> None:
@@ -420,7 +444,7 @@ def test_activities(events: Sequence[Event], at: dict[tuple[str, str], int]) -> 
     found = standing(facts)
     assert {key: (each.at - time(0)) // 60_000 for key, each in found.items()} == at
     for (reason, _), each in found.items():
-        assert each.source == f"u:{reason[2:]}"
+        assert each.source == reason if reason.startswith("t:") else f"u:{reason[2:]}"
 
 
 def test_an_activity_says_who_may_see_the_post() -> None:

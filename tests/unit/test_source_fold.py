@@ -9,7 +9,7 @@ import pytest
 from schemas.codec import UndecodableError, encode
 from schemas.topics import Topic
 from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, SourceView
-from streams.facts import AffinityFact, Fact, Tick, encode_fact
+from streams.facts import Activity, AffinityFact, Fact, Tick, encode_fact
 from streams.sources import SourceFold, may_see, reasons_of
 from tests.unit.folds import (
     NOW,
@@ -90,6 +90,18 @@ def test_a_share_is_an_entry_of_its_own() -> None:
     assert folded.timelines()["bob"] == {("q", "u:ann"): time(1)}
     folded.add(SHARE, UNFOLLOW)
     assert "bob" not in folded.timelines()
+
+
+def test_a_topic_has_followers_and_no_timeline_of_its_own() -> None:
+    about = Activity("t:rust", "t:rust", "p", time(1), "public", (), "ann")
+    folded = fold_all(SourceFold, [relation("follow", source="t:rust"), about])
+    folded.add(relation("follow", "cy", source="t:rust"))
+    entry = {("p", "t:rust"): time(1)}
+    assert folded.timelines() == {"bob": entry, "cy": entry}
+    folded.add(relation("unfollow", "bob", 2, source="t:rust"))
+    assert folded.timelines() == {"cy": entry}
+    folded.add(removal(about))
+    assert folded.timelines() == {}
 
 
 def test_operations_of_a_life() -> None:
@@ -199,7 +211,7 @@ def test_followers(facts: Sequence[Fact], followers: int | None) -> None:
     assert views == ({} if followers is None else {"u:ann": SourceView("u:ann", followers)})
 
 
-def test_a_topic_has_followers_and_no_timeline_of_its_own() -> None:
+def test_who_leaves_a_topic_loses_what_it_brought() -> None:
     folded = fold_all(SourceFold, [relation("follow", source="t:rust", at=1)])
     folded.add(relation("unfollow", source="t:rust", at=2))
     assert folded.view(Topic.VIEW_SOURCES) == SourceView("t:rust", 0)

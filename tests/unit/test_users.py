@@ -140,6 +140,23 @@ def test_following_counts_sources() -> None:
     assert fold_all(UserFold, events).view(Topic.VIEW_USERS).following == 3
 
 
+def test_a_topic_is_followed_case_folded() -> None:
+    folded = fold_all(UserFold, [followed("follow", target="t:Straße", at=1, id="e")])
+    folded.add(followed("unfollow", target="t:STRASSE", at=2, id="f"))
+    topic = "t:strasse"
+    assert list(folded.views(Topic.VIEW_RELATIONS)) == [f"bob/{topic}"]
+    assert folded.facts(Topic.BY_SOURCE) == [
+        relation("follow", source=topic, at=1),
+        relation("unfollow", source=topic, at=2, id="f"),
+    ]
+    assert [output.key for output in folded.outputs(Topic.BY_SOURCE)] == [topic.encode()] * 2
+
+
+def test_a_user_is_followed_as_named() -> None:
+    folded = fold_all(UserFold, [followed("follow", target="u:Ann")])
+    assert folded.view(Topic.VIEW_RELATIONS).target == "u:Ann"
+
+
 @pytest.mark.parametrize("action", ["mute", "unmute"])
 def test_a_mute_changes_nothing_yet(action: str) -> None:
     folded = fold_all(UserFold, [followed(action)])  # type: ignore[arg-type]
