@@ -40,7 +40,7 @@ app.stage(Topic.FOLLOWS, partial(make_intake, Follow))
 app.stage(Topic.USERS, partial(make_intake, User))
 app.stage(Topic.BY_POST, PostFold)
 app.stage(Topic.BY_USER, UserFold)
-app.stage(Topic.BY_SOURCE, SourceFold)
+app.stage(Topic.BY_SOURCE, partial(SourceFold, heavy_followers=config.heavy_followers))
 clock = Clock(addresses.kafka)
 
 

@@ -11,7 +11,8 @@ import msgspec
 import structlog
 from cassandra.cluster import Cluster, Session
 
-from api.stores import CASSANDRA, Found, StoreDownError, TimelineRow, Wanted
+from api.held import TimelineRow
+from api.stores import CASSANDRA, Found, StoreDownError, Wanted
 from connectors.cassandra import connect
 from connectors.cassandra_tables import month_of
 from schemas.events import Media
@@ -28,6 +29,8 @@ _MEDIA = msgspec.json.Decoder(tuple[Media, ...])
 _QUERIES = {
     "timeline": "SELECT at, post_id, reason FROM {k}.timeline WHERE owner = ? AND bucket = ? "
     "AND (at, post_id, reason) < (?, ?, ?) AND (at) >= (?) LIMIT ?",
+    "heavy": "SELECT source FROM {k}.heavy",
+    "recents": "SELECT at, post_id, reason FROM {k}.recents WHERE source IN ?",
     "posts": "SELECT * FROM {k}.posts WHERE post_id IN ?",
     "counters": "SELECT * FROM {k}.counters WHERE post_id IN ?",
     "users": "SELECT * FROM {k}.users WHERE user_id IN ?",
@@ -131,6 +134,15 @@ class CassandraArchive:
             if len(rows) >= limit:
                 break
         return rows
+
+    async def pulled(self, user_id: str) -> list[TimelineRow]:
+        """What is held by the heavy sources that a user follows, in no set order."""
+        heavy = [row.source for row in await self._rows("heavy")]
+        if not heavy:
+            return []
+        followed = [row.target for row in await self._rows("following", user_id, heavy)]
+        found = await self._rows("recents", followed) if followed else []
+        return [TimelineRow(row.at, row.post_id, row.reason) for row in found]
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, all but the blocks, read concurrently."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,6 +22,7 @@ from schemas.views import CountersView, PostView, SourceView, UserView
 
 TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 512
+HEAVY_SECONDS = 1.0
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
 
@@ -36,6 +39,8 @@ class RedisCache:
 
     def __init__(self, url: str, partitions: int) -> None:
         self._keys = Keys(partitions)
+        self._heavy_sources: list[str] = []
+        self._heavy_until = -math.inf
         self._redis: Redis = Redis.from_url(
             url,
             protocol=2,
@@ -46,22 +51,40 @@ class RedisCache:
         )
 
     async def timeline(self, user_id: str) -> Held:
-        """All entries that are held.
+        """All entries that are held, and what the heavy sources hold that the user follows: one
+        round trip, or two if there are such.
 
         The floor is read after the entries: what a trim takes away in between is then below it.
         """
         feed, floor = self._keys.feed(user_id), self._keys.floor(user_id)
+        heavy = await self._heavy()
         # Without redis-py's own option the answer stays flat: member, score, member, score.
-        flat, raw_floor = await self._pipeline(
-            [
-                ("ZREVRANGE", feed, 0, MAX_ENTRIES - 1, "WITHSCORES"),
-                ("GET", floor),
-            ]
-        )
+        commands: list[Sequence[Any]] = [
+            ("ZREVRANGE", feed, 0, MAX_ENTRIES - 1, "WITHSCORES"),
+            ("GET", floor),
+        ]
+        if heavy:
+            commands.append(("ZMSCORE", self._keys.following(user_id), *heavy))
+        flat, raw_floor, *scores = await self._pipeline(commands)
+        followed = _scored(heavy, scores[0]) if scores else []
+        recents = await self._recents(followed) if followed else []
         known_from = None if raw_floor is None else int(float(raw_floor))
         if len(flat) == 2 * MAX_ENTRIES:
             known_from = max(known_from or 0, int(float(flat[-1])))
-        return Held(flat, known_from)
+        return Held(flat, known_from, recents)
+
+    async def _heavy(self) -> list[str]:
+        """All heavy sources, as they were a second ago at most."""
+        if time.monotonic() > self._heavy_until:
+            partitions = range(self._keys.partitions)
+            found = await self._pipeline([("SMEMBERS", self._keys.heavy(p)) for p in partitions])
+            self._heavy_sources = [source.decode() for sources in found for source in sources]
+            self._heavy_until = time.monotonic() + HEAVY_SECONDS
+        return self._heavy_sources
+
+    async def _recents(self, sources: Iterable[str]) -> list[list[bytes]]:
+        keys = map(self._keys.recent, sources)
+        return await self._pipeline([("ZREVRANGE", key, 0, -1, "WITHSCORES") for key in keys])
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""

@@ -14,6 +14,19 @@ Position = tuple[int, str]
 """(time in ms of the newest entry, post id): candidates are ordered by it, descending."""
 
 
+class TimelineRow(Struct, frozen=True):
+    """An entry of a timeline; the order is (at, post_id, reason), descending."""
+
+    at: int
+    post_id: str
+    reason: str
+
+    @property
+    def place(self) -> tuple[int, str, str]:
+        """What rows are ordered by."""
+        return self.at, self.post_id, self.reason
+
+
 class Candidate(Struct):
     """A post on a timeline, with the time of its newest entry and its reasons."""
 
@@ -28,12 +41,18 @@ class Candidate(Struct):
 
 
 class Held:
-    """The entries of a feed, given as member, score, member, score, newest first.
+    """The entries of a feed, given as member, score, member, score, newest first, and with them
+    what heavy sources hold, each given in the same way.
 
-    Entries at or below `floor` (ms) may be missing; None: none are.
+    Entries of the feed at or below `floor` (ms) may be missing; None: none are. `pulled` is all
+    that heavy sources hold.
     """
 
-    def __init__(self, flat: Sequence[bytes], floor: int | None) -> None:
+    def __init__(
+        self, feed: Sequence[bytes], floor: int | None, recents: Sequence[Sequence[bytes]] = ()
+    ) -> None:
+        flat = _merged([feed, *recents]) if any(recents) else feed
+        self.pulled = [row for recent in recents for row in _rows(recent)]
         groups: dict[bytes, list[bytes]] = {}
         pairs = iter(flat)
         for entry, score in zip(pairs, pairs, strict=True):
@@ -77,6 +96,22 @@ class Held:
             else:
                 low = middle + 1
         return low
+
+
+def _merged(feeds: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The entries of several feeds as those of one, each once."""
+    entries = {
+        (_time(score), entry): score
+        for feed in feeds
+        for entry, score in zip(feed[::2], feed[1::2], strict=True)
+    }
+    return [part for place in sorted(entries, reverse=True) for part in (place[1], entries[place])]
+
+
+def _rows(feed: Sequence[bytes]) -> Iterator[TimelineRow]:
+    for entry, score in zip(feed[::2], feed[1::2], strict=True):
+        post, _, reason = entry.partition(_SEPARATOR)
+        yield TimelineRow(_time(score), post.decode(), reason.decode())
 
 
 def _time(score: bytes) -> int:

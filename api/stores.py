@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
-from api.held import Held
+from api.held import Held, TimelineRow
 from schemas.events import Event
 from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
 
@@ -25,19 +25,6 @@ class StoreDownError(Exception):
         super().__init__(f"{store}: {reason}")
         self.store = store
         self.reason = reason
-
-
-class TimelineRow(Struct, frozen=True):
-    """An entry of a timeline; the order is (at, post_id, reason), descending."""
-
-    at: int
-    post_id: str
-    reason: str
-
-    @property
-    def place(self) -> tuple[int, str, str]:
-        """What rows are ordered by."""
-        return self.at, self.post_id, self.reason
 
 
 class Wanted(Struct):
@@ -73,7 +60,8 @@ class Cache(Protocol):
     """The views in Redis. Every call may raise `StoreDownError`."""
 
     async def timeline(self, user_id: str) -> Held:
-        """All entries that are held."""
+        """All entries that are held, those of the heavy sources that the user follows among
+        them."""
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""
@@ -93,6 +81,9 @@ class Archive(Protocol):
     ) -> Sequence[TimelineRow]:
         """The newest rows below a place and not before `oldest` (ms); fewer than `limit` only
         when there are no more."""
+
+    async def pulled(self, user_id: str) -> Sequence[TimelineRow]:
+        """What is held by the heavy sources that a user follows, in no set order."""
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, all but the blocks, read concurrently."""

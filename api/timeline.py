@@ -1,4 +1,5 @@
-"""A user's timeline as candidates: grouped by post, newest first, from Redis and then Cassandra.
+"""A user's timeline as candidates: grouped by post, newest first, from Redis and then Cassandra,
+with what heavy sources hold that the user follows.
 
 A post stands where its newest entry does and never again below. Redis is complete above the
 floor; at and below it Cassandra is read, for the 30 days that it keeps.
@@ -7,8 +8,9 @@ floor; at and below it Cassandra is read, for the 30 days that it keeps.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
-from api.held import Candidate, Held, Position
+from api.held import Candidate, Held, Position, TimelineRow
 from api.stores import StoreDownError
 from api.views import Reader
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS
@@ -32,6 +34,7 @@ class Timeline:
         self._ahead = now + AHEAD_MS
         self._held = Held([], None)
         self._next = 0
+        self._pulled: Sequence[TimelineRow] = ()
         self._ready: deque[Candidate] = deque()
         self._seen: set[str] = set()
         self._below: tuple[int, str, str] | None = None
@@ -69,9 +72,11 @@ class Timeline:
         self._is_open = True
         try:
             self._held = await self._reader.stores.cache.timeline(self._owner)
+            self._pulled = self._held.pulled
         except StoreDownError as error:
             self._reader.mark_down(error)
             self._held = Held([], self._ahead)
+            await self._pull()
         floor = self._held.floor
         if floor is None and not len(self._held):
             # A feed with nothing in it: a user who follows nobody, or a Redis that lost it.
@@ -79,6 +84,13 @@ class Timeline:
         self._next = self._held.index_below(self._after)
         if floor is not None:
             self._below = (floor + 1, "", "")
+
+    async def _pull(self) -> None:
+        """Read from Cassandra what heavy sources hold."""
+        try:
+            self._pulled = await self._reader.stores.archive.pulled(self._owner)
+        except StoreDownError as error:
+            self._reader.mark_down(error)
 
     async def _read_on(self, count: int) -> None:
         """Read one more chunk from Cassandra."""
@@ -96,8 +108,9 @@ class Timeline:
             self.is_cut = True
             self._reader.mark_down(error)
             return
+        end = rows[-1].place if len(rows) >= limit else None
         waiting = {candidate.post_id: candidate for candidate in self._ready}
-        for row in rows:
+        for row in self._with_pulled(rows, end):
             candidate = waiting.get(row.post_id)
             if candidate is not None:
                 if row.reason not in candidate.reasons:
@@ -107,12 +120,22 @@ class Timeline:
                 waiting[row.post_id] = candidate
                 self._ready.append(candidate)
                 self._seen.add(row.post_id)
-        self._below = rows[-1].place if len(rows) >= limit else None
+        self._below = end
+
+    def _with_pulled(
+        self, rows: Sequence[TimelineRow], end: tuple[int, str, str] | None
+    ) -> list[TimelineRow]:
+        """Rows of the archive below `_below` down to `end`, with what heavy sources hold there."""
+        start = self._below
+        assert start is not None
+        pulled = [r for r in self._pulled if r.place < start and (end is None or r.place > end)]
+        return sorted({*rows, *pulled}, key=lambda row: row.place, reverse=True)
 
     async def _skip_to(self, after: Position) -> None:
         """Go down to a position that was reached before, noting the posts that stand above."""
         assert self._below is not None
         place = self._below
+        self._seen.update(row.post_id for row in self._pulled if (row.at, row.post_id) >= after)
         while True:
             rows = await self._reader.stores.archive.timeline(
                 self._owner, place, max(self._oldest, after[0]), SKIP_ROWS

@@ -32,6 +32,10 @@ TABLES = {
         user_id text PRIMARY KEY, username text, display_name text, bio text, avatar text,
         is_verified boolean, following int, status text""",
     "sources": "source text PRIMARY KEY, followers int",
+    "heavy": "source text PRIMARY KEY",
+    "recents": """
+        source text, post_id text, reason text, at bigint,
+        PRIMARY KEY (source, post_id, reason)""",
     "following": """
         user_id text, target text, followed_at bigint, PRIMARY KEY (user_id, target)""",
     "followers": """

@@ -20,10 +20,10 @@ class Keys:
     """Key names of a deployment with `partitions` partitions per topic."""
 
     def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
+        self.partitions = partitions
 
     def _key(self, kind: str, entity: str) -> str:
-        return f"{kind}:{{p{partition_of(entity, self._partitions)}}}:{entity}"
+        return f"{kind}:{{p{partition_of(entity, self.partitions)}}}:{entity}"
 
     @staticmethod
     def position(topic: str, partition: int) -> str:
@@ -53,6 +53,15 @@ class Keys:
     def source(self, source: str) -> str:
         """String: msgpack of `SourceView`."""
         return self._key("source", source)
+
+    @staticmethod
+    def heavy(partition: int) -> str:
+        """Set of the heavy sources of a partition."""
+        return f"heavy:{{p{partition}}}"
+
+    def recent(self, source: str) -> str:
+        """Sorted set of `member(post, reason)` by time in ms: what a heavy source holds."""
+        return self._key("recent", source)
 
     def following(self, user_id: str) -> str:
         """Sorted set of the sources that a user follows, by the time of the follow in ms."""

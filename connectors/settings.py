@@ -50,6 +50,14 @@ class Settings(BaseSettings):
     partitions: int = Field(8, alias="HEADRACE_PARTITIONS", ge=1, le=4096)
     replication: int = Field(1, alias="HEADRACE_REPLICATION", ge=1, le=7)
 
+    heavy_followers: int = Field(
+        10_000,
+        alias="HEADRACE_HEAVY_FOLLOWERS",
+        ge=1,
+        description="a source with so many followers is heavy: its activities are not pushed onto "
+        "timelines but pulled by readers, until it has less than nine tenths of them",
+    )
+
     state: Literal["memory", "rocksdb"] = Field(
         "memory",
         alias="HEADRACE_STATE",

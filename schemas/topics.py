@@ -31,6 +31,7 @@ class Topic(StrEnum):
     VIEW_RELATIONS = "view.relations"
     VIEW_AFFINITY = "view.affinity"
     VIEW_SOURCES = "view.sources"
+    VIEW_RECENTS = "view.recents"
 
     DEAD_LETTERS = "dead-letters"
 
@@ -46,6 +47,7 @@ VIEWS = (
     Topic.VIEW_RELATIONS,
     Topic.VIEW_AFFINITY,
     Topic.VIEW_SOURCES,
+    Topic.VIEW_RECENTS,
 )
 
 IN_CASSANDRA = (Topic.TIMELINE_WRITES, *VIEWS)

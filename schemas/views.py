@@ -124,6 +124,28 @@ class SourceView(Struct, frozen=True, array_like=True, gc=False):
     followers: int
 
 
+class HeavySource(Struct, frozen=True, array_like=True, tag="heavy", gc=False):
+    """Whether a source is heavy (`view.recents`, key: source)."""
+
+    source: str
+    is_heavy: bool
+
+
+class RecentActivity(Struct, frozen=True, array_like=True, tag="recent", gc=False):
+    """Whether a heavy source holds an activity among its newest (`view.recents`, key: source NUL
+    post id NUL reason; partition of the source)."""
+
+    source: str
+    post_id: str
+    reason: str
+    at: int
+    is_held: bool
+
+
+Recent = HeavySource | RecentActivity
+"""A record of `view.recents`."""
+
+
 class PushEntry(Struct, frozen=True, array_like=True, tag="push", gc=False):
     """One entry onto the timelines of `owners`."""
 
@@ -169,6 +191,7 @@ _TYPES: dict[Topic, Any] = {
     Topic.VIEW_RELATIONS: RelationView,
     Topic.VIEW_AFFINITY: AffinityView,
     Topic.VIEW_SOURCES: SourceView,
+    Topic.VIEW_RECENTS: Recent,
 }
 _decoders = {topic: msgspec.msgpack.Decoder(kind).decode for topic, kind in _TYPES.items()}
 

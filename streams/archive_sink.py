@@ -20,9 +20,11 @@ from schemas.views import (
     CommentView,
     CountersView,
     FillTimeline,
+    HeavySource,
     MineView,
     PostView,
     PushEntry,
+    RecentActivity,
     RelationView,
     RemoveEntry,
     RemoveSource,
@@ -109,6 +111,7 @@ class CassandraStore:
             Topic.VIEW_RELATIONS: self._relations,
             Topic.VIEW_AFFINITY: self._affinity,
             Topic.VIEW_SOURCES: self._sources,
+            Topic.VIEW_RECENTS: self._recents,
         }
 
     def open(self, topic: Topic, partition: int) -> int | None:
@@ -318,3 +321,15 @@ class CassandraStore:
     def _sources(self, write: Write) -> Iterator[Row]:
         view: SourceView = write.view
         yield self._upsert(write, "sources", source=view.source, followers=view.followers)
+
+    def _recents(self, write: Write) -> Iterator[Row]:
+        match write.view:
+            case HeavySource(source, is_heavy):
+                change = self._upsert if is_heavy else self._drop
+                yield change(write, "heavy", source=source)
+            case RecentActivity(source, post_id, reason, at, is_held):
+                key = {"source": source, "post_id": post_id, "reason": reason}
+                if is_held:
+                    yield self._upsert(write, "recents", **key, at=at)
+                else:
+                    yield self._drop(write, "recents", **key)

@@ -12,10 +12,13 @@ from redis import Redis
 from connectors.redis import REMOVE_REASONS, TRIM_FEED, digest_of
 from connectors.redis_fence import Fence, FencedPipeline
 from connectors.redis_keys import Keys, affinity_rank, member
+from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import (
     FillTimeline,
+    HeavySource,
     PushEntry,
+    RecentActivity,
     RemoveEntry,
     RemoveSource,
     TimelineOp,
@@ -110,6 +113,7 @@ class RedisStore:
             Topic.VIEW_RELATIONS: self._relations,
             Topic.VIEW_AFFINITY: self._affinity,
             Topic.VIEW_SOURCES: self._sources,
+            Topic.VIEW_RECENTS: self._recents,
         }
 
     def open(self, topic: Topic, partition: int) -> int | None:
@@ -165,6 +169,19 @@ class RedisStore:
     def _sources(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
             pipe.add("SET", self._keys.source(view.source), raw)
+
+    def _recents(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        for view, _ in _newest(writes):
+            match view:
+                case HeavySource(source, is_heavy):
+                    key = self._keys.heavy(partition_of(source, self._keys.partitions))
+                    pipe.add("SADD" if is_heavy else "SREM", key, source)
+                case RecentActivity(source, post_id, reason, at, is_held):
+                    key, entry = self._keys.recent(source), member(post_id, reason)
+                    if is_held:
+                        pipe.add("ZADD", key, at, entry)
+                    else:
+                        pipe.add("ZREM", key, entry)
 
     def _mine(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         touched: set[str] = set()

@@ -15,14 +15,18 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from schemas.codec import MAGIC
+from connectors.settings import settings
+from schemas.codec import MAGIC, UndecodableError
+from schemas.events import Post
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, TimelineOp
 from streams.engine.outbox import Header, Outbox
+from streams.engine.records import decode_record, tags_header
 from streams.engine.replica import Fold, MakeFold
 from streams.engine.state import State
 from streams.facts import Tick, decode_fact
+from streams.intake import extract
 from streams.posts import PostFold
 from streams.sources import SourceFold
 from streams.users import UserFold
@@ -31,7 +35,9 @@ from tests.oracle.read_log import read_topics
 FOLDS: dict[Topic, MakeFold] = {
     Topic.BY_POST: PostFold,
     Topic.BY_USER: UserFold,
-    Topic.BY_SOURCE: SourceFold,
+    Topic.BY_SOURCE: lambda state, outbox: SourceFold(
+        state, outbox, heavy_followers=settings().heavy_followers
+    ),
 }
 
 _decode_operations = msgspec.msgpack.Decoder(list[TimelineOp]).decode
@@ -61,7 +67,8 @@ def judge(brokers: str, partitions: int) -> Outputs:
     for topic, make_fold in FOLDS.items():
         refolded = [_Refolded(make_fold, partitions) for _ in range(partitions)]
         for _, partition, offset, at, value in read_topics(brokers, (topic,)):
-            implied.update(refolded[partition].fold(_Record(offset, at, value)))
+            record = _Record(offset, at, value, headers=_headers(value))
+            implied.update(refolded[partition].fold(record))
             if _is_put_out(value):
                 found[hash((topic, partition, value))] += 1
     for _, partition, _, _, value in read_topics(brokers, (Topic.TIMELINE_WRITES,)):
@@ -74,7 +81,7 @@ def judge(brokers: str, partitions: int) -> Outputs:
 
 
 class _Record(NamedTuple):
-    """A record without what facts and operations do not depend on."""
+    """A record without its key, on which facts and operations do not depend."""
 
     offset: int
     timestamp: int
@@ -141,6 +148,17 @@ class _Refolded:
             return []
         self._state.commit(record.offset + 1, 0)
         return self._told.each
+
+
+def _headers(value: bytes | None) -> Sequence[Header]:
+    """The headers that intake gives an event: the tags of what a post says."""
+    if not value or value[0] != MAGIC:
+        return ()
+    try:
+        event = decode_record(value)
+    except UndecodableError:
+        return ()
+    return (tags_header(extract(event.content)),) if isinstance(event, Post) else ()
 
 
 def _is_put_out(value: bytes | None) -> bool:

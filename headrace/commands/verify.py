@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -75,6 +76,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="FILE",
     help="Write the report to this file too.",
 )
+@click.option(
+    "--heavy-threshold",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Followers that make a source heavy.  [default: HEADRACE_HEAVY_FOLLOWERS]",
+)
 @click.option("--keep", is_flag=True, help="Leave all parts running until Ctrl-C.")
 @click.option("--no-replay", is_flag=True, help="Publish nothing: compare what is there.")
 def verify(
@@ -88,6 +95,7 @@ def verify(
     api_users: int,
     timeout_s: float,
     json_file: Path | None,
+    heavy_threshold: int | None,
     keep: bool,
     no_replay: bool,
 ) -> None:
@@ -107,6 +115,8 @@ def verify(
       headrace verify --generate 5000 --users 300 --break drop-one
     """
     signal.signal(signal.SIGTERM, end_in_order)
+    if heavy_threshold is not None:
+        os.environ["HEADRACE_HEAVY_FOLLOWERS"] = str(heavy_threshold)  # the workers' too
     options_type = _load()
     events = generate or (0 if activity is not None else DEFAULT_EVENTS)
     plan = Plan(follows=follows, activity=activity, generate=events, users=users, seed=seed)

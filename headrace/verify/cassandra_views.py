@@ -135,6 +135,15 @@ class CassandraViews:
         found = self._scan("sources", "source", "source, followers")
         return {source: followers for source, followers in found if followers}
 
+    def recents(self) -> dict[tuple[str, str, str], int]:
+        """(source, post, reason) to the time of what a heavy source holds."""
+        found = self._scan("recents", "source", "source, post_id, reason, at")
+        return {(source, post_id, reason): at for source, post_id, reason, at in found}
+
+    def heavy(self) -> dict[str, bool]:
+        """The heavy sources."""
+        return {source: True for (source,) in self._scan("heavy", "source", "source")}
+
     def following(self) -> dict[tuple[str, str], int]:
         """(user, source) to the time of the follow."""
         found = self._scan("following", "user_id", "user_id, target, followed_at")

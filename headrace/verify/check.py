@@ -36,7 +36,11 @@ def compute(brokers: str) -> Expected:
     """
     gc.disable()
     try:
-        return expect(read_log.read_events(brokers), read_log.read_log(brokers))
+        return expect(
+            read_log.read_events(brokers),
+            read_log.read_log(brokers),
+            settings().heavy_followers,
+        )
     finally:
         gc.freeze()
         gc.enable()
@@ -99,6 +103,8 @@ def _redis(
         yield compare_rows(
             Tally("followers", "redis"), expected.relations.followers, views.sources()
         )
+        yield compare_rows(Tally("recents", "redis"), expected.timelines.recents(), views.recents())
+        yield compare_rows(Tally("heavy", "redis"), expected.heavy(), views.heavy())
         yield compare_rows(Tally("following", "redis"), expected.following(), views.following())
         yield compare_rows(Tally("blocks", "redis"), expected.blocks(), views.blocks())
         yield compare_rows(
@@ -129,6 +135,8 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
         yield compare_rows(Tally("mine", store), expected.mine, views.mine())
         yield compare_rows(Tally("users", store), expected.users, views.users())
         yield compare_rows(Tally("followers", store), expected.relations.followers, views.sources())
+        yield compare_rows(Tally("recents", store), expected.timelines.recents(), views.recents())
+        yield compare_rows(Tally("heavy", store), expected.heavy(), views.heavy())
         following = expected.following()
         yield compare_rows(Tally("following", store), following, views.following())
         yield compare_rows(Tally("follower_lists", store), following, views.followers())
@@ -145,10 +153,10 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
 def choose(expected: Expected, count: int, seed: int) -> list[str]:
     """All users with a timeline, or `count` by the seed and those with the longest."""
     rows = expected.timelines.rows
-    users = sorted(rows)
+    users = sorted(expected.timelines.users())
     if len(users) <= count:
         return users
-    longest = sorted(users, key=lambda user_id: -len(rows[user_id]))[:LONGEST]
+    longest = sorted(users, key=lambda user_id: -len(rows.get(user_id, ())))[:LONGEST]
     return sorted({*Random(f"api:{seed}").sample(users, count), *longest})
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 import redis
 
-from connectors.redis_keys import DECAY_PER_DAY, Keys, affinity_score
+from connectors.redis_keys import DECAY_PER_DAY, Keys, affinity_score, split_member
 from headrace.verify import rows
+from schemas.partitioning import partition_of
 from schemas.views import CountersView, PostView, SourceView, UserView
 
 CHUNK = 500
 SCANNED = 10_000
 KINDS = (
     *("feed", "floor", "post", "counters", "user", "source"),
-    *("following", "blocks", "affinity", "liked", "shared"),
+    *("following", "blocks", "affinity", "liked", "shared", "recent"),
 )
 
 Scored = list[tuple[str, float]]
@@ -92,6 +93,24 @@ class RedisViews:
     def sources(self) -> dict[str, int]:
         """Source to its followers, where there are some."""
         return {k: v.followers for k, v in self._structs("source", SourceView) if v.followers}
+
+    def recents(self) -> dict[tuple[str, str, str], int]:
+        """(source, post, reason) to the time of what a heavy source holds."""
+        return {
+            (source, *split_member(entry)): _whole(at)
+            for source, found in self._scored("recent")
+            for entry, at in found
+        }
+
+    def heavy(self) -> dict[str, bool]:
+        """The heavy sources, by the sets of all partitions."""
+        found: dict[str, bool] = {}
+        for partition in range(self.keys.partitions):
+            members: Any = self.client.smembers(self.keys.heavy(partition))
+            for raw in members:
+                source = raw.decode(errors="surrogateescape")
+                found[source] = partition_of(source, self.keys.partitions) == partition
+        return found
 
     def following(self) -> dict[tuple[str, str], int]:
         """(user, source) to the time of the follow."""

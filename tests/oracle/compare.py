@@ -247,7 +247,7 @@ def compare_served(
     required: dict[str, set[str]] = {}
     allowed: dict[str, set[str]] = {}
     place: dict[str, int] = {}
-    for at, post_id, reason in timelines.entries(user_id):
+    for at, post_id, reason in timelines.candidates(user_id):
         is_newest = post_id not in place
         place.setdefault(post_id, len(place))
         if is_hidden(post_id, reason):

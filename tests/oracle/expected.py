@@ -37,14 +37,23 @@ class Expected:
 
     def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
         """Whether the API leaves an entry out: the post's author is gone, or either blocks the
-        other, or it is a reply between others, and nobody shared it."""
+        other, or it is for friends, or a reply between others that nobody shared."""
         author = str(self.posts[post_id]["author_id"])
         if author == user_id:
             return False
         standing = self.users.get(author, users.NOBODY)["status"]
         if standing != "active" or f"u:{author}" in self.relations.blocks.get(user_id, ()):
             return True
+        if self.posts[post_id]["visibility"] == "friends" and not self._are_friends(
+            user_id, author
+        ):
+            return True
         return not reason.startswith("s:") and self._is_between_others(user_id, post_id)
+
+    def _are_friends(self, one: str, other: str) -> bool:
+        """Whether two users follow each other."""
+        following = self.relations.following
+        return f"u:{other}" in following.get(one, {}) and f"u:{one}" in following.get(other, {})
 
     def _is_between_others(self, user_id: str, post_id: str) -> bool:
         """Whether a post is a reply, and the user neither takes part nor follows both ends."""
@@ -67,6 +76,10 @@ class Expected:
             for user_id, sources in self.relations.blocks.items()
             for source in sources
         }
+
+    def heavy(self) -> dict[str, bool]:
+        """The heavy sources."""
+        return dict.fromkeys(self.timelines.pulled, True)
 
     def affinity(self, now_ms: int) -> dict[tuple[str, str], float]:
         """(user, the other) to the score at a time."""
@@ -100,13 +113,15 @@ def _int(value: object) -> int:
     return value
 
 
-def expect(events: Acknowledged, log: Iterable[Placed]) -> Expected:
+def expect(
+    events: Acknowledged, log: Iterable[Placed], heavy_followers: int = timelines.HEAVY_FOLLOWERS
+) -> Expected:
     """Compute every view from the events; only positions are taken from the log."""
     by_post = posts.fold_posts(events.posts)
     reactions = posts.fold_engagements(events.engagements)
     related = relations.fold_follows(events.follows)
     implied = timelines.activities(by_post, reactions.shared)
-    sources = timelines.fold_log(log)
+    sources = timelines.fold_log(log, heavy_followers)
     tally = Tally("by_source_log", "kafka")
     tally.compared, differences = timelines.log_differences(implied, sources, related)
     for what, want, got in differences:

@@ -18,6 +18,8 @@ from tests.oracle.posts import PostState, topics
 from tests.oracle.read_log import Placed
 from tests.oracle.relations import KINDS, Relations, Row, empty_row, follows
 
+FOR_ALL = ("public", "followers", "friends")
+HEAVY_FOLLOWERS = 10_000
 HELD = 100
 BACKFILLED = 20
 
@@ -37,10 +39,12 @@ class Standing:
 
 @dataclass(slots=True)
 class Added:
-    """An activity as it stands in the log, and the place where it was added."""
+    """An activity as it stands in the log, the place where it was added, and the last place where
+    all followers got it; 0 if there is none."""
 
     what: Standing
     place: int
+    pushed: int
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class SourceLog:
     activities: dict[Key, Added] = field(default_factory=dict)
     held: list[tuple[int, str, str]] = field(default_factory=list)
     """The newest activities that the source holds: time, post id, reason, ascending."""
+    is_heavy: bool = False
     shrunk: set[str] = field(default_factory=set)
     """Users who lost an entry of this source."""
     backfill: tuple[Key, ...] | None = None
@@ -66,7 +71,9 @@ def member(post_id: str, reason: str) -> str:
     return f"{post_id}\0{reason}"
 
 
-def fold_log(records: Iterable[Placed]) -> dict[str, SourceLog]:
+def fold_log(
+    records: Iterable[Placed], heavy_followers: int = HEAVY_FOLLOWERS
+) -> dict[str, SourceLog]:
     """What the log of each source came to, its records in order."""
     sources: dict[str, SourceLog] = {}
     for partition, record in records:
@@ -76,7 +83,7 @@ def fold_log(records: Iterable[Placed]) -> dict[str, SourceLog]:
         log.partitions.add(partition)
         log.place += 1
         if isinstance(record, RelationFact):
-            _relate(log, record)
+            _relate(log, record, heavy_followers)
         elif isinstance(record, Activity):
             _add(log, record)
         elif isinstance(record, Removal):
@@ -84,7 +91,7 @@ def fold_log(records: Iterable[Placed]) -> dict[str, SourceLog]:
     return sources
 
 
-def _relate(log: SourceLog, fact: RelationFact) -> None:
+def _relate(log: SourceLog, fact: RelationFact, heavy_followers: int) -> None:
     row = log.relations.get(fact.user_id)
     if row is None:
         row = log.relations[fact.user_id] = empty_row()
@@ -93,8 +100,22 @@ def _relate(log: SourceLog, fact: RelationFact) -> None:
     if not follows(row):
         if log.followers.pop(fact.user_id, None) is not None:
             log.shrunk.add(fact.user_id)
+        _weigh(log, heavy_followers)
     elif fact.user_id not in log.followers:
-        log.followers[fact.user_id] = (log.place, _backfill(log, fact.user_id))
+        log.followers[fact.user_id] = (log.place, ())
+        _weigh(log, heavy_followers)
+        if not log.is_heavy:
+            log.followers[fact.user_id] = (log.place, _backfill(log, fact.user_id))
+
+
+def _weigh(log: SourceLog, heavy_followers: int) -> None:
+    """Whether the source is heavy with its followers of now; becoming light, it pushes."""
+    size = len(log.followers)
+    was_heavy = log.is_heavy
+    log.is_heavy = size * 10 >= heavy_followers * 9 if was_heavy else size >= heavy_followers
+    if was_heavy and not log.is_heavy:
+        for _, post_id, reason in log.held:
+            log.activities[(reason, post_id)].pushed = log.place
 
 
 def _backfill(log: SourceLog, user_id: str) -> tuple[Key, ...]:
@@ -104,7 +125,7 @@ def _backfill(log: SourceLog, user_id: str) -> tuple[Key, ...]:
     is_everyones = True
     for _, post_id, reason in reversed(log.held):
         what = log.activities[(reason, post_id)].what
-        is_everyones = is_everyones and what.visibility in ("public", "followers")
+        is_everyones = is_everyones and what.visibility in FOR_ALL
         if may_see(what, user_id):
             newest.append((reason, post_id))
             if len(newest) == BACKFILLED:
@@ -119,7 +140,7 @@ def may_see(what: Standing, user_id: str) -> bool:
     """Whether a follower may see an activity."""
     if what.visibility == "custom":
         return user_id in what.audience
-    return what.visibility in ("public", "followers")
+    return what.visibility in FOR_ALL
 
 
 def audience_of(visibility: str, audience: Iterable[str]) -> frozenset[str]:
@@ -136,7 +157,7 @@ def _add(log: SourceLog, record: Activity) -> None:
         if before.what == what:
             return
         _take(log, key, before)
-    log.activities[key] = Added(what, log.place)
+    log.activities[key] = Added(what, log.place, 0 if log.is_heavy else log.place)
     insort(log.held, (record.at, record.post_id, record.reason))
     if len(log.held) > HELD:
         del log.held[0]
@@ -216,6 +237,9 @@ class Timelines:
         self.rows: dict[str, array[int]] = {}
         self.shrunk: set[str] = set()
         """Users whose timeline was longer once."""
+        self.pulled: dict[str, list[tuple[int, Standing]]] = {}
+        """Heavy source to what it holds."""
+        self._following = relations.following
         followers: dict[str, list[str]] = {}
         for user_id, sources in relations.following.items():
             for source in sources:
@@ -225,6 +249,9 @@ class Timelines:
             if source not in implied:
                 continue
             self._spread(source, implied[source], source_log, followers.get(source, []))
+        for source, source_log in log.items():
+            if source_log.is_heavy:
+                self.pulled.setdefault(source, [])
         for source in implied.keys() - log.keys():
             self._spread(source, implied[source], SourceLog(), followers.get(source, []))
         for user_id, row in self.rows.items():
@@ -237,13 +264,19 @@ class Timelines:
         places = []
         for (reason, post_id), what in standing.items():
             added = log.activities.get((reason, post_id))
-            place = added.place if added is not None else log.place + 1
+            place = added.pushed if added is not None else log.place + 1
             places.append((place, self.rank[member(post_id, reason)], what))
         places.sort(key=lambda entry: entry[0])
+        if log.is_heavy:
+            self.pulled[source] = [
+                (self.rank[member(post_id, reason)], standing[(reason, post_id)])
+                for _, post_id, reason in log.held
+                if (reason, post_id) in standing
+            ]
         ranks = array("I", (rank for _, rank, _ in places))
         at_place = [place for place, _, _ in places]
         whats = [what for _, _, what in places]
-        restricted = [i for i, w in enumerate(whats) if w.visibility not in ("public", "followers")]
+        restricted = [i for i, what in enumerate(whats) if what.visibility not in FOR_ALL]
         if source.startswith("u:"):
             self._extend(source[2:], ranks)
         for user_id in users:
@@ -278,10 +311,35 @@ class Timelines:
         for rank in self.rows.get(user_id, ()):
             yield self.at[rank], self.post[rank], self.reason[rank]
 
+    def recents(self) -> dict[tuple[str, str, str], int]:
+        """(source, post id, reason) to the time of what each heavy source holds."""
+        return {
+            (source, self.post[rank], self.reason[rank]): self.at[rank]
+            for source, held in self.pulled.items()
+            for rank, _ in held
+        }
+
+    def users(self) -> set[str]:
+        """Who may find something on the timeline."""
+        heavy = self.pulled.keys()
+        pulling = (
+            user for user, sources in self._following.items() if not heavy.isdisjoint(sources)
+        )
+        return {*self.rows, *pulling}
+
+    def candidates(self, user_id: str) -> Iterator[tuple[int, str, str]]:
+        """A user's entries and what the followed heavy sources hold for the user, newest first."""
+        ranks = set(self.rows.get(user_id, ()))
+        for source in self._following.get(user_id, ()):
+            held = self.pulled.get(source, ())
+            ranks.update(rank for rank, what in held if may_see(what, user_id))
+        for rank in sorted(ranks):
+            yield self.at[rank], self.post[rank], self.reason[rank]
+
     def served(self, user_id: str) -> list[tuple[str, frozenset[str]]]:
         """What a walk through `latest` must give: posts by their newest entry, with reasons."""
         reasons: dict[str, list[str]] = {}
-        for _, post_id, reason in self.entries(user_id):
+        for _, post_id, reason in self.candidates(user_id):
             reasons.setdefault(post_id, []).append(reason)
         return [(post_id, frozenset(found)) for post_id, found in reasons.items()]
 

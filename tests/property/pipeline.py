@@ -34,6 +34,7 @@ from streams.users import UserFold
 from tests.unit.folds import NOW, VIEW_TYPES, Timelines, record, timelines
 
 PARTITIONS = 2
+HEAVY_FOLLOWERS = 2
 STAGES: dict[Topic, MakeFold] = {
     Topic.POSTS: partial(make_intake, Post),
     Topic.ENGAGEMENTS: partial(make_intake, Engagement),
@@ -41,7 +42,7 @@ STAGES: dict[Topic, MakeFold] = {
     Topic.USERS: partial(make_intake, User),
     Topic.BY_POST: PostFold,
     Topic.BY_USER: UserFold,
-    Topic.BY_SOURCE: SourceFold,
+    Topic.BY_SOURCE: partial(SourceFold, heavy_followers=HEAVY_FOLLOWERS),
 }
 TOPIC_OF: dict[type[Event], Topic] = {
     Post: Topic.POSTS,

@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from schemas.codec import encode
 from schemas.events import Engagement, Event, Follow, Post
 from schemas.topics import EXTERNAL, INTERNAL, Topic
-from schemas.views import DeadLetter
+from schemas.views import DeadLetter, HeavySource, RecentActivity
 from streams import sources
 from streams.engine import stage
 from streams.engine.disk import DiskStore
@@ -41,7 +41,7 @@ from tests.oracle.events import collect
 from tests.oracle.expected import Expected, expect
 from tests.oracle.users import NOBODY
 from tests.property import strategies
-from tests.property.pipeline import PARTITIONS, STAGES, TOPIC_OF, Pipeline
+from tests.property.pipeline import HEAVY_FOLLOWERS, PARTITIONS, STAGES, TOPIC_OF, Pipeline
 from tests.unit.folds import DAY, NOW
 
 HELD, BACKFILLED, DELIVERIES = 3, 2, 2
@@ -225,9 +225,11 @@ def check(pipeline: Pipeline) -> None:
         for each in pipeline.log.all_of(Topic.BY_SOURCE)
         if isinstance(fact := decode_fact(each.value), Activity | RelationFact | Removal)
     )
-    expected = expect(collect(pipeline.external()), log)
+    expected = expect(collect(pipeline.external()), log, HEAVY_FOLLOWERS)
     assert expected.by_source_log.differences == []
     assert _timelines(pipeline) == _expected_timelines(expected)
+    assert _recents(pipeline) == expected.timelines.recents()
+    assert _heavy(pipeline) == expected.heavy()
     assert _counters(pipeline) == expected.counters
     assert _posts(pipeline) == expected.posts
     assert _comments(pipeline) == expected.comments
@@ -249,6 +251,22 @@ def _expected_timelines(expected: Expected) -> dict[str, dict[tuple[str, str], i
         user_id: {(post_id, reason): at for at, post_id, reason in entries}
         for user_id in expected.timelines.rows
         if (entries := list(expected.timelines.entries(user_id)))
+    }
+
+
+def _recents(pipeline: Pipeline) -> dict[tuple[str, str, str], int]:
+    return {
+        (view.source, view.post_id, view.reason): view.at
+        for view in pipeline.views(Topic.VIEW_RECENTS).values()
+        if isinstance(view, RecentActivity) and view.is_held
+    }
+
+
+def _heavy(pipeline: Pipeline) -> dict[str, bool]:
+    return {
+        view.source: True
+        for view in pipeline.views(Topic.VIEW_RECENTS).values()
+        if isinstance(view, HeavySource) and view.is_heavy
     }
 
 

@@ -31,6 +31,7 @@ class Views:
     def __init__(self) -> None:
         self.rows: dict[str, list[TimelineRow]] = {}
         self.floors: dict[str, int] = {}
+        self.recents: dict[str, list[TimelineRow]] = {}
         self.found = Found()
         self.mine: dict[str, tuple[set[str], set[str]]] = {}
         self.blocks: set[tuple[str, str]] = set()
@@ -58,6 +59,16 @@ class Views:
 
     def entry(self, owner: str, post_id: str, reason: str, at: int = NOW) -> None:
         self.rows.setdefault(owner, []).append(TimelineRow(at, post_id, reason))
+
+    def recent(self, source: str, post_id: str, reason: str, at: int = NOW) -> None:
+        """A heavy source holds an activity."""
+        self.recents.setdefault(source, []).append(TimelineRow(at, post_id, reason))
+
+    def pulled(self, user_id: str) -> list[list[TimelineRow]]:
+        """What the heavy sources hold that a user follows, newest first of each."""
+        follows = self.found.follows
+        followed = [held for source, held in self.recents.items() if (user_id, source) in follows]
+        return [sorted(held, key=lambda row: row.place, reverse=True) for held in followed]
 
     def newest_first(self, owner: str) -> list[TimelineRow]:
         return sorted(self.rows.get(owner, []), key=lambda row: row.place, reverse=True)
@@ -110,14 +121,18 @@ class FakeCache(FakeStore):
 
     async def timeline(self, user_id: str) -> Held:
         self.touch("timeline")
-        flat: list[bytes] = []
-        for row in self.views.newest_first(user_id):
-            flat += [member(row.post_id, row.reason).encode(), str(row.at).encode()]
-        return Held(flat, self.views.floors.get(user_id))
+        feed = _flat(self.views.newest_first(user_id))
+        recents = [_flat(rows) for rows in self.views.pulled(user_id)]
+        return Held(feed, self.views.floors.get(user_id), recents)
 
     async def load(self, wanted: Wanted) -> Found:
         self.touch("load")
         return self.views.select(wanted, has_blocks=True)
+
+
+def _flat(rows: list[TimelineRow]) -> list[bytes]:
+    pairs = ((member(row.post_id, row.reason), row.at) for row in rows)
+    return [part for entry, at in pairs for part in (entry.encode(), str(at).encode())]
 
 
 class FakeArchive(FakeStore):
@@ -135,6 +150,10 @@ class FakeArchive(FakeStore):
         self.touch("timeline")
         rows = self.views.newest_first(owner)
         return [row for row in rows if row.place < below and row.at >= oldest][:limit]
+
+    async def pulled(self, user_id: str) -> list[TimelineRow]:
+        self.touch("pulled")
+        return [row for rows in self.views.pulled(user_id) for row in rows]
 
     async def load(self, wanted: Wanted) -> Found:
         self.touch("load")

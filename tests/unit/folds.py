@@ -29,6 +29,7 @@ from schemas.views import (
     MineView,
     PostView,
     PushEntry,
+    Recent,
     RelationView,
     RemoveEntry,
     RemoveSource,
@@ -55,7 +56,7 @@ NOW = 1_700_000_000_000
 MINUTE = 60_000
 DAY = 86_400_000
 
-VIEW_TYPES: dict[str, type[Any]] = {
+VIEW_TYPES: dict[str, Any] = {
     Topic.VIEW_POSTS: PostView,
     Topic.VIEW_COUNTERS: CountersView,
     Topic.VIEW_COMMENTS: CommentView,
@@ -64,6 +65,7 @@ VIEW_TYPES: dict[str, type[Any]] = {
     Topic.VIEW_RELATIONS: RelationView,
     Topic.VIEW_AFFINITY: AffinityView,
     Topic.VIEW_SOURCES: SourceView,
+    Topic.VIEW_RECENTS: Recent,
 }
 
 Timelines = dict[str, dict[tuple[str, str], int]]

@@ -102,6 +102,61 @@ def test_a_topic_is_a_reason_whatever_becomes_of_a_user_of_its_name(world: World
     assert ids(world.feed("al")) == []
 
 
+def heavy(world: World, count: int, *, step_ms: int = 1000, offset_ms: int = 500) -> list[str]:
+    """A heavy source whom al follows, and that holds h0 (newest) to h<count-1>."""
+    world.redis.follow("al", "star")
+    names = [f"h{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        at = NOW - number * step_ms - offset_ms
+        world.redis.post(name, "star", at)
+        world.redis.recent("u:star", name, "u:star", at)
+    return names
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+@pytest.mark.parametrize("keep", [30, 20, 1])
+def test_what_heavy_sources_hold_is_among_the_rest(world: World, keep: int, limit: int) -> None:
+    pushed, pulled = fill(world, 40), heavy(world, 40)
+    wanted = [name for pair in zip(pushed, pulled, strict=True) for name in pair]
+    recents = world.redis.recents
+    trim(world, "al", keep)
+    world.cassandra.recents = recents
+    for is_down in (False, True):
+        world.cache.is_down = is_down
+        pages = world.pages("al", limit)
+        assert [name for page in pages for name in ids(page)] == wanted
+        assert all(page["degraded"] == ["redis"] * is_down for page in pages)
+
+
+def test_what_was_pushed_and_is_pulled_stands_once(world: World) -> None:
+    pulled = heavy(world, 30)
+    for number in (3, 25):
+        world.redis.entry("al", f"h{number}", "u:star", NOW - number * 1000 - 500)
+    world.redis.entry("al", "h7", "s:cy", NOW)
+    pages = world.pages("al", 10)
+    assert [name for page in pages for name in ids(page)] == [
+        "h7",
+        *(name for name in pulled if name != "h7"),
+    ]
+    assert pages[0]["posts"][0]["reasons"] == ["s:cy", "u:star"]
+    assert all(post["reasons"] == ["u:star"] for page in pages[1:] for post in page["posts"])
+
+
+def test_heavy_sources_of_others_bring_nothing(world: World) -> None:
+    heavy(world, 3)
+    assert ids(world.feed("bo")) == []
+    world.redis.post("h0", "star", visibility="private")
+    assert ids(world.feed("al")) == ["h1", "h2"]
+
+
+def test_only_heavy_sources_and_a_feed_that_redis_lost(world: World) -> None:
+    pulled = heavy(world, 30)
+    everything = world.redis
+    world.split()
+    world.cassandra.found = everything.found
+    assert [name for page in world.pages("al", 7) for name in ids(page)] == pulled
+
+
 @pytest.mark.parametrize(
     ("followed", "answered", "reasons", "shown"),
     [

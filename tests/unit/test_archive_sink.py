@@ -23,9 +23,11 @@ from schemas.views import (
     CommentView,
     CountersView,
     FillTimeline,
+    HeavySource,
     MineView,
     PostView,
     PushEntry,
+    RecentActivity,
     RelationView,
     RemoveEntry,
     RemoveSource,
@@ -346,6 +348,24 @@ POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), ha
         ),
         pytest.param(
             Topic.VIEW_SOURCES, SourceView("u:a", 3), [("INSERT", "sources")], id="a source"
+        ),
+        pytest.param(
+            Topic.VIEW_RECENTS, HeavySource("u:a", True), [("INSERT", "heavy")], id="heavy"
+        ),
+        pytest.param(
+            Topic.VIEW_RECENTS, HeavySource("u:a", False), [("DELETE", "heavy")], id="light"
+        ),
+        pytest.param(
+            Topic.VIEW_RECENTS,
+            RecentActivity("u:a", "p", "u:a", NOW, True),
+            [("INSERT", "recents")],
+            id="held",
+        ),
+        pytest.param(
+            Topic.VIEW_RECENTS,
+            RecentActivity("u:a", "p", "u:a", NOW, False),
+            [("DELETE", "recents")],
+            id="held no more",
         ),
     ],
 )

@@ -40,6 +40,8 @@ def _types() -> Iterator[tuple[str, Any]]:
         yield f"fact {fact.__name__}", fact
     for operation in get_args(views.TimelineOp):
         yield f"operation {operation.__name__}", operation
+    for recent in get_args(views.Recent):
+        yield f"recent {recent.__name__}", recent
     for name, view in vars(views).items():
         if name.endswith("View"):
             yield f"view {name}", view

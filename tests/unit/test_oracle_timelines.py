@@ -69,10 +69,12 @@ def _fact(event: Follow) -> RelationFact:
 Log = list[Activity | Removal | RelationFact]
 
 
-def _timelines(posts: list[Post], follows: list[Follow], log: Log) -> Timelines:
+def _timelines(
+    posts: list[Post], follows: list[Follow], log: Log, heavy_followers: int = 10_000
+) -> Timelines:
     implied = activities(fold_posts(posts), {})
     related = fold_follows(follows)
-    folded = fold_log((0, record) for record in log)
+    folded = fold_log(((0, record) for record in log), heavy_followers)
     _, differences = log_differences(implied, folded, related)
     assert list(differences) == []
     return Timelines(implied, folded, related)
@@ -135,7 +137,7 @@ def test_a_late_unfollow_of_an_older_follow_changes_nothing() -> None:
         ("followers", (), True),
         ("custom", ("f",), True),
         ("custom", ("g",), False),
-        ("friends", (), False),
+        ("friends", (), True),
         ("private", (), False),
     ],
 )
@@ -205,6 +207,45 @@ def test_a_topic_brings_posts_and_has_no_timeline() -> None:
     found = Timelines(implied, fold_log((0, r) for r in log), fold_follows(follows))
     assert found.served("f") == [("p", frozenset({"u:a", "t:rust"}))]
     assert set(found.rows) == {"a", "f"}
+
+
+def _by(user: str, action: str = "follow", at: int = 1) -> Follow:
+    return Follow(event_id=f"{user}{at}", action=action, user_id=user, target="u:a", at=at)  # type: ignore[arg-type]
+
+
+def test_what_a_heavy_source_adds_is_pulled_and_not_on_timelines() -> None:
+    f, g = _by("f"), _by("g")
+    log: Log = [_activity(PLAIN[0]), _fact(f), _activity(PLAIN[1]), _fact(g), _activity(PLAIN[2])]
+    found = _timelines(PLAIN[:3], [f, g], log, heavy_followers=2)
+    assert {user: _numbers(found, user) for user in "afgx"} == {
+        "a": [3, 2, 1],
+        "f": [2, 1],
+        "g": [],
+        "x": [],
+    }
+    assert found.recents() == {("u:a", f"p{n:03}", "u:a"): n for n in (1, 2, 3)}
+    assert found.users() == {"a", "f", "g"}
+    for user in "fg":
+        assert [at for at, _, _ in found.candidates(user)] == [3, 2, 1]
+    assert list(found.candidates("x")) == []
+
+
+def test_a_source_that_becomes_light_gives_what_it_holds_to_who_is_left() -> None:
+    f, g, gone = _by("f"), _by("g"), _by("g", "unfollow", 2)
+    log: Log = [_fact(f), _fact(g), _activity(PLAIN[0]), _fact(gone), _activity(PLAIN[1])]
+    found = _timelines(PLAIN[:2], [f, g, gone], log, heavy_followers=2)
+    assert {user: _numbers(found, user) for user in "afg"} == {"a": [2, 1], "f": [2, 1], "g": []}
+    assert found.recents() == {}
+
+
+@pytest.mark.parametrize(("left", "is_heavy"), [(0, True), (1, True), (2, False)])
+def test_a_source_stays_heavy_down_to_nine_tenths(left: int, is_heavy: bool) -> None:
+    follows = [_by(f"user{n}") for n in range(10)]
+    ended = [_by(f"user{n}", "unfollow", 2) for n in range(left)]
+    log: Log = [*map(_fact, follows), *map(_fact, ended), _activity(PLAIN[0])]
+    found = _timelines(PLAIN[:1], [*follows, *ended], log, heavy_followers=10)
+    assert (found.pulled.keys() == {"u:a"}) is is_heavy
+    assert _numbers(found, "user9") == ([] if is_heavy else [1])
 
 
 DAMAGED: list[tuple[str, Log]] = [

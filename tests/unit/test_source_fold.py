@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
 from schemas.codec import UndecodableError, encode
 from schemas.topics import Topic
-from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, SourceView
+from schemas.views import (
+    FillTimeline,
+    PushEntry,
+    RecentActivity,
+    RemoveEntry,
+    RemoveSource,
+    SourceView,
+)
 from streams.facts import Activity, AffinityFact, Fact, Tick, encode_fact
 from streams.sources import SourceFold, may_see, reasons_of
 from tests.unit.folds import (
@@ -52,7 +60,11 @@ SHARE = activity("q", 5, author="cy", sharer="ann")
             [FOLLOW, activity(visibility="followers")], {"ann", "bob"}, id="for followers"
         ),
         pytest.param([FOLLOW, activity(visibility="private")], {"ann"}, id="private"),
-        pytest.param([FOLLOW, activity(visibility="friends")], {"ann"}, id="for friends"),
+        pytest.param(
+            [FOLLOW, activity(visibility="friends")],
+            {"ann", "bob"},
+            id="for friends: who reads judges",
+        ),
         pytest.param(
             [
                 FOLLOW,
@@ -232,19 +244,130 @@ def test_rows_of_former_batches_are_seen() -> None:
         ("public", True),
         ("followers", True),
         ("custom", True),
-        ("friends", False),
+        ("friends", True),
         ("private", False),
     ],
 )
 def test_who_may_see(visibility: str, sees: bool) -> None:
     assert may_see(activity(visibility=visibility, audience=("bob",)), "bob") is sees
-    others = visibility in ("public", "followers")
+    others = visibility in ("public", "followers", "friends")
     assert may_see(activity(visibility=visibility, audience=("bob",)), "cy") is others
 
 
 def test_the_reasons_of_a_source() -> None:
     assert reasons_of("u:u:x") == ["u:u:x", "s:u:x"]
     assert reasons_of("t:rust") == ["t:rust"]
+
+
+# Heavy sources
+
+
+def _fold(facts: Sequence[Fact], heavy_followers: int = 3) -> Folded:
+    folded = Folded(partial(SourceFold, heavy_followers=heavy_followers))
+    return folded.add(*facts)
+
+
+def _follows(*users: str) -> list[Fact]:
+    return [relation("follow", user, n) for n, user in enumerate(users)]
+
+
+def _recents(folded: Folded) -> dict[str, bool]:
+    """Post to whether it is held, as shown last, in order of the first mention."""
+    views = folded.views(Topic.VIEW_RECENTS).values()
+    return {view.post_id: view.is_held for view in views if isinstance(view, RecentActivity)}
+
+
+def _is_heavy(folded: Folded) -> bool | None:
+    return getattr(folded.views(Topic.VIEW_RECENTS).get("u:ann"), "is_heavy", None)
+
+
+def _removed_from(folded: Folded) -> list[str]:
+    removals = [each for each in folded.operations() if isinstance(each, RemoveEntry)]
+    return sorted(owner for each in removals for owner in each.owners)
+
+
+HEAVY = [activity("before", 1), *_follows("bob", "cy", "di")]
+
+
+def test_a_heavy_source_pushes_to_itself_alone_and_shows_what_it_holds() -> None:
+    folded = _fold([*HEAVY, activity("after", 2)])
+    assert _is_heavy(folded)
+    assert _recents(folded) == {"before": True, "after": True}
+    entries = {user: {post for post, _ in found} for user, found in folded.timelines().items()}
+    assert entries == {"ann": {"before", "after"}, "bob": {"before"}, "cy": {"before"}}
+    view = folded.views(Topic.VIEW_RECENTS)["u:ann/after/u:ann"]
+    assert view == RecentActivity("u:ann", "after", "u:ann", time(2), True)
+
+
+def test_one_below_the_threshold_is_light() -> None:
+    folded = _fold([*HEAVY, activity("after", 2)], heavy_followers=4)
+    assert folded.views(Topic.VIEW_RECENTS) == {}
+    assert all(("after", "u:ann") in found for found in folded.timelines().values())
+
+
+@pytest.mark.parametrize(
+    ("left", "is_heavy"), [(0, True), (1, True), (2, False)], ids=["10 of 10", "9 of 10", "8 of 10"]
+)
+def test_a_heavy_source_is_light_below_nine_tenths(left: int, is_heavy: bool) -> None:
+    users = [f"user{n}" for n in range(10)]
+    leaves = [relation("unfollow", user, 20) for user in users[:left]]
+    folded = _fold([*_follows(*users), activity("p", 30), *leaves], heavy_followers=10)
+    assert _is_heavy(folded) is is_heavy
+    assert set(folded.timelines()) == {"ann"} | (set() if is_heavy else set(users[left:]))
+    back = [relation("follow", user, 40) for user in users[:1]]
+    assert _is_heavy(folded.add(*back)) is is_heavy, "and heavy again only at ten"
+
+
+def test_a_source_that_becomes_light_pushes_what_it_holds_and_shows_none() -> None:
+    only_cy = activity("cys", 3, visibility="custom", audience=("cy",))
+    folded = _fold([*HEAVY, activity("after", 2), only_cy, relation("unfollow", "di", 9)])
+    assert not _is_heavy(folded)
+    assert _recents(folded) == {"before": False, "after": False, "cys": False}
+    found = {user: {post for post, _ in held} for user, held in folded.timelines().items()}
+    assert found == {
+        "ann": {"before", "after", "cys"},
+        "bob": {"before", "after"},
+        "cy": {"before", "after", "cys"},
+    }
+    folded.add(removal(activity("after", 2)))
+    assert all(("after", "u:ann") not in held for held in folded.timelines().values())
+
+
+def test_a_heavy_source_holds_100() -> None:
+    posts = [activity(f"p{n:03}", n) for n in range(102)]
+    folded = _fold([*_follows("bob", "cy", "di"), *posts])
+    shown = _recents(folded)
+    assert [post for post, is_held in shown.items() if not is_held] == ["p000", "p001"]
+    assert len(shown) == 102
+    late = _fold([*_follows("bob", "cy", "di"), *posts[2:], posts[0]])
+    assert _recents(late)["p000"] is False, "one that comes late is never held"
+
+
+@pytest.mark.parametrize(
+    ("post", "owners"),
+    [
+        pytest.param("before", ["ann", "bob", "cy", "di"], id="pushed while light"),
+        pytest.param("after", ["ann"], id="never pushed"),
+    ],
+)
+def test_a_removal_goes_where_its_activity_was_pushed(post: str, owners: list[str]) -> None:
+    at = 1 if post == "before" else 2
+    folded = _fold([*HEAVY, activity("after", 2)]).checkpoint()
+    folded.add(removal(activity(post, at)))
+    assert _removed_from(folded) == owners
+    assert not _recents(folded)[post]
+
+
+def test_a_removal_of_what_is_held_no_more_goes_to_all() -> None:
+    folded = _fold([*_follows("bob", "cy", "di")])
+    folded.add(removal(activity("old", 1)))
+    assert _removed_from(folded) == ["ann", "bob", "cy", "di"]
+
+
+def test_who_leaves_a_heavy_source_loses_what_it_pushed_before() -> None:
+    folded = _fold([*HEAVY, *_follows("ed"), relation("unfollow", "bob", 9)])
+    assert _is_heavy(folded)
+    assert "bob" not in folded.timelines()
 
 
 # Records

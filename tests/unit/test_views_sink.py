@@ -21,9 +21,11 @@ from schemas.views import (
     AffinityView,
     CountersView,
     FillTimeline,
+    HeavySource,
     MineView,
     PostView,
     PushEntry,
+    RecentActivity,
     RelationView,
     RemoveEntry,
     RemoveSource,
@@ -337,6 +339,25 @@ def test_what_a_user_did(view: MineView, commands: list[Command]) -> None:
     *found, one, other = _view_commands(Topic.VIEW_MINE, [("bob\0p", view)])
     assert found == commands
     assert {one, other} == {("ZREMRANGEBYRANK", key, "0", "-10001") for key in (LIKED, SHARED)}
+
+
+@pytest.mark.parametrize(
+    ("view", "command"),
+    [
+        (HeavySource("u:ann", True), ("SADD", "heavy:{p0}", "u:ann")),
+        (HeavySource("u:ann", False), ("SREM", "heavy:{p0}", "u:ann")),
+        (
+            RecentActivity("u:ann", "p", "s:ann", 7, True),
+            ("ZADD", "recent:{p0}:u:ann", "7", "p\0s:ann"),
+        ),
+        (
+            RecentActivity("u:ann", "p", "s:ann", 7, False),
+            ("ZREM", "recent:{p0}:u:ann", "p\0s:ann"),
+        ),
+    ],
+)
+def test_heavy_sources(view: Any, command: Command) -> None:
+    assert _view_commands(Topic.VIEW_RECENTS, [("k", view)]) == [command]
 
 
 FOLLOWING, BLOCKS = "following:{p0}:bob", "blocks:{p0}:bob"
