@@ -125,10 +125,9 @@ class Timeline:
     def _with_pulled(
         self, rows: Sequence[TimelineRow], end: tuple[int, str, str] | None
     ) -> list[TimelineRow]:
-        """Rows of the archive below `_below` down to `end`, with what heavy sources hold there."""
-        start = self._below
-        assert start is not None
-        pulled = [r for r in self._pulled if r.place < start and (end is None or r.place > end)]
+        """Rows of the archive down to `end`, with what heavy sources hold from there on; of that,
+        what stands above these rows was seen."""
+        pulled = [row for row in self._pulled if end is None or row.place > end]
         return sorted({*rows, *pulled}, key=lambda row: row.place, reverse=True)
 
     async def _skip_to(self, after: Position) -> None:

@@ -142,6 +142,19 @@ def test_what_was_pushed_and_is_pulled_stands_once(world: World) -> None:
     assert all(post["reasons"] == ["u:star"] for page in pages[1:] for post in page["posts"])
 
 
+@pytest.mark.parametrize("is_down", [False, True])
+def test_what_was_pulled_is_not_shown_again_for_an_older_entry(world: World, is_down: bool) -> None:
+    pushed, pulled = fill(world, 40), heavy(world, 12)
+    world.redis.entry("al", "h3", "s:cy", NOW - 35_200)
+    recents = world.redis.recents
+    trim(world, "al", 2)
+    world.cassandra.recents = recents
+    world.cache.is_down = is_down
+    shown = [name for page in world.pages("al", 5) for name in ids(page)]
+    pairs = zip(pushed, pulled, strict=False)
+    assert shown == [*(name for pair in pairs for name in pair), *pushed[12:]]
+
+
 def test_heavy_sources_of_others_bring_nothing(world: World) -> None:
     heavy(world, 3)
     assert ids(world.feed("bo")) == []
