@@ -30,6 +30,8 @@ from streams.sources import SourceFold
 from streams.users import UserFold
 from streams.views_sink import RedisStore
 
+VIEWS_COMMIT_SECONDS = 0.1  # fan-out goes by it
+
 addresses = resolve_or_default()
 config = settings()
 
@@ -51,7 +53,9 @@ async def tick() -> None:
     await app.run_blocking(clock.tick, owned)
 
 
-views = App("views", addresses, config, config.monitor_port + 1)
+views = App(
+    "views", addresses, config, config.monitor_port + 1, commit_seconds=VIEWS_COMMIT_SECONDS
+)
 views.sinks(
     IN_REDIS,
     Reach(

@@ -7,13 +7,14 @@ from schemas.codec import decode
 from schemas.events import Engagement
 from schemas.topics import Topic
 from streams.engine.outbox import Outbox
+from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.post_rows import NO_REACTION, Counters, Reaction, counters_view
 
 LIKE = "like"
 
 
-class LikeFold:
+class LikeFold(Fold):
     """Folds engagements into a row per reaction and the absolute counts of each post."""
 
     def __init__(self, state: State, outbox: Outbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import NamedTuple
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -48,6 +49,17 @@ _PASSING = (
 
 Place = tuple[str, str, int]
 """Group, topic, partition."""
+
+
+class Standing(NamedTuple):
+    """How far a group has come in a partition, and where the partition ends."""
+
+    committed: int
+    end: int
+
+
+Standings = dict[tuple[str, int], Standing]
+"""By topic and partition."""
 
 
 class Lag(Struct, frozen=True):
@@ -140,17 +152,29 @@ class LagReader:
             confluent_kafka.KafkaException: Kafka does not answer.
         """
         waiting: dict[Place, int] = {}
-        for group, consumer in self._consumers.items():
-            partitions = self._partitions_of(group)
-            committed = _offsets(consumer.committed(partitions, REQUEST_S))
-            ends = _look_up(consumer, partitions, OFFSET_END)
-            unknown = [tp for tp in partitions if committed[tp.topic, tp.partition] < 0]
-            firsts = _look_up(consumer, unknown, OFFSET_BEGINNING) if unknown else {}
-            for place, end in ends.items():
-                count = end - max(committed[place], firsts.get(place, 0))
-                if count > 0:
-                    waiting[(group, *place)] = count
+        for group in self._consumers:
+            for place, at in self.standings(group).items():
+                if at.end > at.committed:
+                    waiting[(group, *place)] = at.end - at.committed
         return Lag(waiting)
+
+    def standings(self, group: str) -> Standings:
+        """How far a group has come in each partition; where it has committed nothing, the first
+        record is what it will read.
+
+        Raises:
+            confluent_kafka.KafkaException: Kafka does not answer.
+        """
+        consumer = self._consumers[group]
+        partitions = self._partitions_of(group)
+        committed = _offsets(consumer.committed(partitions, REQUEST_S))
+        ends = _look_up(consumer, partitions, OFFSET_END)
+        unknown = [tp for tp in partitions if committed[tp.topic, tp.partition] < 0]
+        firsts = _look_up(consumer, unknown, OFFSET_BEGINNING) if unknown else {}
+        return {
+            place: Standing(max(committed[place], firsts.get(place, 0)), end)
+            for place, end in ends.items()
+        }
 
     def _partitions_of(self, group: str) -> list[TopicPartition]:
         if group not in self._partitions:

@@ -18,6 +18,10 @@ class PartitionOwner(Protocol):
     async def close(self, partition: int) -> None:
         """Let the partition go, owned or followed; nothing of it is in flight."""
 
+    def has_work(self, partition: int) -> bool:
+        """Whether there is more to do for an owned partition when it has no more records: then it
+        is handed batches without any."""
+
 
 class StatefulOwner(PartitionOwner, Protocol):
     """Who keeps a state for each partition, which may have standbys."""

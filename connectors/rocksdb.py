@@ -85,13 +85,14 @@ class Database:
             raise self._fault(error) from error
         return values or []
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """(key, value) of all keys that begin with `prefix`, whose last byte is below 255."""
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) of all keys that begin with `prefix`, whose last byte is below 255; those
+        before `start` are left out."""
         options = ReadOptions()
         options.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]))
         found = self._db.iter(options)
         try:
-            found.seek(prefix)
+            found.seek(max(prefix, start))
             while found.valid():
                 yield found.key(), found.value()
                 found.next()

@@ -16,13 +16,15 @@ TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
 IN_FLIGHT = 2  # one folds while the other commits
 SLOW_SECONDS = 0.25
+WORK_SECONDS = 0.1
 
 Records = list[Record]
 
 
 class Slot:
     """What the consumer holds of one owned partition: a batch in flight, and fetched records
-    that wait their turn. What it says of its log, from behind: everything below `position` is
+    that wait their turn; `has_work` says that the owner has more to do than those. `steps` counts
+    what became durable. What it says of its log, from behind: everything below `position` is
     durable, below `reached` too (a part of what is in flight, or commit markers), and the next
     fetch begins at `fetched_to`. Bytes are those of keys and values, as a sample of each fetch has
     them: to touch every record here would cost a tenth of what it costs to fold it."""
@@ -32,20 +34,37 @@ class Slot:
         self.reached = position
         self.fetched_to = position
         self.in_flight = False
+        self.has_work = False
+        self.steps = 0
         self.taken_at = 0.0
         self._fetches: deque[tuple[float, int, Records]] = deque()
         self._waiting_bytes = 0
         self._flying_bytes = 0
 
     @property
-    def is_idle(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether it holds nothing."""
-        return not self.in_flight and not self._fetches
+        return not (self.in_flight or self._fetches)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it holds nothing, and its owner has nothing else to do."""
+        return self.is_empty and not self.has_work
 
     @property
     def waits_since(self) -> float | None:
-        """When the oldest came of what may be taken (monotonic seconds), None if nothing may."""
-        return None if self.in_flight or not self._fetches else self._fetches[0][0]
+        """When the oldest came of what may be taken (monotonic seconds), None if nothing may. Work
+        without records waits from `WORK_SECONDS` after its last turn, so records come first."""
+        if self.in_flight:
+            return None
+        if self._fetches:
+            return self._fetches[0][0]
+        return self.taken_at + WORK_SECONDS if self.has_work else None
+
+    @property
+    def has_records(self) -> bool:
+        """Whether fetched records wait."""
+        return bool(self._fetches)
 
     @property
     def is_full(self) -> bool:
@@ -65,7 +84,7 @@ class Slot:
 
     def take(self) -> Records:
         """The next batch, in flight from now on: whole fetches, up to `BATCH_RECORDS` unless the
-        first has more."""
+        first has more. None for work alone."""
         taken: Records = []
         while self._fetches and (
             not taken or len(taken) + len(self._fetches[0][2]) <= BATCH_RECORDS
@@ -78,12 +97,18 @@ class Slot:
         self.taken_at = time.monotonic()
         return taken
 
+    def move(self, position: int) -> None:
+        """A part of what is in flight is durable."""
+        self.reached = position
+        self.steps += 1
+
     def land(self, position: int | None) -> None:
         """Nothing is in flight any more; where the partition stands now, None if where before."""
         self.in_flight = False
         self._flying_bytes = 0
         if position is not None:
             self.position = position
+            self.steps += 1
 
     def clear(self) -> None:
         """Drop what waits."""
@@ -91,8 +116,9 @@ class Slot:
         self._waiting_bytes = 0
 
 
-def due(slots: Mapping[TP, Slot]) -> TP | None:
+def due(slots: Mapping[TP, Slot], *, rests: bool) -> TP | None:
     """The partition whose next batch is to be delivered, if any: the one that has waited longest.
+    Work alone is none while it `rests`.
 
     No more than `IN_FLIGHT` batches are in flight beside each other. More would share the same
     processor, and each would take longer in proportion; what comes meanwhile waits in larger
@@ -103,7 +129,11 @@ def due(slots: Mapping[TP, Slot]) -> TP | None:
     busy = sum(slot.in_flight and slot.taken_at > busy_since for slot in slots.values())
     if busy >= IN_FLIGHT:
         return None
-    waiting = [(since, tp) for tp, slot in slots.items() if (since := slot.waits_since) is not None]
+    waiting = [
+        (since, tp)
+        for tp, slot in slots.items()
+        if (since := slot.waits_since) is not None and (slot.has_records or not rests)
+    ]
     return min(waiting)[1] if waiting else None
 
 
@@ -111,7 +141,7 @@ def wanted(slots: Mapping[TP, Slot]) -> set[TP]:
     """The partitions to fetch: those whose slot is not full. While all slots together hold
     `TOTAL_BYTES`, only those that hold nothing: so none starves because of others."""
     if sum(slot.held_bytes for slot in slots.values()) >= TOTAL_BYTES:
-        return {tp for tp, slot in slots.items() if slot.is_idle}
+        return {tp for tp, slot in slots.items() if slot.is_empty}
     return {tp for tp, slot in slots.items() if not slot.is_full}
 
 

@@ -19,9 +19,9 @@ import structlog
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
-from faust.types.tuples import ConsumerMessage
 
 from connectors.assignor import StandbyAssignor, by_topic
+from connectors.batch import Batch, message_of
 from connectors.consumer_thread import ConsumerThread
 from connectors.deal import Claims
 from connectors.owner import LeavingError, PartitionOwner, StatefulOwner
@@ -34,20 +34,13 @@ POLL_SECONDS = 0.1
 FINISH_SECONDS = 5.0  # for the batches in flight when the app stops
 
 
-class Batch(NamedTuple):
-    """Records of one partition in offset order; `next_offset` is the position behind them."""
-
-    tp: TP
-    records: list[Record]
-    next_offset: int
-
-
 class Progress(NamedTuple):
-    """Where a partition stands, and whether it should move: a batch is in flight or waits, or
-    the log goes on."""
+    """Where a partition stands, and whether it should move: a batch is in flight or waits, the
+    log goes on, or its owner has work. `steps` counts what became durable."""
 
     position: int
     is_busy: bool
+    steps: int = 0
 
 
 class PositionError(Exception):
@@ -94,6 +87,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         if slot is None:
             return
         slot.land(batch.next_offset)
+        slot.has_work = self._has_work(batch.tp)
         self._landed.set()
         await self._deliver()
         self._wake.set()
@@ -101,7 +95,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
     def moved(self, tp: TP, position: int) -> None:
         """A part of the batch in flight is durable, up to a position."""
         if slot := self._slots.get(tp):
-            slot.reached = position
+            slot.move(position)
 
     def abandon(self, batch: Batch) -> None:
         """The batch was given up while `leaving`: whoever gets the partition reads it again."""
@@ -170,7 +164,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             if generation != self.generation:
                 return
             await self._thread.seek_wait({tp: position})
-            self._slots[tp] = Slot(position)
+            slot = self._slots[tp] = Slot(position)
+            slot.has_work = self._has_work(tp)
             self._wake.set()
         except LeavingError:
             return
@@ -182,6 +177,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 del self._opening[tp]
         if not self._opening:
             await self.commit()
+
+    def _has_work(self, tp: TP) -> bool:
+        return self.owners[tp.topic].has_work(tp.partition)
 
     async def _within_log(self, tp: TP, position: int | None) -> int:
         """Where to read from.
@@ -255,10 +253,13 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         self.transport._topic_waiters.clear()
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  (the stock signature)
-        """Tell the group where the positions stand: for lag tools, never read back."""
+        """Tell the group where the positions stand: for lag tools, never read back. Work that waits
+        is lag: then one record less is said to be done."""
         offsets: dict[TP, int] = {}
         for tp, slot in self._slots.items():
             reached = max(slot.position, slot.reached) if slot.is_idle else slot.position
+            if slot.has_work:
+                reached = max(0, slot.position - 1)
             if reached != self._group_offsets.get(tp):
                 offsets[tp] = reached
         if not offsets or not await self._thread.commit(offsets):
@@ -276,7 +277,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 is_behind = (self.highwater(tp) or 0) > at
             except AssertionError:  # aiokafka's: a rebalance has taken it away since
                 continue
-            found[tp] = Progress(at, is_behind or not slot.is_idle)
+            found[tp] = Progress(at, is_behind or not slot.is_idle, slot.steps)
         return found
 
     @property
@@ -347,7 +348,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             position = self._thread.fetch_position(tp)
             if position is not None:
                 slot.fetched_to = position
-                if slot.is_idle:
+                if slot.is_empty:
                     slot.reached = position
 
     async def _wait_for_wake(self) -> None:
@@ -357,29 +358,14 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             return
 
     async def _deliver(self) -> None:
-        while self._is_assigned and (tp := due(self._slots)):
-            await self._hand_over(tp, self._slots[tp].take())
+        while self._is_assigned and (tp := due(self._slots, rests=self.app.pace.rests())):
+            slot = self._slots[tp]
+            await self._hand_over(tp, slot.take(), slot.position)
 
-    async def _hand_over(self, tp: TP, records: list[Record]) -> None:
-        batch = Batch(tp, records, records[-1].offset + 1)
-        last = records[-1]
+    async def _hand_over(self, tp: TP, records: list[Record], position: int) -> None:
+        batch = Batch(tp, records, records[-1].offset + 1 if records else position)
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp) or batch.next_offset)
-        message = ConsumerMessage(
-            tp.topic,
-            tp.partition,
-            last.offset,
-            last.timestamp / 1000,
-            last.timestamp_type,
-            (),
-            None,
-            batch,
-            None,
-            0,
-            0,
-            tp,
-            generation_id=self.app.consumer_generation_id,
-        )
-        await self.callback(message)
+        await self.callback(message_of(batch, self.app.consumer_generation_id))
 
 
 class Transport(stock.Transport):  # type: ignore[misc]

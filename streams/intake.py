@@ -10,6 +10,7 @@ from schemas.events import Engagement, Event, Post
 from schemas.topics import Topic
 from streams.engine.outbox import Outbox
 from streams.engine.records import RejectedError, Tags, tags_header
+from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.validation import BETWEEN_USERS, validate
 
@@ -32,7 +33,7 @@ def extract(content: str) -> Tags:
     return Tags(tuple(hashtags)[:MAX_TAGS], tuple(mentions)[:MAX_TAGS])
 
 
-class IntakeFold:
+class IntakeFold(Fold):
     """Routes the records of one external topic; keeps no rows.
 
     Posts and engagements go to the post's log, profile views and messages to the acting user's,

@@ -12,6 +12,7 @@ from schemas.views import CommentView, MineView, PostView
 from streams.activities import activities
 from streams.engine.outbox import Outbox
 from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
+from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.facts import Activity, AffinityFact, Fact, Removal, Tick
 from streams.post_rows import (
@@ -38,7 +39,7 @@ SHARE_WEIGHT = 8.0
 MARKS = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
 
 
-class PostFold:
+class PostFold(Fold):
     """Folds a post's log: post events and engagements.
 
     An engagement costs O(1) rows; creating, deleting and changing who may share a post cost

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -38,7 +40,10 @@ class Relation(Struct, frozen=True, array_like=True, gc=False):
         return self.blocked > self.unblocked
 
 
-def advance(relation: Relation, kind: RelationKind, stamp: Stamp) -> Relation | None:
+AnyRelation = TypeVar("AnyRelation", bound=Relation)
+
+
+def advance(relation: AnyRelation, kind: RelationKind, stamp: Stamp) -> AnyRelation | None:
     """The relation with a newer stamp of one kind, or None when the stamp is not newer."""
     if stamp <= getattr(relation, kind):
         return None

@@ -11,13 +11,16 @@ from msgspec.structs import replace
 
 from connectors.records import Record
 from schemas.codec import UndecodableError
+from schemas.events import Visibility
 from schemas.topics import Topic
 from schemas.views import HeavySource, RecentActivity, SourceView
 from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
+from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.facts import Activity, Fact, RelationFact, Removal, Tick
-from streams.relations import Relation, advance
+from streams.fan_out import FanOut, SourceRelation, Spread
+from streams.relations import advance
 
 RECENT_ACTIVITIES = 100
 BACKFILL_ACTIVITIES = 20
@@ -31,7 +34,7 @@ class Held(Struct, frozen=True, array_like=True, gc=False):
     """An activity that a source holds; its post and reason are the row's key."""
 
     at: int
-    visibility: str
+    visibility: Visibility
     audience: tuple[str, ...]
     author_id: str
     is_pushed: bool = True
@@ -44,25 +47,15 @@ class Source(Struct, frozen=True, array_like=True, gc=False):
     is_heavy: bool = False
 
 
-def may_see(held: Held | Activity, user_id: str) -> bool:
-    """Whether an entry is for a follower. Who is a friend is judged where it is read."""
-    match held.visibility:
-        case "public" | "followers" | "friends":
-            return True
-        case "custom":
-            return user_id in held.audience
-        case _:
-            return False
-
-
-class SourceFold:
+class SourceFold(Fold):
     """Folds a source's log: activities, removals and relations, into its audience's timelines.
 
     A source becomes heavy at `heavy_followers`, and light again below `LIGHT_SHARE` of them, so
     that one that grows and shrinks about there does not cross all the time.
 
     A follow costs O(1) rows; an activity costs O(1) rows, and O(audience) timeline operations while
-    the source is light. Becoming light costs O(audience) operations for each activity held.
+    the source is light, now or later (see `FanOut`). Becoming light costs as much for each activity
+    held.
     """
 
     def __init__(
@@ -70,72 +63,86 @@ class SourceFold:
     ) -> None:
         self._sources = state.table("source", Source)
         self._recent = state.group_table("recent", Held)
-        self._relations = state.group_table("relation", Relation)
+        self._relations = state.group_table("relation", SourceRelation)
+        self._fan_out = FanOut(state, outbox, self._relations)
         self._outbox = outbox
         self._heavy_followers = heavy_followers
         outbox.show_table(Topic.VIEW_SOURCES, self._sources, _view)
+
+    @property
+    def backlog(self) -> int:
+        """The fan-outs that waited at the last checkpoint."""
+        return self._fan_out.backlog
+
+    def work(self, limit: int) -> int:
+        """A checkpoint begins: go on with what waits, for `limit` followers."""
+        return self._fan_out.work(limit)
 
     def apply(self, record: Record) -> None:
         """Fold one record of the by-source log."""
         fact = decode_record(record.value)
         if not isinstance(fact, (Activity, Removal, RelationFact, Tick)):
             raise UndecodableError("wrong_topic", f"a {type(fact).__name__} in a source's log")
-        self.fold(fact)
+        self.fold(fact, record.offset)
 
-    def fold(self, fact: Fact) -> None:
-        """Fold one fact."""
+    def fold(self, fact: Fact, place: int) -> None:
+        """Fold one fact, which stands at `place` in the log."""
         match fact:
             case Activity():
-                self._add(fact)
+                self._add(fact, place)
             case Removal():
-                self._remove(fact)
+                self._remove(fact, place)
             case RelationFact():
-                self._relate(fact)
+                self._relate(fact, place)
 
-    def _add(self, activity: Activity) -> None:
-        is_heavy = self._source(activity.source).is_heavy
-        self._hold(activity, is_heavy)
-        owners = [] if is_heavy else self._audience(activity.source, activity)
-        owners += _own(activity.source)
-        self._outbox.push(activity.post_id, activity.reason, activity.at, owners)
-
-    def _hold(self, activity: Activity, is_heavy: bool) -> None:
-        source = activity.source
+    def _add(self, activity: Activity, place: int) -> None:
+        source = self._source(activity.source)
         held = Held(
             activity.at,
             activity.visibility,
             activity.audience,
             activity.author_id,
-            is_pushed=not is_heavy,
+            is_pushed=not source.is_heavy,
         )
+        self._hold(activity, held)
+        self._outbox.push(activity.post_id, activity.reason, activity.at, _own(activity.source))
+        if not source.is_heavy:
+            spread = _push(_key(activity), held)
+            self._fan_out.spread(activity.source, spread, place, source.followers)
+
+    def _hold(self, activity: Activity, held: Held) -> None:
+        source = activity.source
         self._recent.put(source, _key(activity), held)
-        if is_heavy:
+        if not held.is_pushed:
             self._show_recent(source, _key(activity), held.at, is_held=True)
         keys = [(row.at, key) for key, row in self._recent.scan(source)]
         if len(keys) > RECENT_ACTIVITIES:
             at, oldest = min(keys)
             self._recent.delete(source, oldest)
-            if is_heavy:
+            if not held.is_pushed:
                 self._show_recent(source, oldest, at, is_held=False)
 
-    def _remove(self, removal: Removal) -> None:
+    def _remove(self, removal: Removal, place: int) -> None:
         """Of a heavy source, what it did not push is on its own timeline at most; of what it no
         longer holds that is not known."""
-        source = removal.source
-        is_heavy = self._source(source).is_heavy
-        held = self._recent.get(source, _key(removal))
-        self._recent.delete(source, _key(removal))
-        if is_heavy and held is not None:
-            self._show_recent(source, _key(removal), held.at, is_held=False)
-        owners = self._audience(source) if held is None or held.is_pushed else []
-        owners += _own(source)
-        self._outbox.remove(removal.post_id, removal.reason, removal.at, owners)
+        source = self._source(removal.source)
+        key = _key(removal)
+        held = self._recent.get(removal.source, key)
+        self._recent.delete(removal.source, key)
+        if source.is_heavy and held is not None:
+            self._show_recent(removal.source, key, held.at, is_held=False)
+        self._outbox.remove(removal.post_id, removal.reason, removal.at, _own(removal.source))
+        if held is None or held.is_pushed:
+            spread = Spread(False, removal.post_id, removal.reason, removal.at)
+            self._fan_out.spread(removal.source, spread, place, source.followers)
 
-    def _relate(self, fact: RelationFact) -> None:
-        before = self._relations.get(fact.source, fact.user_id) or Relation()
+    def _relate(self, fact: RelationFact, place: int) -> None:
+        before = self._relations.get(fact.source, fact.user_id) or SourceRelation()
         after = advance(before, fact.kind, (fact.at, fact.event_id))
         if after is None:
             return
+        if after.is_following and not before.is_following:
+            after = replace(after, since=place)
         self._relations.put(fact.source, fact.user_id, after)
         if after.is_following == before.is_following:
             return
@@ -144,7 +151,7 @@ class SourceFold:
         now = Source(followers, self._is_heavy(followers, was.is_heavy))
         self._sources.put(fact.source, now)
         if now.is_heavy != was.is_heavy:
-            self._cross(fact.source, now.is_heavy)
+            self._cross(fact.source, now, place)
         if not after.is_following:
             self._outbox.remove_source(fact.user_id, reasons_of(fact.source))
         elif not now.is_heavy:
@@ -154,15 +161,15 @@ class SourceFold:
         least = self._heavy_followers * (LIGHT_SHARE if was_heavy else 1)
         return followers >= least
 
-    def _cross(self, source: str, is_heavy: bool) -> None:
+    def _cross(self, source: str, now: Source, place: int) -> None:
         """Show what is held when a source becomes heavy; push it when it becomes light."""
-        self._outbox.show(Topic.VIEW_RECENTS, source, source, HeavySource(source, is_heavy))
+        heavy = HeavySource(source, now.is_heavy)
+        self._outbox.show(Topic.VIEW_RECENTS, source, source, heavy)
         for key, held in list(self._recent.scan(source)):
-            self._show_recent(source, key, held.at, is_held=is_heavy)
-            if not is_heavy:
+            self._show_recent(source, key, held.at, is_held=now.is_heavy)
+            if not now.is_heavy:
                 self._recent.put(source, key, replace(held, is_pushed=True))
-                post_id, _, reason = key.partition(SEPARATOR)
-                self._outbox.push(post_id, reason, held.at, self._audience(source, held))
+                self._fan_out.spread(source, _push(key, held), place, now.followers)
 
     def _show_recent(self, source: str, key: str, at: int, *, is_held: bool) -> None:
         post_id, _, reason = key.partition(SEPARATOR)
@@ -172,24 +179,12 @@ class SourceFold:
     def _source(self, source: str) -> Source:
         return self._sources.get(source) or Source()
 
-    def _audience(self, source: str, what: Held | Activity | None = None) -> list[str]:
-        """The followers, of whom only those that may see `what`, if given."""
-        return [
-            user_id
-            for user_id, relation in self._relations.scan(source)
-            if relation.is_following and (what is None or may_see(what, user_id))
-        ]
-
     def _backfill(self, source: str, user_id: str) -> None:
-        seen = sorted(
-            (held.at, key) for key, held in self._recent.scan(source) if may_see(held, user_id)
-        )
-        entries = []
-        for at, key in seen[-BACKFILL_ACTIVITIES:]:
-            post_id, _, reason = key.partition(SEPARATOR)
-            entries.append((post_id, reason, at))
-        if entries:
-            self._outbox.fill(user_id, entries)
+        held = ((row.at, key, _push(key, row)) for key, row in self._recent.scan(source))
+        seen = sorted(each for each in held if each[2].is_for(user_id))
+        newest = [(each.post_id, each.reason, each.at) for *_, each in seen[-BACKFILL_ACTIVITIES:]]
+        if newest:
+            self._outbox.fill(user_id, newest)
 
 
 def _view(source: str, row: Source) -> SourceView:
@@ -199,6 +194,11 @@ def _view(source: str, row: Source) -> SourceView:
 def _key(activity: Activity | Removal) -> str:
     """The key of a held activity among its source's; ids have no control characters."""
     return f"{activity.post_id}{SEPARATOR}{activity.reason}"
+
+
+def _push(key: str, held: Held) -> Spread:
+    post_id, _, reason = key.partition(SEPARATOR)
+    return Spread(True, post_id, reason, held.at, held.visibility, held.audience)
 
 
 def reasons_of(source: str) -> list[str]:

@@ -15,6 +15,7 @@ from schemas.views import AffinityView, RelationView, UserView
 from streams.activities import TOPIC
 from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
+from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.facts import AffinityFact, Fact, RelationFact, RelationKind, Tick
 from streams.relations import NEVER, Relation, Stamp, advance
@@ -94,7 +95,7 @@ def add_decayed(affinity: Affinity | None, weight: float, at: int) -> Affinity:
     return Affinity(kept + added, newest)
 
 
-class UserFold:
+class UserFold(Fold):
     """Folds a user's log: user events, follows, profile views and messages, affinity facts.
 
     Every event costs O(1) rows; a tick costs what it forgets, at most `FORGOTTEN_PER_TICK` ids:

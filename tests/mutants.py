@@ -313,8 +313,8 @@ MUTANTS = (
         "two-batches-in-flight",
         "the next batch of a partition does not wait for the one in flight",
         "connectors/slots.py",
-        "return None if self.in_flight or not",
-        "return None if not",
+        "        if self.in_flight:\n            return None\n",
+        "",
         "tests/unit/test_transport.py",
     ),
     Mutant(

@@ -2,13 +2,14 @@
 
 The oracle says what all events come to; here the engine is judged alone. The product's own folds
 run over the internal logs as they are for who reads committed records, and each fact and each
-timeline operation that comes out must stand in its log: as often, and no more. View topics are left
-out, as they hold the last value of a batch only.
+timeline operation that comes out must stand in its log: as often, and no more. Only what was for a
+follower who then left may be missing: when its fan-out waited, it passed them over. View topics are
+left out, as they hold the last value of a batch only.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,8 @@ FOLDS: dict[Topic, MakeFold] = {
     ),
 }
 
+ALL_AT_ONCE = 1_000_000
+
 _decode_operations = msgspec.msgpack.Decoder(list[TimelineOp]).decode
 
 
@@ -63,19 +66,21 @@ class Outputs(Struct, frozen=True):
 def judge(brokers: str, partitions: int) -> Outputs:
     """Fold what the internal logs hold, and compare. O(records + operations)."""
     implied: Counter[int] = Counter()
+    waived: Counter[int] = Counter()
     found: Counter[int] = Counter()
     for topic, make_fold in FOLDS.items():
         refolded = [_Refolded(make_fold, partitions) for _ in range(partitions)]
         for _, partition, offset, at, value in read_topics(brokers, (topic,)):
             record = _Record(offset, at, value, headers=_headers(value))
             implied.update(refolded[partition].fold(record))
+            waived.update(refolded[partition].waived())
             if _is_put_out(value):
                 found[hash((topic, partition, value))] += 1
     for _, partition, _, _, value in read_topics(brokers, (Topic.TIMELINE_WRITES,)):
         found.update(_operations(partition, value))
     return Outputs(
         implied=implied.total(),
-        missing=(implied - found).total(),
+        missing=(implied - found - waived).total(),
         surplus=(found - implied).total(),
     )
 
@@ -92,11 +97,14 @@ class _Record(NamedTuple):
 
 
 class _Told(Outbox):
-    """Notes facts and single operations, each as the hash of what it is and where it belongs."""
+    """Notes facts and single operations, each as the hash of what it is and where it belongs; and
+    which of them were for a follower, until that one leaves: then they are waived."""
 
     def __init__(self, partitions: int) -> None:
         super().__init__(partitions)
         self.each: list[int] = []
+        self.waived: list[int] = []
+        self._brought: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
 
     def route(
         self,
@@ -114,20 +122,25 @@ class _Told(Outbox):
         """Views are left out."""
 
     def push(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
-        self._note(PushEntry(post_id, reason, at, owners))
+        self._note(PushEntry(post_id, reason, at, owners), reason)
 
     def remove(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
-        self._note(RemoveEntry(post_id, reason, at, owners))
+        self._note(RemoveEntry(post_id, reason, at, owners), reason)
 
     def fill(self, owner: str, entries: list[tuple[str, str, int]]) -> None:
         self._note(FillTimeline(owner, entries))
 
     def remove_source(self, owner: str, reasons: list[str]) -> None:
         self._note(RemoveSource(owner, reasons))
+        for reason in reasons:
+            self.waived += self._brought.pop((owner, reason), ())
 
-    def _note(self, operation: TimelineOp) -> None:
+    def _note(self, operation: TimelineOp, reason: str | None = None) -> None:
         for owner, what in _single(operation):
-            self.each.append(hash((partition_of(owner, self._partitions), owner, what)))
+            found = hash((partition_of(owner, self._partitions), owner, what))
+            self.each.append(found)
+            if reason is not None:
+                self._brought[owner, reason].append(found)
 
 
 class _Refolded:
@@ -140,14 +153,22 @@ class _Refolded:
 
     def fold(self, record: _Record) -> list[int]:
         """What one record gives rise to; nothing when its fold does not take it."""
-        self._told.each = []
+        self._told.each, self._told.waived = [], []
         try:
             self._fold.apply(record)
         except Exception:  # noqa: BLE001  (as in a stage, whatever it is)
             self._state.rollback()
+            self._told.waived = []
             return []
         self._state.commit(record.offset + 1, 0)
+        while self._fold.backlog:
+            self._fold.work(ALL_AT_ONCE)
+            self._state.commit(record.offset + 1, 0)
         return self._told.each
+
+    def waived(self) -> list[int]:
+        """What of earlier records that record has made needless."""
+        return self._told.waived
 
 
 def _headers(value: bytes | None) -> Sequence[Header]:

@@ -16,17 +16,20 @@ import structlog
 from faust.types import TP
 
 from connectors import logs
+from connectors.batch import Batch
 from connectors.claim import claimed
+from connectors.lag import LagReader, Standings
 from connectors.owner import LeavingError, PartitionOwner
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
-from connectors.transport import Batch, Consumer, broker_url
+from connectors.transport import Consumer, broker_url
 from schemas.topics import Topic
 from streams.engine.dead_letters import Mailer
 from streams.engine.disk import DiskStores
 from streams.engine.exits import Exit, end
 from streams.engine.outage import Outage, Place
 from streams.engine.outbox import Outbox
+from streams.engine.pace import Pace
 from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
@@ -42,6 +45,8 @@ log = structlog.get_logger(__name__)
 THREADS = 16
 STOP_SECONDS = 8.0  # less than what a supervisor waits before it kills
 GC_ALLOCATIONS = 500_000
+COMMIT_SECONDS = 0.5
+VIEWS_GROUP = "headrace-views"
 
 
 class Processor(PartitionOwner, Protocol):
@@ -75,7 +80,15 @@ class App(faust.App):  # type: ignore[misc]
     starts it again.
     """
 
-    def __init__(self, name: str, addresses: Addresses, settings: Settings, port: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        addresses: Addresses,
+        settings: Settings,
+        port: int,
+        *,
+        commit_seconds: float = COMMIT_SECONDS,
+    ) -> None:
         logs.configure()
         # A batch makes tens of thousands of records, which are freed without the collector's help.
         gc.freeze()
@@ -89,7 +102,7 @@ class App(faust.App):  # type: ignore[misc]
             topic_allow_declare=False,
             topic_partitions=settings.partitions,
             stream_wait_empty=False,
-            broker_commit_interval=0.5,
+            broker_commit_interval=commit_seconds,
             broker_session_timeout=10.0,
             broker_heartbeat_interval=3.0,
             broker_max_poll_interval=600.0,
@@ -110,8 +123,10 @@ class App(faust.App):  # type: ignore[misc]
         self.processors: dict[str, Processor] = {}
         self.stages: dict[str, Stage] = {}
         self.follower = Follower(addresses.kafka)
+        self.pace = Pace(self._readers_of_work)
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
+        self._lag: LagReader | None = None
         self._mailer = Mailer(addresses.kafka)
         self._stalls = Stalls(settings.stall_seconds)
         self._openings = Openings(settings.stall_seconds)
@@ -136,11 +151,13 @@ class App(faust.App):  # type: ignore[misc]
         """Watch over the partitions from now on."""
         await super().on_started()
         self._watchdog.start()
+        self.pace.start()
 
     async def stop(self) -> None:
         """Stop within `STOP_SECONDS`: what is not finished then is left as after a crash."""
         if not self.should_stop:
             self._watchdog.stop()
+            self.pace.stop()
             reason = f"what was under way was left after {STOP_SECONDS:.0f} s"
             deadline = threading.Timer(STOP_SECONDS, end, (Exit.CLEAN, reason))
             deadline.daemon = True
@@ -169,11 +186,19 @@ class App(faust.App):  # type: ignore[misc]
             follower=self.follower,
             leaving=lambda: self.consumer.leaving,
             moved=lambda tp, position: self.consumer.moved(tp, position),
+            pace=self.pace,
         )
         self.stages[topic] = stage
         self.add(stage)
         self._show_tables(topic, make_fold)
         return stage
+
+    def _readers_of_work(self) -> Standings:
+        """Where the Redis sink stands in what folds put off: that is on timelines."""
+        if self._lag is None:
+            topics = {VIEWS_GROUP: (Topic.TIMELINE_WRITES,)}
+            self._lag = LagReader(self.addresses.kafka, topics)
+        return self._lag.standings(VIEWS_GROUP)
 
     def _show_tables(self, topic: Topic, make_fold: MakeFold) -> None:
         def local() -> list[Path]:

@@ -13,6 +13,7 @@ import contextlib
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -74,10 +75,12 @@ class DiskRows(Generic[Row]):
         self._seen[entity] = row
         return row
 
-    def scan(self, prefix: str) -> Iterator[tuple[str, Row]]:
-        """(the rest of its key, row) of all rows whose key begins with `prefix`."""
+    def scan(self, prefix: str, after: str = "") -> Iterator[tuple[str, Row]]:
+        """(the rest of its key, row) of all rows whose key begins with `prefix`, in order; only
+        those behind `after`, if given, which is such a rest."""
         key = self._key(prefix)
-        for found, value in self._store.database.scan(key):
+        start = self._key(f"{prefix}{after}{SEPARATOR}") if after else b""
+        for found, value in self._store.database.scan(key, start):
             yield found[len(key) :].decode(), self._read(value)
 
     def put_many(self, changes: Mapping[str, Row | None]) -> None:
@@ -148,6 +151,9 @@ class DiskGroups(Generic[Row]):
 
     def get(self, entity: str, /) -> DiskGroup[Row]:
         return DiskGroup(self._rows, entity)
+
+    def page(self, entity: str, after: str, limit: int) -> list[tuple[str, Row]]:
+        return list(islice(self._rows.scan(f"{entity}{SEPARATOR}", after), limit))
 
     def put_many(self, changes: Mapping[str, Mapping[str, Row | None]]) -> None:
         self._rows.put_many(

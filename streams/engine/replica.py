@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
 
 from connectors.records import Record
 from streams.engine.outbox import Outbox
@@ -11,9 +11,14 @@ from streams.engine.rows import RowStore
 from streams.engine.state import State
 
 
-class Fold(Protocol):
-    """What a stage runs on each record: pure, it only reads and writes its tables and outbox."""
+class Fold(ABC):
+    """What a stage runs on each record: pure, it only reads and writes its tables and outbox.
 
+    What a record gives rise to may be put off: it waits in the fold's tables, and is done piece by
+    piece in later checkpoints, also when no record comes.
+    """
+
+    @abstractmethod
     def apply(self, record: Record) -> None:
         """Fold one record in.
 
@@ -21,6 +26,16 @@ class Fold(Protocol):
             RejectedError, UndecodableError: before anything was changed; the record goes to
                 the dead letters.
         """
+
+    @property
+    def backlog(self) -> int:
+        """How many pieces of work waited at the last checkpoint."""
+        return 0
+
+    def work(self, _limit: int) -> int:
+        """A checkpoint begins: do of what waits what takes some `limit` deliveries; how many of
+        those it took."""
+        return 0
 
 
 MakeFold = Callable[[State, Outbox], Fold]

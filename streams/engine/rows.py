@@ -8,6 +8,7 @@ the rows stand at.
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -89,6 +90,10 @@ class Groups(Protocol[Row]):
     def committed(self) -> Lookup[Group[Row]]:
         """The groups, to be read; an entity without rows has none, or an empty one."""
 
+    def page(self, entity: str, after: str, limit: int) -> list[tuple[str, Row]]:
+        """(sub id, row) of the first `limit` rows of an entity behind a sub id, in the order of
+        sub ids; of all of them for no sub id."""
+
     def put_many(self, changes: Mapping[str, Mapping[str, Row | None]]) -> None:
         """Set rows; None removes."""
 
@@ -156,6 +161,10 @@ class MemoryRows(Generic[Row]):
     def count(self) -> int:
         return len(self.committed)
 
+    def clear(self) -> None:
+        """Forget all rows."""
+        self.committed.clear()
+
 
 class MemoryGroups(Generic[Row]):
     """Rows in a dict of dicts; no entity has an empty one."""
@@ -163,10 +172,25 @@ class MemoryGroups(Generic[Row]):
     def __init__(self, decode: Decode[Row]) -> None:
         self.committed: dict[str, dict[str, Row]] = {}
         self._decode = decode
+        self._sorted: dict[str, list[str]] = {}
+
+    def page(self, entity: str, after: str, limit: int) -> list[tuple[str, Row]]:
+        """The sub ids are sorted once for all pages of an entity, until a row of it changes or its
+        last page is read."""
+        group = self.committed.get(entity, {})
+        subs = self._sorted.get(entity)
+        if subs is None:
+            subs = self._sorted[entity] = sorted(group)
+        start = bisect_right(subs, after) if after else 0
+        if start + limit >= len(subs):
+            del self._sorted[entity]
+        return [(sub, group[sub]) for sub in subs[start : start + limit]]
 
     def put_many(self, changes: Mapping[str, Mapping[str, Row | None]]) -> None:
         groups = self.committed
         for entity, changed in changes.items():
+            if self._sorted:
+                self._sorted.pop(entity, None)
             group = groups.setdefault(entity, {})
             for sub, row in changed.items():
                 if row is None:
@@ -177,6 +201,7 @@ class MemoryGroups(Generic[Row]):
                 del groups[entity]
 
     def restore(self, changes: Mapping[str, bytes | None]) -> None:
+        self._sorted.clear()
         groups, decode = self.committed, self._decode
         for key, value in changes.items():
             entity, _, sub = key.partition(SEPARATOR)
@@ -193,6 +218,11 @@ class MemoryGroups(Generic[Row]):
     def count(self) -> int:
         return sum(map(len, self.committed.values()))
 
+    def clear(self) -> None:
+        """Forget all rows."""
+        self.committed.clear()
+        self._sorted.clear()
+
 
 class MemoryStore:
     """Rows in memory: every start restores them from the beginning of the changelog."""
@@ -200,23 +230,23 @@ class MemoryStore:
     snapshot = None
 
     def __init__(self) -> None:
-        self._committed: list[dict[str, Any]] = []
+        self._tables: list[MemoryRows[Any] | MemoryGroups[Any]] = []
 
     def rows(self, _name: str, decode: Decode[Row]) -> Rows[Row]:
         rows = MemoryRows(decode)
-        self._committed.append(rows.committed)
+        self._tables.append(rows)
         return rows
 
     def groups(self, _name: str, decode: Decode[Row]) -> Groups[Row]:
         groups = MemoryGroups(decode)
-        self._committed.append(groups.committed)
+        self._tables.append(groups)
         return groups
 
     def commit(self, _snapshot: Snapshot) -> None:
         """Nothing to do: what was put is there."""
 
     def discard(self, _why: str) -> None:
-        for table in self._committed:
+        for table in self._tables:
             table.clear()
 
     def close(self) -> None:

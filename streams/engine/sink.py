@@ -23,9 +23,9 @@ import msgspec
 import structlog
 from faust.types import TP
 
+from connectors.batch import Batch
 from connectors.failpoints import reach
 from connectors.owner import LeavingError
-from connectors.transport import Batch
 from schemas.topics import Topic
 from schemas.views import decode_view
 from streams.engine.dead_letters import Mailer, dead_letter
@@ -153,6 +153,10 @@ class Sink:
         """Let a partition go."""
         self._owned.discard(partition)
         self._reach.outage.closed(Place(self.topic, partition))
+
+    def has_work(self, _partition: int) -> bool:
+        """A sink puts nothing off."""
+        return False
 
     async def process(self, batch: Batch) -> None:
         """Write a batch; returns when the store has confirmed it. Records that cannot be read

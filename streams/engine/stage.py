@@ -15,15 +15,16 @@ import structlog
 from confluent_kafka import Producer
 from faust.types import TP
 
+from connectors.batch import Batch
 from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.rocksdb import LocalStateDamagedError, LocalStateError
-from connectors.transport import Batch
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.dead_letters import dead_letter
 from streams.engine.outbox import Output
+from streams.engine.pace import Pace
 from streams.engine.records import RejectedError
 from streams.engine.replica import MakeFold, Replica
 from streams.engine.restore import Progress, restore
@@ -33,6 +34,8 @@ from streams.engine.standby import Follower, Following
 log = structlog.get_logger(__name__)
 
 MAX_DELIVERIES_PER_CHECKPOINT = 20_000
+WORK_PER_CHECKPOINT = 5_000
+MAX_BACKLOG = 10_000
 _ANYONE = nullcontext()
 
 
@@ -100,7 +103,8 @@ class Stage:
     lets no more than one run anyway, and rows stay in the processor's cache (4 % faster).
 
     A batch with many deliveries takes several checkpoints: `moved` is told of each, and none begins
-    while `leaving` is set, when partitions may go to another worker.
+    while `leaving` is set, when partitions may go to another worker. What the fold has put off goes
+    on at a `pace`.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class Stage:
         follower: Follower | None = None,
         leaving: Callable[[], asyncio.Event] = asyncio.Event,
         moved: Callable[[TP, int], None] = lambda *_: None,
+        pace: Pace | None = None,
     ) -> None:
         self.topic = topic
         self.make_fold = make_fold
@@ -128,6 +133,7 @@ class Stage:
         self.follower = follower or Follower(brokers)
         self._leaving = leaving
         self._moved = moved
+        self._pace = pace or Pace(dict)
         self.stats = StageStats()
         self.restores: dict[int, Progress] = {}
         self.queued: set[int] = set()
@@ -152,6 +158,11 @@ class Stage:
     def replica(self, partition: int) -> Replica:
         """A replica of a partition, with the rows that are there."""
         return Replica(self.open_rows(self.topic, partition), self.make_fold, self.partitions)
+
+    def has_work(self, partition: int) -> bool:
+        """Whether the fold of an owned partition has put something off."""
+        owned = self._owned.get(partition)
+        return owned is not None and owned.fold.backlog > 0
 
     async def open(self, partition: int) -> int | None:
         """Fence the former owner, restore the state; the position it stands at, if any.
@@ -233,22 +244,37 @@ class Stage:
         self.stats.batches += 1
 
     def _advance(self, owned: _Owned, batch: Batch) -> None:
-        """Fold and checkpoint what of a batch is not below the position yet."""
+        """Fold and checkpoint what of a batch is not below the position yet; a batch without
+        records is for what waits. Each checkpoint begins with a piece of that."""
         position = owned.state.position or 0
         records = batch.records
-        if records[0].offset < position:
+        if records and records[0].offset < position:
             records = [record for record in records if record.offset >= position]
+        if not records and (batch.records or not owned.fold.backlog):
+            return
         start = 0
-        while start < len(records):
-            if start and self._leaving().is_set():
-                raise LeavingError
+        while True:
             with self._turn:
-                stop = self._fold(owned, records, start)
+                stop = self._work_and_fold(owned, records, start)
             next_offset = records[stop].offset if stop < len(records) else batch.next_offset
             self._checkpoint(owned, next_offset)
             self._moved(batch.tp, next_offset)
             self.stats.records += stop - start
+            if stop == len(records):
+                return
+            if self._leaving().is_set():
+                raise LeavingError
             start = stop
+
+    def _work_and_fold(self, owned: _Owned, records: list[Record], start: int) -> int:
+        """While too much waits, no more is taken on, and the sinks are not waited for."""
+        is_full = owned.fold.backlog > MAX_BACKLOG
+        if owned.fold.backlog and (is_full or not self._pace.rests()):
+            owned.fold.work(WORK_PER_CHECKPOINT)
+            self._pace.worked()
+        else:
+            owned.fold.work(0)
+        return start if is_full else self._fold(owned, records, start)
 
     def _checkpoint(self, owned: _Owned, position: int) -> None:
         began = time.perf_counter()

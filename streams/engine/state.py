@@ -123,6 +123,23 @@ class GroupTable(Generic[Row]):
             if new is not None:
                 yield sub, new
 
+    def page(self, entity: str, after: str, limit: int) -> list[tuple[str, Row]]:
+        """(sub id, row) of the first `limit` rows of an entity behind a sub id, in the order of
+        sub ids; of all of them for no sub id. In memory, the first page after a change sorts them.
+        """
+        changed = self._changed.get(entity, {})
+        page = self._groups.page(entity, after, limit + len(changed))
+        if not changed:
+            return page
+        rows = dict(page)
+        last = page[-1][0] if len(page) == limit + len(changed) else None
+        for sub, row in changed.items():
+            if row is None:
+                rows.pop(sub, None)
+            elif (not after or sub > after) and (last is None or sub <= last):
+                rows[sub] = row
+        return sorted(rows.items())[:limit]
+
     def changes(self) -> Iterator[Change]:
         """Changelog records of what this batch changed; a None value is a removal."""
         for entity, group in self._changed.items():

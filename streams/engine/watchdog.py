@@ -23,7 +23,7 @@ class Stalls:
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit = limit_seconds
-        self._still: dict[TP, tuple[int, float]] = {}
+        self._still: dict[TP, tuple[Progress, float]] = {}
 
     def look(
         self, seconds: float, partitions: Mapping[TP, Progress], is_waiting: Callable[[TP], bool]
@@ -32,19 +32,21 @@ class Stalls:
         store, as `is_waiting` says, does not stall."""
         still = {}
         for tp, now in partitions.items():
-            position, stood = self._still.get(tp, (now.position, 0.0))
-            if not now.is_busy or is_waiting(tp) or position != now.position:
+            before, stood = self._still.get(tp, (now, 0.0))
+            has_moved = (before.position, before.steps) != (now.position, now.steps)
+            if not now.is_busy or is_waiting(tp) or has_moved:
                 stood = 0.0
             else:
                 stood += seconds
-            still[tp] = (now.position, stood)
+            still[tp] = (now, stood)
         self._still = still
         stalled = {tp: stood for tp, (_, stood) in still.items() if stood > self._limit}
         if not stalled:
             return None
         tp, stood = max(stalled.items(), key=lambda item: item[1])
+        position = still[tp][0].position
         return (
-            f"{tp.topic}/{tp.partition} has stood at {still[tp][0]} for {stood:.0f} s with records "
+            f"{tp.topic}/{tp.partition} has stood at {position} for {stood:.0f} s with records "
             f"waiting ({len(stalled)} partitions in all)"
         )
 

@@ -24,7 +24,7 @@ from connectors.stack.local import LocalStack
 from schemas.topics import changelog_of
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.outbox import Outbox, Output
-from streams.engine.replica import Replica
+from streams.engine.replica import Fold, Replica
 from streams.engine.restore import Progress, restore
 from streams.engine.rows import MemoryStore
 from streams.engine.standby import Follower, Following
@@ -41,7 +41,7 @@ class Row(Struct, frozen=True, array_like=True):
     n: int
 
 
-class RowFold:
+class RowFold(Fold):
     """Has a table of rows, which its tests write."""
 
     def __init__(self, state: State, _outbox: Outbox) -> None:

@@ -16,8 +16,8 @@ from unittest import mock
 import msgspec
 from faust.types import TP
 
+from connectors.batch import Batch
 from connectors.records import Record
-from connectors.transport import Batch
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
 from schemas.views import CountersView, SourceView, TimelineOp, UserView
@@ -34,7 +34,7 @@ from streams.users import UserFold
 from tests.unit.folds import NOW, VIEW_TYPES, Timelines, record, timelines
 
 PARTITIONS = 2
-HEAVY_FOLLOWERS = 2
+HEAVY_FOLLOWERS = 3
 STAGES: dict[Topic, MakeFold] = {
     Topic.POSTS: partial(make_intake, Post),
     Topic.ENGAGEMENTS: partial(make_intake, Engagement),
@@ -180,17 +180,18 @@ class Pipeline:
             self._open(stage, partition)
         start = self._delivered[topic, partition]
         records = self.log.read(topic, partition, start)[:size]
-        if not records:
+        if not records and not stage.has_work(partition):
             return False
         owned = stage._owned[partition]
         owned.producer.dies = dies
-        batch = Batch(TP(str(topic), partition), records, records[-1].offset + 1)
+        end = records[-1].offset + 1 if records else owned.state.position or 0
+        batch = Batch(TP(str(topic), partition), records, end)
         try:
             stage._process(batch)
         except Crash:
             self._die(topic, partition)
         else:
-            self._delivered[topic, partition] = batch.next_offset
+            self._delivered[topic, partition] = max(start, batch.next_offset)
         return True
 
     def drain(self) -> None:

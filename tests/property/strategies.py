@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from schemas.events import Engagement, Event, Follow, Post, User
 from tests.unit.folds import NOW
 
-USERS = ("a", "b", "c")
+USERS = ("a", "b", "c", "d")
 POSTS = ("p", "q", "r", "s", "t", "u", "v", "w")
 TOPICS = ("t:TAG",)
 

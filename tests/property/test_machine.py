@@ -31,7 +31,7 @@ from schemas.codec import encode
 from schemas.events import Engagement, Event, Follow, Post
 from schemas.topics import EXTERNAL, INTERNAL, Topic
 from schemas.views import DeadLetter, HeavySource, RecentActivity
-from streams import sources
+from streams import fan_out, sources
 from streams.engine import stage
 from streams.engine.disk import DiskStore
 from streams.facts import Activity, RelationFact, Removal, Tick, decode_fact, encode_fact
@@ -60,6 +60,10 @@ def _small_limits() -> Iterator[None]:
         mock.patch.object(oracle_timelines, "HELD", HELD),
         mock.patch.object(oracle_timelines, "BACKFILLED", BACKFILLED),
         mock.patch.object(stage, "MAX_DELIVERIES_PER_CHECKPOINT", DELIVERIES),
+        mock.patch.object(stage, "WORK_PER_CHECKPOINT", DELIVERIES),
+        mock.patch.object(stage, "MAX_BACKLOG", HELD),
+        mock.patch.object(fan_out, "DELIVERIES_AT_ONCE", 1),
+        mock.patch.object(fan_out, "FOLLOWERS_PER_TURN", 1),
         mock.patch.object(stage, "log"),
     ):
         yield

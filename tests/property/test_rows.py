@@ -98,6 +98,13 @@ class RowsMachine(RuleBasedStateMachine):
             (key[1], r) for key, r in self.seen().items() if key[0:1] == (entity,)
         )
 
+    @rule(entity=entities, after=subs, limit=st.integers(1, 3))
+    def page(self, entity: str, after: str, limit: int) -> None:
+        """The first rows behind one, in order."""
+        rows = sorted((key[1], r) for key, r in self.seen().items() if key[0:1] == (entity,))
+        behind = [each for each in rows if not after or each[0] > after]
+        assert self.group.page(entity, after, limit) == behind[:limit]
+
     @rule()
     def commit(self) -> None:
         """The batch becomes the state."""

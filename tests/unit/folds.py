@@ -50,6 +50,7 @@ from streams.facts import (
     decode_fact,
 )
 from streams.intake import extract
+from streams.sources import SourceFold
 
 PARTITIONS = 3
 NOW = 1_700_000_000_000
@@ -211,6 +212,8 @@ class Folded:
         for event in events:
             if isinstance(event, Post):
                 self.fold.fold(event, extract(event.content))
+            elif isinstance(self.fold, SourceFold):
+                self.fold.fold(event, next(_numbers))
             else:
                 self.fold.fold(event)
         return self

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 from faust.types import TP
 
+from connectors.batch import Batch
 from connectors.owner import LeavingError
 from connectors.records import Record
-from connectors.transport import Batch
 from schemas.topics import Topic
 from schemas.views import DeadLetter, PushEntry, SourceView
 from streams.engine import outage as outage_module

@@ -97,11 +97,11 @@ def _waiting(*since: float | None) -> dict[TP, Slot]:
     return held
 
 
-def _deliver(held: dict[TP, Slot], now: float) -> list[int]:
+def _deliver(held: dict[TP, Slot], now: float, *, rests: bool = False) -> list[int]:
     """Take what is due; the partitions, in order."""
     taken = []
     with mock.patch.object(slots.time, "monotonic", return_value=now):
-        while tp := due(held):
+        while tp := due(held, rests=rests):
             held[tp].take()
             taken.append(tp.partition)
     return taken
@@ -115,6 +115,36 @@ def test_who_waits_longest_comes_first() -> None:
     held[TP("posts", 3)].add(_fetch(1, 1))
     held[TP("posts", 3)].land(1)
     assert _deliver(held, 6.2) == [0], "it came before what its neighbour has got since"
+
+
+def test_work_comes_when_its_time_has_come_or_nothing_else_waits() -> None:
+    held = _waiting(None, 5.0, 5.2)
+    held[TP("posts", 0)].has_work = True
+    held[TP("posts", 0)].taken_at = 5.0
+    assert not held[TP("posts", 0)].is_idle
+    assert _deliver(held, 6.0, rests=True) == [1, 2]
+    assert _deliver(held, 7.0, rests=True) == [], "it rests"
+    assert _deliver(held, 7.0) == [0]
+    held = _waiting(None, 5.0, 5.2)
+    held[TP("posts", 0)].has_work = True
+    held[TP("posts", 0)].taken_at = 5.0
+    assert _deliver(held, 6.0) == [1, 0]
+    assert held[TP("posts", 0)].in_flight
+
+
+def test_work_comes_with_the_records_of_its_partition_while_it_rests() -> None:
+    held = _waiting(5.0)
+    held[TP("posts", 0)].has_work = True
+    assert _deliver(held, 6.0, rests=True) == [0]
+    held[TP("posts", 0)].land(1)
+    assert _deliver(held, 6.0, rests=True) == []
+
+
+def test_who_has_work_and_no_records_is_fetched_when_all_is_full() -> None:
+    held = _waiting(None, 5.0)
+    held[TP("posts", 0)].has_work = True
+    with mock.patch.object(slots, "TOTAL_BYTES", 1):
+        assert wanted(held) == {TP("posts", 0)}
 
 
 def test_what_is_slow_does_not_count() -> None:

@@ -18,7 +18,8 @@ from schemas.views import (
     SourceView,
 )
 from streams.facts import Activity, AffinityFact, Fact, Tick, encode_fact
-from streams.sources import SourceFold, may_see, reasons_of
+from streams.fan_out import Spread
+from streams.sources import SourceFold, reasons_of
 from tests.unit.folds import (
     NOW,
     Folded,
@@ -249,9 +250,9 @@ def test_rows_of_former_batches_are_seen() -> None:
     ],
 )
 def test_who_may_see(visibility: str, sees: bool) -> None:
-    assert may_see(activity(visibility=visibility, audience=("bob",)), "bob") is sees
-    others = visibility in ("public", "followers", "friends")
-    assert may_see(activity(visibility=visibility, audience=("bob",)), "cy") is others
+    spread = Spread(True, "p", "u:ann", NOW, visibility, ("bob",))  # type: ignore[arg-type]
+    assert spread.is_for("bob") is sees
+    assert spread.is_for("cy") is (visibility in ("public", "followers", "friends"))
 
 
 def test_the_reasons_of_a_source() -> None:
@@ -375,8 +376,8 @@ def test_who_leaves_a_heavy_source_loses_what_it_pushed_before() -> None:
 
 def test_records_are_folded() -> None:
     folded = Folded(SourceFold)
-    for fact in (FOLLOW, activity(), Tick(NOW)):
-        folded.fold.apply(record(encode_fact(fact)))
+    for offset, fact in enumerate((FOLLOW, activity(), Tick(NOW))):
+        folded.fold.apply(record(encode_fact(fact), offset=offset))
     assert set(folded.timelines()) == {"ann", "bob"}
 
 

@@ -15,10 +15,10 @@ from confluent_kafka import KafkaError, KafkaException
 from faust.types import TP
 from msgspec import Struct
 
+from connectors.batch import Batch
 from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.rocksdb import LocalStateDamagedError, LocalStateError
-from connectors.transport import Batch
 from schemas.codec import UndecodableError
 from schemas.topics import Topic
 from schemas.views import DeadLetter
@@ -27,6 +27,7 @@ from streams.engine.checkpoint import send
 from streams.engine.dead_letters import dead_letter
 from streams.engine.outbox import Header, Outbox, Output
 from streams.engine.records import RejectedError
+from streams.engine.replica import Fold
 from streams.engine.stage import Stage
 from streams.engine.state import State
 from tests.unit.folds import NOW, record
@@ -40,13 +41,29 @@ class Row(Struct, frozen=True, array_like=True):
     n: int
 
 
-class WordFold:
+class WordFold(Fold):
     """Counts words; some words do something else."""
 
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._words = state.table("word", Row)
         self._outbox = outbox
         self.damages: list[LocalStateDamagedError] = []
+        self.limits: list[int] = []
+
+    @property
+    def backlog(self) -> int:
+        row = self._words._committed.get("later")
+        return row.n if row else 0
+
+    def work(self, limit: int) -> int:
+        """A word that was put off is sent."""
+        self.limits.append(limit)
+        left = self.seen("later")
+        if not limit or not left:
+            return 0
+        self._words.put("later", Row(left - 1))
+        self._outbox.route(Topic.BY_USER, "later", str(left).encode())
+        return 1
 
     def apply(self, record: Record) -> None:
         word = record.value.decode()
@@ -61,6 +78,8 @@ class WordFold:
         self._words.put(word, Row(self.seen(word) + 1))
         self._words.put("last", Row(record.offset))
         self._outbox.route(Topic.BY_POST, word, record.value)
+        if word == "late":
+            self._words.put("later", Row(self.seen("later") + 3))
         if word == "broken":
             raise ZeroDivisionError("a fault in the fold")
         if word.startswith("many"):
@@ -134,8 +153,9 @@ class Bench:
             )
             for number, word in enumerate(words)
         ]
-        behind = records[-1].offset + 1 if end is None else end
-        self.stage._process(Batch(TP("posts", 2), records, behind))
+        if end is None:
+            end = records[-1].offset + 1 if records else self.owned.state.position or 0
+        self.stage._process(Batch(TP("posts", 2), records, end))
 
     def seen(self, word: str) -> int:
         fold = self.owned.fold
@@ -260,6 +280,58 @@ def test_a_fold_that_always_fails_costs_no_more_than_the_records() -> None:
     assert apply.call_count == 100 + 100 * 3, "the failed one is tried again, what was before too"
     assert (bench.seen("a"), bench.seen("broken")) == (100, 0)
     assert bench.stage.stats.dead_letters == 300
+
+
+# What a fold has put off
+
+
+def test_work_is_done_with_later_batches_or_alone() -> None:
+    bench = Bench()
+    told: list[tuple[TP, int]] = []
+    bench.stage._moved = lambda tp, position: told.append((tp, position))
+    bench.process("late", "a", start=10)
+    assert bench.sent(Topic.BY_USER) == []
+    assert bench.stage.has_work(2)
+    assert not bench.stage.has_work(1), "it is not owned"
+    bench.process("b", start=12)
+    bench.process()
+    bench.process()
+    assert bench.sent(Topic.BY_USER) == [b"3", b"2", b"1"]
+    assert bench.positions() == [12, 13, 13, 13]
+    assert [position for _, position in told] == [12, 13, 13, 13]
+    assert not bench.stage.has_work(2)
+    bench.process()
+    assert len(bench.positions()) == 4, "there is nothing to be committed"
+
+
+def test_work_rests_and_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    pace = bench.stage._pace = mock.Mock()
+    pace.rests.return_value = True
+    bench.process("late")
+    bench.process("a", start=1)
+    pace.worked.assert_not_called()
+    assert bench.sent(Topic.BY_USER) == []
+    fold = bench.owned.fold
+    assert isinstance(fold, WordFold)
+    assert fold.limits == [0, 0], "each checkpoint begins with it"
+    monkeypatch.setattr(stage_module, "MAX_BACKLOG", 1)
+    bench.process("b", start=2)
+    assert bench.sent(Topic.BY_USER) == [b"3", b"2"], "too much waits"
+    assert pace.worked.call_count == 2
+    assert bench.sent("by-post") == [b"late", b"a", b"b"]
+    assert bench.positions() == [1, 2, 2, 2, 3]
+
+
+def test_work_of_a_checkpoint_whose_record_fails_is_done_later() -> None:
+    bench = Bench()
+    bench.process("late")
+    bench.process("a", "broken", start=1)
+    assert bench.sent(Topic.BY_USER) == []
+    for _ in range(3):
+        bench.process()
+    assert bench.sent(Topic.BY_USER) == [b"3", b"2", b"1"]
+    assert [letter.offset for letter in bench.letters()] == [2]
 
 
 def test_each_checkpoint_of_a_batch_is_told() -> None:

@@ -24,7 +24,7 @@ from streams.engine import stage as stage_module
 from streams.engine import state as state_module
 from streams.engine.disk import DiskStores
 from streams.engine.outbox import Outbox
-from streams.engine.replica import Replica
+from streams.engine.replica import Fold, Replica
 from streams.engine.rows import MemoryStore, Snapshot
 from streams.engine.stage import Stage
 from streams.engine.standby import Follower, Following
@@ -40,7 +40,7 @@ class Row(Struct, frozen=True, array_like=True):
     n: int
 
 
-class NoFold:
+class NoFold(Fold):
     """Declares a table."""
 
     def __init__(self, state: State, _outbox: Outbox) -> None:

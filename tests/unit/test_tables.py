@@ -20,6 +20,7 @@ from connectors.stack.addresses import Addresses
 from schemas.topics import Topic
 from streams.engine.app import App
 from streams.engine.outbox import Outbox
+from streams.engine.replica import Fold
 from streams.engine.state import State
 
 
@@ -35,7 +36,7 @@ class Place(Struct, frozen=True, array_like=True):
     """Where it was seen."""
 
 
-class WordFold:
+class WordFold(Fold):
     """A fold with two tables."""
 
     def __init__(self, state: State, _outbox: Outbox) -> None:

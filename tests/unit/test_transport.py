@@ -11,12 +11,12 @@ import pytest
 from faust.types import TP
 
 from connectors import slots, transport
+from connectors.batch import Batch
 from connectors.deal import Claims
 from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.slots import Slot
 from connectors.transport import (
-    Batch,
     Consumer,
     PositionError,
     Progress,
@@ -57,6 +57,9 @@ class Bench:
         consumer._landed = asyncio.Event()
         consumer._unacked_messages = set()
         consumer.app = mock.Mock(consumer_generation_id=1)
+        consumer.app.pace.rests.return_value = False
+        self.work: set[TP] = set()
+        consumer._has_work = self.work.__contains__
         consumer.highwater = mock.Mock(return_value=99)
         consumer.callback = self._deliver
         consumer._thread = SimpleNamespace(
@@ -96,6 +99,48 @@ def test_one_batch_is_in_flight_and_the_next_waits() -> None:
         assert len(bench.delivered) == 2
         assert bench.slot.is_idle
         assert bench.slot.position == 22
+
+    asyncio.run(run())
+
+
+def test_work_is_handed_over_without_records_until_it_is_done() -> None:
+    """It counts as lag, and should move."""
+
+    async def run() -> None:
+        bench = Bench()
+        bench.consumer.highwater = mock.Mock(return_value=0)
+        bench.work.add(PLACE)
+        await bench.fetch(7, 3)
+        await bench.consumer.done(bench.delivered[0])
+        assert bench.delivered[1] == Batch(PLACE, [], 10)
+        await bench.consumer.commit()
+        assert bench.consumer.progress() == {PLACE: Progress(10, True, 1)}
+        bench.slot.add(_fetch(10, 1))
+        await bench.consumer.done(bench.delivered[1])
+        assert [r.offset for r in bench.delivered[2].records] == [10], "records come first"
+        bench.work.clear()
+        await bench.consumer.done(bench.delivered[2])
+        assert len(bench.delivered) == 3
+        await bench.consumer.commit()
+        assert bench.committed == [{PLACE: 9}, {PLACE: 11}]
+        assert bench.consumer.progress() == {PLACE: Progress(11, False, 3)}
+
+    asyncio.run(run())
+
+
+def test_work_that_rests_goes_on_afterwards() -> None:
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        consumer.flow_active = True
+        consumer._thread.getmany = mock.AsyncMock(return_value={})
+        consumer.app.pace.rests.return_value = True
+        bench.slot.has_work = True
+        await consumer._drain_once()
+        assert bench.delivered == []
+        consumer.app.pace.rests.return_value = False
+        await consumer._drain_once()
+        assert bench.delivered == [Batch(PLACE, [], 7)]
 
     asyncio.run(run())
 
@@ -418,7 +463,7 @@ def test_what_waits_should_move() -> None:
     bench.slot.take()
     assert bench.consumer.progress() == {PLACE: Progress(7, True)}
     bench.slot.land(8)
-    assert bench.consumer.progress() == {PLACE: Progress(8, False)}
+    assert bench.consumer.progress() == {PLACE: Progress(8, False, 1)}
 
 
 def test_a_batch_moves_part_by_part() -> None:
@@ -427,7 +472,7 @@ def test_a_batch_moves_part_by_part() -> None:
     bench.slot.add(_fetch(7, 4))
     bench.slot.take()
     bench.consumer.moved(PLACE, 9)
-    assert bench.consumer.progress() == {PLACE: Progress(9, True)}
+    assert bench.consumer.progress() == {PLACE: Progress(9, True, 1)}
     bench.consumer.moved(TP("posts", 6), 9)
     assert list(bench.consumer.progress()) == [PLACE], "a partition that is gone"
 

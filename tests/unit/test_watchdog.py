@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -23,7 +24,7 @@ class Bench:
         self.stalls = Stalls(30)
         self.waiting: set[TP] = set()
 
-    def look(self, *, seconds: float = 10, **progress: tuple[int, bool]) -> str | None:
+    def look(self, *, seconds: float = 10, **progress: tuple[Any, ...]) -> str | None:
         places = {"one": ONE, "other": OTHER}
         seen = {places[name]: Progress(*now) for name, now in progress.items()}
         return self.stalls.look(seconds, seen, self.waiting.__contains__)
@@ -40,6 +41,13 @@ def test_what_stands_still_for_too_long_is_named() -> None:
 def test_what_moves_does_not_stall() -> None:
     bench = Bench()
     assert [bench.look(one=(n // 3, True)) for n in range(30)] == [None] * 30
+
+
+def test_work_without_records_moves_too() -> None:
+    bench = Bench()
+    assert [bench.look(one=(7, True, n // 3)) for n in range(30)] == [None] * 30
+    assert [bench.look(one=(7, True, 10)) for _ in range(4)] == [None] * 4
+    assert bench.look(one=(7, True, 10)) is not None
 
 
 def test_what_is_idle_does_not_stall() -> None:

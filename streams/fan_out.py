@@ -1,0 +1,155 @@
+"""Fan-out: brings what a source spreads to its followers, at once or piece by piece.
+
+A source whose followers are few is dealt with at once. Other work waits in a queue of its source,
+a *job* for each activity or removal; sources with a queue take turns, so that a large one delays
+nobody. How work is cut and when it is done changes no timeline:
+
+- A source's jobs are done in the order of its log, and nothing of it is done at once while one
+  waits. Timelines of different sources share no entry, so their order does not matter.
+- A job is for who followed when it stood in the log: followers since an earlier place. Whoever came
+  later was given what the source held then; whoever left lost all of that source's entries, and is
+  passed over by what is still to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas.events import Visibility
+from streams.engine.outbox import Outbox
+from streams.engine.state import GroupTable, State
+from streams.relations import Relation
+
+DELIVERIES_AT_ONCE = 1_000
+FOLLOWERS_PER_TURN = 1_000
+MAX_JOBS = 10_000
+_ALL = ""
+
+
+class SourceRelation(Relation, frozen=True, array_like=True, gc=False):
+    """A relation as its source has it; `since` is the place in the source's log at which the
+    follow began that is in force."""
+
+    since: int = 0
+
+
+class Spread(Struct, frozen=True, array_like=True, gc=False):
+    """What goes onto timelines, or off them (`is_push` false): an entry, and who may see it."""
+
+    is_push: bool
+    post_id: str
+    reason: str
+    at: int
+    visibility: Visibility = "public"
+    audience: tuple[str, ...] = ()
+
+    def is_for(self, user_id: str) -> bool:
+        """Whether a follower is meant. Who is a friend is judged where it is read."""
+        match self.visibility:
+            case "public" | "followers" | "friends":
+                return True
+            case "custom":
+                return user_id in self.audience
+            case _:
+                return False
+
+
+class Job(Struct, frozen=True, array_like=True, gc=False):
+    """A spread at its place in the source's log; followers up to `done` have been dealt with."""
+
+    place: int
+    spread: Spread
+    done: str = ""
+
+
+class Queue(Struct, frozen=True, array_like=True, gc=False):
+    """The numbers of the jobs of a source that wait: `first`, up to before `end`."""
+
+    first: int
+    end: int
+
+
+class FanOut:
+    """The fan-out of one partition's sources.
+
+    A job costs one row, and for each follower what is to be delivered. A piece of work looks at the
+    sources that have a queue, and at the followers that it deals with.
+    """
+
+    def __init__(self, state: State, outbox: Outbox, followers: GroupTable[SourceRelation]) -> None:
+        self._followers = followers
+        self._queues = state.group_table("queue", Queue)
+        self._jobs = state.table("job", Job)
+        self._outbox = outbox
+        self._turn = ""
+        self._at_once: dict[str, int] = {}
+
+    @property
+    def backlog(self) -> int:
+        """The jobs that waited at the last checkpoint."""
+        return self._jobs.count()
+
+    def spread(self, source: str, spread: Spread, place: int, size: int) -> None:
+        """Deliver to the followers of a source, of which there are about `size`; `place` is that in
+        the source's log."""
+        queue = self._queues.get(_ALL, source)
+        room = DELIVERIES_AT_ONCE - self._at_once.get(source, 0)
+        if queue is None and size <= room:
+            self._at_once[source] = DELIVERIES_AT_ONCE - room + size
+            self._deliver(spread, place, self._followers.scan(source))
+            return
+        queue = queue or Queue(0, 0)
+        self._jobs.put(_key(source, queue.end), Job(place, spread))
+        self._queues.put(_ALL, source, replace(queue, end=queue.end + 1))
+
+    def work(self, limit: int) -> int:
+        """A checkpoint begins: go on with what waits, for `limit` followers; how many it were."""
+        self._at_once.clear()
+        done = 0
+        while done < limit and (source := self._next()) is not None:
+            done += self._take_turn(source, min(limit - done, FOLLOWERS_PER_TURN))
+        return done
+
+    def _next(self) -> str | None:
+        page = self._queues.page(_ALL, self._turn, 1) or self._queues.page(_ALL, "", 1)
+        if not page:
+            return None
+        self._turn = page[0][0]
+        return self._turn
+
+    def _take_turn(self, source: str, limit: int) -> int:
+        """Go on with a source's first job; what of `limit` that took."""
+        queue = self._queues.get(_ALL, source)
+        assert queue is not None
+        key = _key(source, queue.first)
+        job = self._jobs.get(key)
+        assert job is not None
+        page = self._followers.page(source, job.done, limit)
+        self._deliver(job.spread, job.place, page)
+        if len(page) == limit:
+            self._jobs.put(key, replace(job, done=page[-1][0]))
+            return limit
+        self._jobs.delete(key)
+        if queue.first + 1 == queue.end:
+            self._queues.delete(_ALL, source)
+        else:
+            self._queues.put(_ALL, source, replace(queue, first=queue.first + 1))
+        return max(1, len(page))
+
+    def _deliver(
+        self, spread: Spread, place: int, followers: Iterable[tuple[str, SourceRelation]]
+    ) -> None:
+        owners = [
+            user_id
+            for user_id, follower in followers
+            if follower.is_following and follower.since < place and spread.is_for(user_id)
+        ]
+        put = self._outbox.push if spread.is_push else self._outbox.remove
+        put(spread.post_id, spread.reason, spread.at, owners)
+
+
+def _key(source: str, number: int) -> str:
+    return f"{source}\0{number}"

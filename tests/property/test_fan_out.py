@@ -1,0 +1,74 @@
+"""Fan-out that is put off and cut into pieces: the timelines are those of fan-out at once."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams import fan_out
+from streams.facts import Activity, RelationFact, Removal
+from streams.sources import SourceFold
+from tests.property import strategies
+from tests.unit.folds import NOW, Folded
+
+HEAVY_FOLLOWERS = 4
+LOTS = 1_000
+
+sources = st.sampled_from(["u:y", "u:z", "t:rust"])
+activities = st.builds(
+    Activity,
+    source=sources,
+    reason=st.sampled_from(["r", "s"]),
+    post_id=strategies.post_ids,
+    at=st.integers(NOW, NOW + 3),
+    visibility=st.sampled_from(["public", "followers", "custom", "private"]),
+    audience=strategies.audiences,
+    author_id=st.just("z"),
+)
+removals = st.builds(
+    Removal,
+    source=sources,
+    reason=st.sampled_from(["r", "s"]),
+    post_id=strategies.post_ids,
+    at=st.just(NOW),
+)
+relations = st.builds(
+    RelationFact,
+    source=sources,
+    user_id=st.sampled_from("abcdefg"),
+    kind=st.sampled_from(["follow", "follow", "unfollow", "block", "unblock"]),
+    at=st.just(NOW),
+    event_id=st.just("e"),
+)
+works = st.integers(1, 4)
+"""A checkpoint, which begins with so much work."""
+
+
+@given(
+    st.lists(st.one_of(activities, removals, relations, relations, works), max_size=40),
+    st.integers(0, 3),
+)
+def test_how_fan_out_is_cut_changes_no_timeline(drawn: list[Any], at_once: int) -> None:
+    def fold(state: Any, outbox: Any) -> SourceFold:
+        return SourceFold(state, outbox, heavy_followers=HEAVY_FOLLOWERS)
+
+    plain, cut = Folded(fold), Folded(fold)
+    with (
+        mock.patch.object(fan_out, "DELIVERIES_AT_ONCE", at_once),
+        mock.patch.object(fan_out, "FOLLOWERS_PER_TURN", 2),
+    ):
+        for number, each in enumerate(drawn):
+            if isinstance(each, int):
+                cut.checkpoint().fold.work(each)
+                continue
+            fact = strategies.numbered(each, number) if isinstance(each, RelationFact) else each
+            with mock.patch.object(fan_out, "DELIVERIES_AT_ONCE", LOTS):
+                plain.fold.fold(fact, number)
+            cut.fold.fold(fact, number)
+        while cut.checkpoint().fold.backlog:
+            cut.fold.work(1)
+    assert cut.timelines() == plain.timelines()
+    assert plain.checkpoint().fold.backlog == 0
