@@ -17,6 +17,7 @@ from connectors.stack.errors import StackError
 
 if TYPE_CHECKING:
     from bench.core import CoreReport
+    from bench.fanout import FanOutReport
     from bench.figures import Machine, Target
     from bench.restore import RestoreReport
 
@@ -181,6 +182,60 @@ def latency(rate: float | None, seconds: float, smoke: bool, json_file: Path | N
         _show_targets(report.targets())
     _write(json_file, report)
     sys.exit(report.is_void)
+
+
+@bench.command()
+@click.option(
+    "--deliveries",
+    type=click.IntRange(min=100),
+    default=1_000_000,
+    show_default=True,
+    help="Entries that the posts of each crowd come to.",
+)
+@_SMOKE
+@_JSON
+def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
+    """From posts to entries in Redis: deliveries/s by size of audience, and their cost by users.
+
+    Runs the product's folds in one process and its Redis sink in another. For each audience
+    (10, 200, 1,000 and 9,000 followers) people follow first; the time is taken from the first post
+    until the last one is on a timeline of every partition. Then every timeline must have every
+    entry. A loop of redis-py that sets the same entries, one ZADD for each, 10,000 a round trip,
+    runs in the same run. Starts a Kafka and a Valkey of its own. Exits with 1 if a figure is void;
+    a missed target is no failure.
+    """
+    from bench.fanout import run
+    from bench.parts import own_parts
+
+    try:
+        with own_parts(_say) as parts:
+            report = run(parts, SMOKE_EVENTS if smoke else deliveries, _say)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    _show_fanout(report)
+    if not smoke:
+        _show_targets(report.targets())
+    _write(json_file, report)
+    sys.exit(report.is_void)
+
+
+def _show_fanout(report: FanOutReport) -> None:
+    columns = ("audience", "users", "deliveries", "s", "deliveries/s", "CPU µs each", "bytes")
+    table = Table(*columns)
+    for column in table.columns:
+        column.justify = "right"
+    for each in (*report.by_audience.values(), *report.by_users.values()):
+        figures = (each.seconds, each.deliveries_per_s, each.cpu_us_per_delivery)
+        table.add_row(
+            *(f"{count:,}" for count in (each.audience, each.users, each.deliveries)),
+            *("void" if figure is None else f"{figure:,.1f}" for figure in figures),
+            "void" if each.bytes_per_entry is None else f"{each.bytes_per_entry:,.0f}",
+        )
+    Console().print(table)
+    for each in (*report.by_audience.values(), *report.by_users.values()):
+        if each.void:
+            click.echo(f"{each.audience:,} of {each.users:,} is void: {each.void}")
+    click.echo(f"redis-py alone adds {report.raw_deliveries_per_s:,.0f} entries/s")
 
 
 def _show_restore(report: RestoreReport) -> None:

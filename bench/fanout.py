@@ -1,0 +1,344 @@
+"""`headrace bench fanout`: from posts to entries on their followers' timelines in Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import msgspec
+import psutil  # type: ignore[import-untyped]
+from confluent_kafka import Producer
+from redis import Redis
+
+from bench.core import Say
+from bench.engagements import PARTITIONS
+from bench.figures import Machine, Target, ratio, this_machine
+from bench.parts import Parts
+from bench.topic import make
+from bench.workers import Workers, cpu_seconds
+from connectors.lag import GROUPS, wait_until_quiet
+from connectors.redis_keys import Keys, member
+from connectors.stack.errors import StackError
+from schemas.codec import encode
+from schemas.events import Event, Follow, Post
+from schemas.partitioning import partition_of
+from schemas.topics import Topic, declared
+
+AUDIENCES = (10, 200, 1_000, 9_000)
+MIN_RATIO = 0.4
+FLAT = (100, 10_000, 1_000_000)
+FLAT_AUDIENCE = 100
+FLAT_RATIO = 1.5
+MAX_BYTES_PER_ENTRY = 100
+QUIET_S = 600.0
+_APPS = {group: topics for group, topics in GROUPS.items() if group != "headrace-archive"}
+_AT_A_TIME = 10_000
+_RAW = 300_000
+_LOST_AFTER_S = 300.0
+_LOOK_EVERY_S = 0.01
+_QUEUED = 200_000
+_HOUR_MS = 3_600_000
+
+
+class Crowd(msgspec.Struct, frozen=True, kw_only=True):
+    """`sources` with `audience` followers each among `users`, who post `posts` times each."""
+
+    name: str
+    users: int
+    sources: int
+    audience: int
+    posts: int
+    began_at: int = msgspec.field(default_factory=lambda: time.time_ns() // 1_000_000 - _HOUR_MS)
+
+    @property
+    def deliveries(self) -> int:
+        """The entries that all posts come to, without those of the authors."""
+        return self.sources * self.audience * self.posts
+
+    def user(self, number: int) -> str:
+        """The id of a user."""
+        return f"{self.name}-reader-{number:07}"
+
+    def source(self, number: int) -> str:
+        """The id of an author."""
+        return f"{self.name}-author-{number:05}"
+
+    def followers(self, source: int) -> Iterator[str]:
+        """Who follows an author."""
+        start = source * self.audience
+        return (self.user((start + n) % self.users) for n in range(self.audience))
+
+    def post(self, source: int, number: int) -> str:
+        """The id of a post, as long as those that the API gives."""
+        return f"{number:012x}-{source:08x}-{self.name[:4]:0>4}"
+
+    def follows(self) -> Iterator[Follow]:
+        """Who follows whom."""
+        for source in range(self.sources):
+            target = f"u:{self.source(source)}"
+            for user_id in self.followers(source):
+                event_id = f"{user_id}{target}"
+                yield Follow(
+                    event_id=event_id,
+                    action="follow",
+                    user_id=user_id,
+                    target=target,
+                    at=self.began_at,
+                )
+
+    def written(self) -> Iterator[Post]:
+        """What is posted, the authors by turns."""
+        for number in range(self.posts):
+            for source in range(self.sources):
+                post_id = self.post(source, number)
+                yield Post(
+                    event_id=post_id,
+                    action="created",
+                    post_id=post_id,
+                    author_id=self.source(source),
+                    at=self.began_at + number,
+                    content="nothing new",
+                )
+
+
+class FanOutFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A crowd's posts; void (None) if not every entry was there."""
+
+    users: int
+    audience: int
+    deliveries: int
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    deliveries_per_s: float | None = None
+    cpu_us_per_delivery: float | None = None
+    bytes_per_entry: float | None = None
+    void: str | None = None
+
+
+class FanOutReport(msgspec.Struct, kw_only=True):
+    """Figures by audience, and by the number of users at one audience; the raw loop's deliveries/s
+    in the same run, and ratios to it."""
+
+    machine: Machine
+    raw_deliveries_per_s: float
+    by_audience: dict[str, FanOutFigures]
+    by_users: dict[str, FanOutFigures]
+    ratio_to_raw_10: float | None = None
+    ratio_to_raw_200: float | None = None
+    ratio_to_raw_1000: float | None = None
+    ratio_to_raw_9000: float | None = None
+    ratio_of_costs: float | None = None
+    bytes_per_entry: float | None = None
+
+    def compare(self) -> None:
+        """Compute the ratios: to the raw loop, and of the greatest cost of a delivery to that among
+        the fewest users."""
+        for audience, found in self.by_audience.items():
+            share = ratio(found.deliveries_per_s, self.raw_deliveries_per_s)
+            setattr(self, f"ratio_to_raw_{audience}", share)
+        costs = [found.cpu_us_per_delivery for found in self.by_users.values()]
+        if costs and all(costs):
+            self.ratio_of_costs = ratio(max(cost or 0 for cost in costs), costs[0])
+        sizes = [each.bytes_per_entry for each in self.by_users.values() if each.bytes_per_entry]
+        self.bytes_per_entry = sizes[0] if sizes else None
+
+    def targets(self) -> list[Target]:
+        """What must hold."""
+        return [
+            Target("ratio_to_raw_200", MIN_RATIO, self.ratio_to_raw_200),
+            Target("ratio_to_raw_1000", MIN_RATIO, self.ratio_to_raw_1000),
+            Target("ratio_to_raw_9000", MIN_RATIO, self.ratio_to_raw_9000),
+            Target("ratio_of_costs", FLAT_RATIO, self.ratio_of_costs, is_most=True),
+            Target("bytes_per_entry", MAX_BYTES_PER_ENTRY, self.bytes_per_entry, is_most=True),
+        ]
+
+    @property
+    def is_void(self) -> bool:
+        """Whether any part failed."""
+        return any(each.void for each in (*self.by_audience.values(), *self.by_users.values()))
+
+
+def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
+    """The crowds by audience, and those by users, whose posts come to some `deliveries`."""
+    by_audience = []
+    for audience in AUDIENCES:
+        sources = max(1, min(100_000, deliveries) // audience)
+        posts = max(1, deliveries // (sources * audience))
+        by_audience.append(
+            Crowd(
+                name=f"a{audience}",
+                users=sources * audience,
+                sources=sources,
+                audience=audience,
+                posts=posts,
+            )
+        )
+    by_users = []
+    for users in FLAT:
+        sources = max(FLAT_AUDIENCE, users // FLAT_AUDIENCE)
+        fewer = min(deliveries, users * 1_000)  # as many as a feed holds
+        sources = max(1, min(sources, fewer // FLAT_AUDIENCE))
+        posts = max(1, fewer // (sources * FLAT_AUDIENCE))
+        by_users.append(
+            Crowd(
+                name=f"u{users}",
+                users=users,
+                sources=sources,
+                audience=FLAT_AUDIENCE,
+                posts=posts,
+            )
+        )
+    return by_audience, by_users
+
+
+def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
+    """Fan out the posts of one crowd after the other, by the same two processes."""
+    by_audience, by_users = crowds(deliveries)
+    make(parts.addresses.kafka, [spec.name for spec in declared()])
+    report = FanOutReport(
+        machine=this_machine(), raw_deliveries_per_s=0.0, by_audience={}, by_users={}
+    )
+    with (
+        Workers(parts.addresses, parts.directory, say) as workers,
+        closing(Redis.from_url(parts.addresses.redis)) as client,
+    ):
+        processes = [
+            workers.start_ready("views", "topology:views"),
+            workers.start_ready("app", "topology:app"),
+        ]
+        warm_up = msgspec.structs.replace(by_audience[1], name="warm", posts=1)
+        _measure(parts, warm_up, processes, workers, client)
+        for each, found in ((by_audience, report.by_audience), (by_users, report.by_users)):
+            for crowd in each:
+                say(f"{crowd.deliveries:,} deliveries: {crowd.audience:,} of {crowd.users:,} users")
+                figures = _measure(parts, crowd, processes, workers, client)
+                key = str(crowd.audience if each is by_audience else crowd.users)
+                found[key] = figures
+        say("the same with a pipeline of redis-py")
+        report.raw_deliveries_per_s = _raw(client, by_audience[2])
+    report.compare()
+    return report
+
+
+def _measure(
+    parts: Parts, crowd: Crowd, processes: list[psutil.Process], workers: Workers, client: Redis
+) -> FanOutFigures:
+    figures = FanOutFigures(users=crowd.users, audience=crowd.audience, deliveries=crowd.deliveries)
+    brokers = parts.addresses.kafka
+    try:
+        _publish(brokers, Topic.FOLLOWS, crowd.follows())
+        wait_until_quiet(brokers, QUIET_S, groups=_APPS)
+        before, began = sum(map(cpu_seconds, processes)), time.monotonic()
+        _publish(brokers, Topic.POSTS, crowd.written())
+        _wait_for_last(client, crowd, workers)
+        seconds = time.monotonic() - began
+        used = sum(map(cpu_seconds, processes)) - before
+        wait_until_quiet(brokers, QUIET_S, groups=_APPS)
+    except (StackError, TimeoutError) as error:
+        return msgspec.structs.replace(figures, void=str(error))
+    entries, size = _count(client, crowd)
+    if entries != crowd.deliveries:
+        return msgspec.structs.replace(
+            figures, void=f"{entries:,} of {crowd.deliveries:,} entries are there"
+        )
+    return msgspec.structs.replace(
+        figures,
+        seconds=round(seconds, 3),
+        cpu_seconds=round(used, 3),
+        deliveries_per_s=round(crowd.deliveries / seconds, 1),
+        cpu_us_per_delivery=round(used / crowd.deliveries * 1e6, 2),
+        bytes_per_entry=round(size, 1),
+    )
+
+
+def _publish(brokers: str, topic: Topic, events: Iterator[Event]) -> None:
+    """Write events as a producer does.
+
+    Raises:
+        TimeoutError: not all were acknowledged.
+    """
+    producer = Producer(
+        {
+            "bootstrap.servers": brokers,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "queue.buffering.max.messages": _QUEUED,
+        }
+    )
+    for number, event in enumerate(events):
+        while True:
+            try:
+                producer.produce(str(topic), encode(event), None, number % PARTITIONS)
+                break
+            except BufferError:
+                producer.poll(0.05)
+    if producer.flush(60):
+        raise TimeoutError(f"{topic}: not all events were acknowledged")
+
+
+def _wait_for_last(client: Redis, crowd: Crowd, workers: Workers) -> None:
+    """Wait until the last post of each author is on a timeline of each partition."""
+    keys = Keys(PARTITIONS)
+    wanted = []
+    for source in range(crowd.sources):
+        post_id = crowd.post(source, crowd.posts - 1)
+        entry = member(post_id, f"u:{crowd.source(source)}")
+        feeds = {
+            partition_of(each, PARTITIONS): keys.feed(each) for each in crowd.followers(source)
+        }
+        wanted += [(feed, entry) for feed in feeds.values()]
+    deadline = time.monotonic() + _LOST_AFTER_S
+    checked = time.monotonic()
+    while wanted:
+        pipe = client.pipeline(transaction=False)
+        some = wanted[-_AT_A_TIME:]
+        for key, entry in some[-1:]:
+            pipe.zscore(key, entry)
+        if pipe.execute()[0] is not None:
+            for key, entry in some[:-1]:
+                pipe.zscore(key, entry)
+            left = [each for each, at in zip(some[:-1], pipe.execute(), strict=True) if at is None]
+            wanted = [*wanted[: -len(some)], *left]
+            continue
+        time.sleep(_LOOK_EVERY_S)
+        if time.monotonic() > checked + 1:
+            checked = time.monotonic()
+            workers.check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{len(wanted):,} last entries were not there")
+
+
+def _count(client: Redis, crowd: Crowd) -> tuple[int, float]:
+    """The entries on all timelines, and the bytes of one in the first thousand."""
+    keys = [Keys(PARTITIONS).feed(crowd.user(number)) for number in range(crowd.users)]
+    entries = size = sampled = 0
+    for start in range(0, len(keys), _AT_A_TIME):
+        pipe = client.pipeline(transaction=False)
+        for key in keys[start : start + _AT_A_TIME]:
+            pipe.zcard(key)
+        entries += sum(pipe.execute())
+    for key in keys[:1_000]:
+        size += client.memory_usage(key, samples=0) or 0
+        sampled += client.zcard(key)
+    return entries, size / max(1, sampled)
+
+
+def _raw(client: Redis, crowd: Crowd) -> float:
+    """Deliveries/s of a plain loop: one ZADD for each, 10,000 a round trip, nothing else."""
+    keys = Keys(PARTITIONS)
+    deliveries = (
+        (f"raw:{keys.feed(user_id)}", member(crowd.post(source, number), crowd.source(source)))
+        for number in range(crowd.posts)
+        for source in range(crowd.sources)
+        for user_id in crowd.followers(source)
+    )
+    wanted = [each for each, _ in zip(deliveries, range(min(_RAW, crowd.deliveries)), strict=False)]
+    began = time.perf_counter()
+    for start in range(0, len(wanted), _AT_A_TIME):
+        pipe = client.pipeline(transaction=False)
+        for key, entry in wanted[start : start + _AT_A_TIME]:
+            pipe.zadd(key, {entry: crowd.began_at})
+        pipe.execute()
+    return round(len(wanted) / (time.perf_counter() - began), 1)
