@@ -220,12 +220,17 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
 
 
 def _show_fanout(report: FanOutReport) -> None:
-    columns = ("audience", "users", "deliveries", "s", "deliveries/s", "CPU µs each", "bytes")
+    columns = ("audience", "users", "deliveries", "s", "per s", "fold µs", "sink µs", "bytes")
     table = Table(*columns)
     for column in table.columns:
         column.justify = "right"
     for each in (*report.by_audience.values(), *report.by_users.values()):
-        figures = (each.seconds, each.deliveries_per_s, each.cpu_us_per_delivery)
+        figures = (
+            each.seconds,
+            each.deliveries_per_s,
+            each.fold_us_per_delivery,
+            each.sink_us_per_delivery,
+        )
         table.add_row(
             *(f"{count:,}" for count in (each.audience, each.users, each.deliveries)),
             *("void" if figure is None else f"{figure:,.1f}" for figure in figures),

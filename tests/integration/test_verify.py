@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 import redis
 
+from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from headrace.supervisor import Supervisor
+from headrace.verify import check
+from headrace.verify.damage import Break, damage
+from headrace.verify.redis_views import RedisViews
+from tests.oracle.expected import Expected
 
 
 def verify(environment: dict[str, str], report: Path, *arguments: str) -> tuple[int, str, Any]:
@@ -50,36 +55,50 @@ def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
     assert compared["timeline", "api"][0] > 0
 
 
-@pytest.fixture(scope="module")
-def workers(addresses: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The workers and the API, for all kinds of damage."""
-    with Supervisor(addresses, log_dir=tmp_path_factory.mktemp("logs")):
-        yield
-
-
-@pytest.mark.usefixtures("workers")
-@pytest.mark.parametrize(("how", "damaged"), [("drop-one", 1), ("double-one", 1), ("swap-two", 2)])
-def test_damage_is_named(
-    environment: dict[str, str], addresses: Addresses, tmp_path: Path, how: str, damaged: int
-) -> None:
-    """What a break damages is reported, and nothing else; then it is mended."""
+@pytest.fixture
+def client(addresses: Addresses) -> Iterator[redis.Redis]:
+    """Redis, whose timelines are mended at the end."""
     client = redis.Redis.from_url(addresses.redis)
     before = {key: client.zrange(key, 0, -1, withscores=True) for key in client.keys("feed:*")}
     try:
-        code, output, found = verify(
-            environment, tmp_path / "report.json", "--no-replay", "--break", how
-        )
-        assert code == 1, output
-        compared = tallies(found)
-        assert compared["timeline", "redis"][1] == damaged, output
-        elsewhere = {
-            place: different
-            for place, (_, different) in compared.items()
-            if different and place not in {("timeline", "redis"), ("timeline", "api")}
-        }
-        assert elsewhere == {}, output
+        yield client
     finally:
         for key, entries in before.items():
             client.delete(key)
             client.zadd(key, dict(entries))
         client.close()
+
+
+@pytest.mark.usefixtures("client")
+def test_damage_is_named(environment: dict[str, str], addresses: Addresses, tmp_path: Path) -> None:
+    """What a break damages is reported, and nothing else."""
+    report = tmp_path / "report.json"
+    with Supervisor(addresses, log_dir=tmp_path / "logs"):
+        code, output, found = verify(environment, report, "--no-replay", "--break", "swap-two")
+    assert code == 1, output
+    compared = tallies(found)
+    assert compared["timeline", "redis"][1] == 2, output
+    elsewhere = {
+        place: different
+        for place, (_, different) in compared.items()
+        if different and place not in {("timeline", "redis"), ("timeline", "api")}
+    }
+    assert elsewhere == {}, output
+
+
+@pytest.fixture(scope="module")
+def expected(addresses: Addresses) -> Expected:
+    """What the events imply that are in Kafka."""
+    return check.compute(addresses.kafka)
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("how", ["drop-one", "double-one"])
+def test_each_damage_is_seen(addresses: Addresses, expected: Expected, how: Break) -> None:
+    views = RedisViews(addresses.redis, settings().partitions)
+    views.scan()
+    damage(views.client, views.keys, views.entities("feed"), how, seed=1)
+    views.close()
+    compared = check.compare_all(addresses, expected, None, 0, 1, print)
+    timelines = next(each for each in compared if (each.kind, each.store) == ("timeline", "redis"))
+    assert timelines.different == 1

@@ -58,7 +58,7 @@ def test_how_fan_out_is_cut_changes_no_timeline(drawn: list[Any], at_once: int) 
     plain, cut = Folded(fold), Folded(fold)
     with (
         mock.patch.object(fan_out, "DELIVERIES_AT_ONCE", at_once),
-        mock.patch.object(fan_out, "FOLLOWERS_PER_TURN", 2),
+        mock.patch.object(fan_out, "DELIVERIES_PER_TURN", 2),
     ):
         for number, each in enumerate(drawn):
             if isinstance(each, int):

@@ -63,7 +63,7 @@ def _small_limits() -> Iterator[None]:
         mock.patch.object(stage, "WORK_PER_CHECKPOINT", DELIVERIES),
         mock.patch.object(stage, "MAX_BACKLOG", HELD),
         mock.patch.object(fan_out, "DELIVERIES_AT_ONCE", 1),
-        mock.patch.object(fan_out, "FOLLOWERS_PER_TURN", 1),
+        mock.patch.object(fan_out, "DELIVERIES_PER_TURN", 1),
         mock.patch.object(stage, "log"),
     ):
         yield

@@ -21,7 +21,7 @@ TURN = 10
 def _small_limits() -> Iterator[None]:
     with (
         mock.patch.object(fan_out, "DELIVERIES_AT_ONCE", 20),
-        mock.patch.object(fan_out, "FOLLOWERS_PER_TURN", TURN),
+        mock.patch.object(fan_out, "DELIVERIES_PER_TURN", TURN),
     ):
         yield
 
@@ -88,13 +88,30 @@ def test_what_a_source_does_while_its_work_waits_waits_too() -> None:
 
 def test_sources_take_turns() -> None:
     folded = _followed(ann=300, bob=30, cy=21)
-    folded.add(*(_by("ann", f"p{n}") for n in range(9)), _by("bob"), _by("cy")).checkpoint()
+    folded.add(*(_by("ann", f"p{n}") for n in range(10)), _by("bob"), _by("cy")).checkpoint()
     reached = []
     for _ in range(10):
         folded.fold.work(TURN)
         reached.append(_delivered(folded.checkpoint()))
     assert reached[2] == {"u:ann": 10, "u:bob": 10, "u:cy": 10}
-    assert reached[-1] == {"u:ann": 48, "u:bob": 30, "u:cy": 21}, "what one leaves is another's"
+    assert reached[-1] == {"u:ann": 50, "u:bob": 30, "u:cy": 21}, "what one leaves is another's"
+
+
+def test_jobs_that_wait_together_come_to_a_follower_together() -> None:
+    posts = [f"p{n}" for n in range(5)]
+    folded = _followed(ann=21).add(*(_by("ann", post) for post in posts)).checkpoint()
+    folded.fold.work(TURN)
+    folded.add(_by("ann", "later")).checkpoint()
+    reached = {owner: set(found) for owner, found in folded.timelines().items() if owner != "ann"}
+    assert reached == {name: {(p, "u:ann") for p in posts} for name in ("ann000", "ann001")}
+    for _ in range(11):
+        folded.fold.work(TURN)
+        folded.checkpoint()
+    assert {len(found) for found in folded.timelines().values()} == {5, 6}
+    while folded.fold.backlog:
+        folded.fold.work(TURN)
+        folded.checkpoint()
+    assert {len(found) for found in folded.timelines().values()} == {6}
 
 
 def test_one_piece_of_work_serves_several_sources() -> None:
