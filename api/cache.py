@@ -107,6 +107,7 @@ class RedisCache:
             commands.append(("ZMSCORE", keys.shared(wanted.viewer), *wanted.mine))
         if wanted.viewer and wanted.blocks:
             commands.append(("SMISMEMBER", keys.blocks(wanted.viewer), *wanted.blocks))
+            commands.append(("SMISMEMBER", keys.mutes(wanted.viewer), *wanted.blocks))
         for user_id, followed in targets.items():
             commands.append(("ZMSCORE", keys.following(user_id), *followed))
         if not commands:
@@ -124,8 +125,9 @@ class RedisCache:
             found.liked.update(_scored(wanted.mine, next(answers)))
             found.shared.update(_scored(wanted.mine, next(answers)))
         if wanted.viewer and wanted.blocks:
-            marks = zip(wanted.blocks, next(answers), strict=True)
-            found.blocked.update(source for source, mark in marks if mark)
+            for into in (found.blocked, found.muted):
+                marks = zip(wanted.blocks, next(answers), strict=True)
+                into.update(source for source, mark in marks if mark)
         for user_id, followed in targets.items():
             found.follows.update((user_id, t) for t in _scored(followed, next(answers)))
         return found

@@ -134,14 +134,14 @@ async def _hydrate(reader: Reader, batch: list[Candidate]) -> None:
     ids = [candidate.post_id for candidate in batch]
     reasons = {reason for candidate in batch for reason in candidate.reasons}
     authors = [reason for reason in reasons if reason.startswith("u:")]
-    users = {user for reason in reasons if (user := _user_of(reason)) is not None}
+    sources = set(map(_source_of, reasons))
     await reader.load(
         Needs(
             posts=ids,
             counters=ids,
             mine=ids,
             users=[author[2:] for author in authors],
-            blocks=users,
+            blocks=sources,
             follows=[(reader.viewer or "", author) for author in authors],
         )
     )
@@ -150,21 +150,20 @@ async def _hydrate(reader: Reader, batch: list[Candidate]) -> None:
     await reader.load_rights(posts)
 
 
-def _user_of(reason: str) -> str | None:
-    """The user, as a source, who brought an entry: its author or sharer; None for a topic."""
-    kind, _, name = reason.partition(":")
-    return None if kind == "t" else f"u:{name}"
+def _source_of(reason: str) -> str:
+    """The source that brought an entry: its author, its sharer or a topic."""
+    return f"u:{reason.removeprefix(SHARED)}" if reason.startswith(SHARED) else reason
 
 
 def _shown(reader: Reader, candidate: Candidate) -> FeedPost | None:
     """A candidate as its reader sees it; None when it is not to be seen."""
     post = reader.post(candidate.post_id)
-    if post is None or not reader.may_see(post):
+    if post is None or not reader.may_see(post) or reader.is_muted(f"u:{post.author_id}"):
         return None
     reasons = [
         reason
         for reason in candidate.reasons
-        if (user := _user_of(reason)) is None or not reader.is_blocked(user)
+        if not reader.is_blocked(_source_of(reason)) and not reader.is_muted(_source_of(reason))
     ]
     if not reader.joins(post):
         reasons = [reason for reason in reasons if reason.startswith(SHARED)]

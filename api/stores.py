@@ -28,7 +28,8 @@ class StoreDownError(Exception):
 
 
 class Wanted(Struct):
-    """What to load in one go. `follows` are pairs (user, target)."""
+    """What to load in one go. `follows` are pairs (user, target); `blocks` the sources that may be
+    blocked or muted."""
 
     viewer: str | None = None
     posts: list[str] = field(default_factory=list)
@@ -43,7 +44,8 @@ class Wanted(Struct):
 class Found(Struct):
     """What was found of what was wanted; what is absent was not there.
 
-    `blocked` are those of the wanted sources that block the viewer or are blocked.
+    `blocked` are those of the wanted sources that block the viewer or are blocked, `muted` those
+    that the viewer mutes.
     """
 
     posts: dict[str, PostView] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Found(Struct):
     shared: set[str] = field(default_factory=set)
     follows: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[str] = field(default_factory=set)
+    muted: set[str] = field(default_factory=set)
 
 
 class Cache(Protocol):

@@ -40,7 +40,8 @@ class Absent:
 
 
 class Needs(Struct, kw_only=True):
-    """What a reader is to know; `follows` are pairs (user, target)."""
+    """What a reader is to know; `follows` are pairs (user, target), `blocks` the sources of which
+    it is to be known whether they are blocked or muted."""
 
     posts: Iterable[str] = ()
     counters: Iterable[str] = ()
@@ -152,6 +153,7 @@ class Reader:
         known.shared |= found.shared
         known.follows |= found.follows
         known.blocked |= found.blocked
+        known.muted |= found.muted
 
     def certain(self, kind: str, name: str) -> None:
         """Go on only if it is known whether something is there.
@@ -179,6 +181,10 @@ class Reader:
         if source in self.known.blocked:
             return True
         return None if self.is_down(REDIS) else False
+
+    def is_muted(self, source: str) -> bool:
+        """Whether the viewer mutes a source, as far as is known now."""
+        return source in self.known.muted
 
     def follows(self, user_id: str, target: str) -> bool:
         """Whether a user follows a source."""

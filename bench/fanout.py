@@ -134,8 +134,8 @@ class FanOutReport(msgspec.Struct, kw_only=True):
     bytes_per_entry: float | None = None
 
     def compare(self) -> None:
-        """Compute the ratios: to the raw loop, and of the fold's greatest cost of a delivery to that
-        among the fewest users. (The sink's is less among few, as entries of one user share a
+        """Compute the ratios: to the raw loop, and of the fold's greatest cost of a delivery to
+        that among the fewest users. (The sink's is less among few, as entries of one user share a
         command.)"""
         for audience, found in self.by_audience.items():
             share = ratio(found.deliveries_per_s, self.raw_deliveries_per_s)
@@ -164,7 +164,7 @@ class FanOutReport(msgspec.Struct, kw_only=True):
 
 def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
     """The crowds by audience, and those by users, whose posts come to some `deliveries`."""
-    by_audience = []
+    by_audience: list[Crowd] = []
     for audience in AUDIENCES:
         sources = max(1, min(100_000, deliveries) // audience)
         posts = max(1, deliveries // (sources * audience))
@@ -177,7 +177,7 @@ def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
                 posts=posts,
             )
         )
-    by_users = []
+    by_users: list[Crowd] = []
     for users in FLAT:
         sources = max(FLAT_AUDIENCE, users // FLAT_AUDIENCE)
         fewer = min(deliveries, users * 1_000)  # as many as a feed holds

@@ -71,6 +71,10 @@ class Keys:
         """Set of the sources that a user blocks or is blocked by."""
         return self._key("blocks", user_id)
 
+    def mutes(self, user_id: str) -> str:
+        """Set of the sources that a user mutes."""
+        return self._key("mutes", user_id)
+
     def affinity(self, user_id: str) -> str:
         """Sorted set of user ids by `affinity_rank`."""
         return self._key("affinity", user_id)

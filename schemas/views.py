@@ -97,7 +97,8 @@ class UserView(Struct, frozen=True, array_like=True, gc=False):
 
 class RelationView(Struct, frozen=True, array_like=True, gc=False):
     """A user's relation to a source (`view.relations`, key: user id NUL target; partition of
-    the user); `followed_at` is the time of the follow in force."""
+    the user); `followed_at` is the time of the follow in force, `is_muting` None when there was
+    never a mute."""
 
     user_id: str
     target: str
@@ -105,6 +106,7 @@ class RelationView(Struct, frozen=True, array_like=True, gc=False):
     followed_at: int = 0
     is_blocking: bool = False
     is_blocked: bool = False
+    is_muting: bool | None = None
 
 
 class AffinityView(Struct, frozen=True, array_like=True, gc=False):

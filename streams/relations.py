@@ -40,6 +40,18 @@ class Relation(Struct, frozen=True, array_like=True, gc=False):
         return self.blocked > self.unblocked
 
 
+class UserRelation(Relation, frozen=True, array_like=True, gc=False):
+    """A relation as its user has it: who is muted is nobody else's business."""
+
+    mute: Stamp = NEVER
+    unmute: Stamp = NEVER
+
+    @property
+    def is_muting(self) -> bool | None:
+        """Whether the user's mute of the source is in force; None when there never was one."""
+        return None if self.mute == self.unmute == NEVER else self.mute > self.unmute
+
+
 AnyRelation = TypeVar("AnyRelation", bound=Relation)
 
 

@@ -18,7 +18,7 @@ from streams.engine.records import decode_record
 from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.facts import AffinityFact, Fact, RelationFact, RelationKind, Tick
-from streams.relations import NEVER, Relation, Stamp, advance
+from streams.relations import NEVER, Stamp, UserRelation, advance
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -104,7 +104,7 @@ class UserFold(Fold):
 
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._users = state.table("user", UserRow)
-        self._relations = state.group_table("relation", Relation)
+        self._relations = state.group_table("relation", UserRelation)
         self._affinities = state.group_table("affinity", Affinity)
         self._seen = state.group_table("seen", Seen)
         self._seen_in_hour = state.group_table("seen_in_hour", Seen)
@@ -137,12 +137,13 @@ class UserFold(Fold):
     # Relations
 
     def _follow(self, event: Follow) -> None:
-        kind = _RELATION_KINDS.get(event.action)
-        if kind is None:  # mutes change nothing yet
-            return
         source = event.target
         if source.startswith(TOPIC):
             source = source.casefold()  # as hashtags are
+        kind = _RELATION_KINDS.get(event.action)
+        if kind is None:
+            self._mute(event, source)
+            return
         fact = RelationFact(source, event.user_id, kind, event.at, event.event_id)
         if not self._relate(fact):
             return
@@ -155,29 +156,39 @@ class UserFold(Fold):
             self._outbox.tell(Topic.BY_SOURCE, own_source, mirrored)
             self._outbox.tell(Topic.BY_USER, target_id, mirrored)
 
+    def _mute(self, event: Follow, source: str) -> None:
+        """Take a mute's stamp, or an unmute's, into the user's row: it hides what is read, and
+        changes nothing else."""
+        relation = self._relations.get(event.user_id, source) or UserRelation()
+        stamp = (event.at, event.event_id)
+        if stamp > getattr(relation, event.action):
+            self._put_relation(event.user_id, source, replace(relation, **{event.action: stamp}))
+
     def _relate(self, fact: RelationFact) -> bool:
         """Take a stamp into the user's row; whether it was a new greatest one."""
-        before = self._relations.get(fact.user_id, fact.source) or Relation()
+        before = self._relations.get(fact.user_id, fact.source) or UserRelation()
         after = advance(before, fact.kind, (fact.at, fact.event_id))
         if after is None:
             return False
-        self._relations.put(fact.user_id, fact.source, after)
-        view = RelationView(
-            fact.user_id,
-            fact.source,
-            after.is_following,
-            after.follow[0] if after.is_following else 0,
-            after.is_blocking,
-            after.is_blocked,
-        )
-        self._outbox.show(
-            Topic.VIEW_RELATIONS, fact.user_id, f"{fact.user_id}\0{fact.source}", view
-        )
+        self._put_relation(fact.user_id, fact.source, after)
         if after.is_following != before.is_following:
             row = self._users.get(fact.user_id) or UserRow()
             change = 1 if after.is_following else -1
             self._put_user(fact.user_id, replace(row, following=row.following + change))
         return True
+
+    def _put_relation(self, user_id: str, source: str, relation: UserRelation) -> None:
+        self._relations.put(user_id, source, relation)
+        view = RelationView(
+            user_id,
+            source,
+            relation.is_following,
+            relation.follow[0] if relation.is_following else 0,
+            relation.is_blocking,
+            relation.is_blocked,
+            relation.is_muting,
+        )
+        self._outbox.show(Topic.VIEW_RELATIONS, user_id, f"{user_id}\0{source}", view)
 
     # Profile and standing
 

@@ -210,6 +210,9 @@ class RedisStore:
                 pipe.add("SADD", blocks, view.target)
             else:
                 pipe.add("SREM", blocks, view.target)
+            if view.is_muting is not None:
+                command = "SADD" if view.is_muting else "SREM"
+                pipe.add(command, self._keys.mutes(view.user_id), view.target)
 
     def _affinity(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):

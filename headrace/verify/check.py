@@ -107,6 +107,7 @@ def _redis(
         yield compare_rows(Tally("heavy", "redis"), expected.heavy(), views.heavy())
         yield compare_rows(Tally("following", "redis"), expected.following(), views.following())
         yield compare_rows(Tally("blocks", "redis"), expected.blocks(), views.blocks())
+        yield compare_rows(Tally("mutes", "redis"), expected.mutes(), views.mutes())
         yield compare_rows(
             Tally("affinity", "redis"), expected.affinity(now), views.affinity(now), same_score
         )

@@ -17,7 +17,7 @@ CHUNK = 500
 SCANNED = 10_000
 KINDS = (
     *("feed", "floor", "post", "counters", "user", "source"),
-    *("following", "blocks", "affinity", "liked", "shared", "recent"),
+    *("following", "blocks", "mutes", "affinity", "liked", "shared", "recent"),
 )
 
 Scored = list[tuple[str, float]]
@@ -125,6 +125,14 @@ class RedisViews:
         return {
             (user_id, source.decode()): True
             for user_id, found in self._values("blocks", lambda pipe, key: pipe.smembers(key))
+            for source in found
+        }
+
+    def mutes(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user mutes the source."""
+        return {
+            (user_id, source.decode()): True
+            for user_id, found in self._values("mutes", lambda pipe, key: pipe.smembers(key))
             for source in found
         }
 

@@ -37,12 +37,17 @@ class Expected:
 
     def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
         """Whether the API leaves an entry out: the post's author is gone, or either blocks the
-        other, or it is for friends, or a reply between others that nobody shared."""
+        other, or it is for friends, or a reply between others that nobody shared, or the user
+        mutes the author or who brought it."""
         author = str(self.posts[post_id]["author_id"])
         if author == user_id:
             return False
         standing = self.users.get(author, users.NOBODY)["status"]
         if standing != "active" or f"u:{author}" in self.relations.blocks.get(user_id, ()):
+            return True
+        muted = self.relations.mutes.get(user_id, set())
+        bringer = f"u:{reason[2:]}" if reason.startswith("s:") else reason
+        if f"u:{author}" in muted or bringer in muted:
             return True
         if self.posts[post_id]["visibility"] == "friends" and not self._are_friends(
             user_id, author
@@ -74,6 +79,14 @@ class Expected:
         return {
             (user_id, source): True
             for user_id, sources in self.relations.blocks.items()
+            for source in sources
+        }
+
+    def mutes(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user mutes the source."""
+        return {
+            (user_id, source): True
+            for user_id, sources in self.relations.mutes.items()
             for source in sources
         }
 

@@ -1,4 +1,5 @@
-"""Who follows and blocks whom: six greatest stamps for each source and user (docs/rules.md)."""
+"""Who follows, blocks and mutes whom: for each source and user six greatest stamps, and two of mutes
+(docs/rules.md)."""
 
 from __future__ import annotations
 
@@ -39,13 +40,17 @@ def is_blocked(row: Row) -> bool:
     return row[BLOCKED] > row[UNBLOCKED]
 
 
+def source_of(event: Follow) -> str:
+    """The source that an event is about."""
+    return event.target.casefold() if event.target.startswith("t:") else event.target
+
+
 def facts_of(event: Follow) -> Iterator[tuple[str, str, int]]:
     """The (source, user, kind) whose stamp an event may raise."""
     if event.action not in KINDS:
         return
     kind = KINDS.index(event.action)
-    is_topic = event.target.startswith("t:")
-    yield event.target.casefold() if is_topic else event.target, event.user_id, kind
+    yield source_of(event), event.user_id, kind
     if kind in (BLOCK, UNBLOCK) and event.target.startswith("u:"):
         yield f"u:{event.user_id}", event.target[2:], kind + 2
 
@@ -61,13 +66,19 @@ class Relations:
     """Source to the number of its followers, where there is one."""
     blocks: dict[str, set[str]] = field(default_factory=dict)
     """User to the sources that the user blocks or is blocked by."""
+    mutes: dict[str, set[str]] = field(default_factory=dict)
+    """User to the sources that the user mutes."""
 
 
 def fold_follows(events: Iterable[Follow]) -> Relations:
     """The relations that follow events come to, in whatever order they are."""
     found = Relations()
+    mutes: dict[tuple[str, str], tuple[Stamp, bool]] = {}
     for event in events:
         stamp = (event.at, event.event_id)
+        if event.action in ("mute", "unmute"):
+            pair = (event.user_id, source_of(event))
+            mutes[pair] = max(mutes.get(pair, (NEVER, True)), (stamp, event.action == "unmute"))
         for source, user_id, kind in facts_of(event):
             row = found.rows.get((source, user_id))
             if row is None:
@@ -80,4 +91,7 @@ def fold_follows(events: Iterable[Follow]) -> Relations:
             found.followers[source] = found.followers.get(source, 0) + 1
         if is_blocking(row) or is_blocked(row):
             found.blocks.setdefault(user_id, set()).add(source)
+    for (user_id, source), (_, is_over) in mutes.items():
+        if not is_over:
+            found.mutes.setdefault(user_id, set()).add(source)
     return found

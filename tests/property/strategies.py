@@ -96,7 +96,7 @@ contacts = st.builds(
 follows = st.builds(
     Follow,
     event_id=event_ids,
-    action=st.sampled_from(["follow", "follow", "unfollow", "block", "unblock", "mute"]),
+    action=st.sampled_from(["follow", "follow", "unfollow", "block", "unblock", "mute", "unmute"]),
     user_id=user_ids,
     target=targets,
     at=times,

@@ -241,6 +241,7 @@ def check(pipeline: Pipeline) -> None:
     assert _users(pipeline) == expected.users
     assert _following(pipeline) == expected.following()
     assert _blocks(pipeline) == set(expected.blocks())
+    assert _mutes(pipeline) == set(expected.mutes())
     assert _followers(pipeline) == expected.relations.followers
     assert _affinity(pipeline) == pytest.approx(_expected_affinity(expected), abs=1e-9)
     assert _dead_letters(pipeline) == expected.rejected
@@ -337,6 +338,14 @@ def _blocks(pipeline: Pipeline) -> set[tuple[str, str]]:
         (view.user_id, view.target)
         for view in pipeline.views(Topic.VIEW_RELATIONS).values()
         if view.is_blocking or view.is_blocked
+    }
+
+
+def _mutes(pipeline: Pipeline) -> set[tuple[str, str]]:
+    return {
+        (view.user_id, view.target)
+        for view in pipeline.views(Topic.VIEW_RELATIONS).values()
+        if view.is_muting
     }
 
 

@@ -35,6 +35,7 @@ class Views:
         self.found = Found()
         self.mine: dict[str, tuple[set[str], set[str]]] = {}
         self.blocks: set[tuple[str, str]] = set()
+        self.mutes: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
 
     def post(self, post_id: str, author: str, at: int = NOW, **fields: Any) -> None:
@@ -57,6 +58,9 @@ class Views:
     def block(self, user_id: str, other: str) -> None:
         self.blocks |= {(user_id, f"u:{other}"), (other, f"u:{user_id}")}
 
+    def mute(self, user_id: str, source: str) -> None:
+        self.mutes.add((user_id, source))
+
     def entry(self, owner: str, post_id: str, reason: str, at: int = NOW) -> None:
         self.rows.setdefault(owner, []).append(TimelineRow(at, post_id, reason))
 
@@ -77,6 +81,7 @@ class Views:
         held = self.found
         liked, shared = self.mine.get(wanted.viewer or "", (set(), set()))
         blocked = {other for user, other in self.blocks if user == wanted.viewer}
+        muted = {source for user, source in self.mutes if user == wanted.viewer}
         return Found(
             posts={k: held.posts[k] for k in wanted.posts if k in held.posts},
             counters={k: held.counters[k] for k in wanted.counters if k in held.counters},
@@ -86,6 +91,7 @@ class Views:
             shared=shared & set(wanted.mine),
             follows=held.follows & set(wanted.follows),
             blocked=blocked & set(wanted.blocks) if has_blocks else set(),
+            muted=muted & set(wanted.blocks) if has_blocks else set(),
         )
 
 

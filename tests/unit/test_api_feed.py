@@ -102,6 +102,28 @@ def test_a_topic_is_a_reason_whatever_becomes_of_a_user_of_its_name(world: World
     assert ids(world.feed("al")) == []
 
 
+def test_who_is_muted_is_left_out(world: World) -> None:
+    """As an author whoever brings the post, as a sharer, as a topic; to the reader alone."""
+    world.redis.post("p", "bob")
+    for reason in ("u:bob", "s:cy", "t:rust"):
+        world.redis.entry("al", "p", reason)
+        world.redis.entry("dee", "p", reason)
+    world.redis.mute("al", "t:rust")
+    assert world.feed("al")["posts"][0]["reasons"] == ["u:bob", "s:cy"]
+    world.redis.mute("al", "u:cy")
+    assert world.feed("al")["posts"][0]["reasons"] == ["u:bob"]
+    world.redis.mute("al", "u:bob")
+    assert ids(world.feed("al")) == []
+    assert world.feed("dee")["posts"][0]["reasons"] == ["u:bob", "t:rust", "s:cy"]
+
+
+def test_a_mute_of_every_reason_hides_the_post(world: World) -> None:
+    world.redis.post("p", "bob")
+    world.redis.entry("al", "p", "s:cy")
+    world.redis.mute("al", "u:cy")
+    assert ids(world.feed("al")) == []
+
+
 def heavy(world: World, count: int, *, step_ms: int = 1000, offset_ms: int = 500) -> list[str]:
     """A heavy source whom al follows, and that holds h0 (newest) to h<count-1>."""
     world.redis.follow("al", "star")

@@ -157,10 +157,30 @@ def test_a_user_is_followed_as_named() -> None:
     assert folded.view(Topic.VIEW_RELATIONS).target == "u:Ann"
 
 
-@pytest.mark.parametrize("action", ["mute", "unmute"])
-def test_a_mute_changes_nothing_yet(action: str) -> None:
-    folded = fold_all(UserFold, [followed(action)])  # type: ignore[arg-type]
-    assert list(folded.outbox.outputs()) == list(folded.state.changes()) == []
+@pytest.mark.parametrize(
+    ("events", "is_muting"),
+    [
+        ([followed("follow", at=1)], None),
+        ([followed("mute", at=1)], True),
+        ([followed("mute", at=1), followed("unmute", at=2)], False),
+        ([followed("unmute", at=2), followed("mute", at=1)], False),
+        ([followed("unmute", at=2), followed("mute", at=3), followed("follow", at=4)], True),
+        ([followed("mute", at=1, id="a"), followed("unmute", at=1, id="b")], False),
+        ([followed("unmute", at=1, id="a"), followed("mute", at=1, id="a")], False),
+    ],
+)
+def test_who_is_muted(events: Sequence[Event], is_muting: bool | None) -> None:
+    folded = fold_all(UserFold, events)
+    view = folded.view(Topic.VIEW_RELATIONS)
+    assert view.is_muting is is_muting
+    follows = any(event.action == "follow" for event in events)  # type: ignore[union-attr]
+    assert view.is_following is follows
+    assert len(folded.facts(Topic.BY_SOURCE)) == follows, "nobody else is told of a mute"
+
+
+def test_a_topic_is_muted_case_folded() -> None:
+    folded = fold_all(UserFold, [followed("mute", target="t:Rust")])
+    assert folded.view(Topic.VIEW_RELATIONS) == RelationView("bob", "t:rust", False, is_muting=True)
 
 
 @pytest.mark.parametrize("action", ["follow", "unfollow"])

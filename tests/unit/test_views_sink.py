@@ -390,6 +390,14 @@ def test_relations(view: RelationView, commands: list[Command]) -> None:
     assert _view_commands(Topic.VIEW_RELATIONS, [("bob\0u:ann", view)]) == commands
 
 
+@pytest.mark.parametrize(("is_muting", "command"), [(True, "SADD"), (False, "SREM")])
+def test_mutes(is_muting: bool, command: str) -> None:
+    view = RelationView("bob", "u:ann", False, is_muting=is_muting)
+    commands = _view_commands(Topic.VIEW_RELATIONS, [("bob\0u:ann", view)])
+    assert commands[-1] == (command, "mutes:{p0}:bob", "u:ann")
+    assert len(commands) == 3
+
+
 @pytest.mark.parametrize(
     ("score", "is_there"), [(8.0, True), (1e-8, True), (1e-10, False), (0.0, False), (-1.0, False)]
 )
