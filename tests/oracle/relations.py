@@ -1,5 +1,4 @@
-"""Who follows, blocks and mutes whom: for each source and user six greatest stamps, and two of mutes
-(docs/rules.md)."""
+"""Who follows, blocks and mutes whom: greatest stamps for each source and user (docs/rules.md)."""
 
 from __future__ import annotations
 
