@@ -32,7 +32,7 @@ FLAT_AUDIENCE = 100
 FLAT_RATIO = 1.5
 MAX_BYTES_PER_ENTRY = 100
 QUIET_S = 600.0
-_APPS = {group: topics for group, topics in GROUPS.items() if group != "headrace-archive"}
+APPS = {group: topics for group, topics in GROUPS.items() if group != "headrace-archive"}
 _AT_A_TIME = 10_000
 _RAW = 300_000
 _LOST_AFTER_S = 300.0
@@ -232,17 +232,17 @@ def _measure(
     figures = FanOutFigures(users=crowd.users, audience=crowd.audience, deliveries=crowd.deliveries)
     brokers = parts.addresses.kafka
     try:
-        _publish(brokers, Topic.FOLLOWS, crowd.follows())
-        wait_until_quiet(brokers, QUIET_S, groups=_APPS)
+        publish(brokers, Topic.FOLLOWS, crowd.follows())
+        wait_until_quiet(brokers, QUIET_S, groups=APPS)
         before, began = list(map(cpu_seconds, processes)), time.monotonic()
-        _publish(brokers, Topic.POSTS, crowd.written())
+        publish(brokers, Topic.POSTS, crowd.written())
         _wait_for_last(client, crowd, workers)
         seconds = time.monotonic() - began
         after = list(map(cpu_seconds, processes))
-        wait_until_quiet(brokers, QUIET_S, groups=_APPS)
+        wait_until_quiet(brokers, QUIET_S, groups=APPS)
     except (StackError, TimeoutError) as error:
         return msgspec.structs.replace(figures, void=str(error))
-    entries, size = _count(client, crowd)
+    entries, size = count(client, crowd)
     if entries != crowd.deliveries:
         return msgspec.structs.replace(
             figures, void=f"{entries:,} of {crowd.deliveries:,} entries are there"
@@ -258,7 +258,7 @@ def _measure(
     )
 
 
-def _publish(brokers: str, topic: Topic, events: Iterator[Event]) -> None:
+def publish(brokers: str, topic: Topic, events: Iterator[Event]) -> None:
     """Write events as a producer does.
 
     Raises:
@@ -316,7 +316,7 @@ def _wait_for_last(client: Redis, crowd: Crowd, workers: Workers) -> None:
             raise TimeoutError(f"{len(wanted):,} last entries were not there")
 
 
-def _count(client: Redis, crowd: Crowd) -> tuple[int, float]:
+def count(client: Redis, crowd: Crowd) -> tuple[int, float]:
     """The entries on all timelines, and the bytes of one in the first thousand."""
     keys = [Keys(PARTITIONS).feed(crowd.user(number)) for number in range(crowd.users)]
     entries = size = sampled = 0

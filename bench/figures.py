@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from statistics import quantiles
 
 from msgspec import Struct
 
@@ -73,6 +74,12 @@ def this_machine() -> Machine:
         lines = info.read_text().splitlines()
         model = next((line.split(":")[1].strip() for line in lines if "model name" in line), model)
     return Machine(os.cpu_count() or 1, model, platform.python_version())
+
+
+def percentiles(times: list[float]) -> tuple[float, float]:
+    """The 50th and the 99th."""
+    found = quantiles(times, n=100, method="inclusive")
+    return round(found[49], 1), round(found[98], 1)
 
 
 def ratio(of: float | None, to: float | None) -> float | None:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from statistics import quantiles
 
 import msgspec
 from confluent_kafka import Producer
@@ -16,7 +15,7 @@ from redis import Redis
 from bench.core import Say
 from bench.counts import ViewCounts
 from bench.engagements import PARTITIONS
-from bench.figures import Machine, Target, this_machine
+from bench.figures import Machine, Target, percentiles, this_machine
 from bench.load import MOST, READERS
 from bench.parts import Parts
 from bench.systems import SYSTEMS
@@ -170,7 +169,7 @@ def _probe(report: LatencyReport, parts: Parts, seconds: float, say: Say) -> Non
     ):
         _start(workers, parts)
         say(f"{seconds / IDLE_PART:.0f} s of probes alone")
-        report.idle_p50_ms, report.idle_p99_ms = _percentiles(probes.run(seconds / IDLE_PART))
+        report.idle_p50_ms, report.idle_p99_ms = percentiles(probes.run(seconds / IDLE_PART))
         say(f"{seconds:.0f} s of probes under {rate:,.0f} records/s")
         _load(workers, str(rate), seconds + 3 * _SETTLE_S)
         time.sleep(_SETTLE_S)
@@ -180,7 +179,7 @@ def _probe(report: LatencyReport, parts: Parts, seconds: float, say: Say) -> Non
     if report.records_per_s < _ENOUGH * rate:
         report.void = f"the load came to {report.records_per_s:,.0f} records/s only"
         return
-    report.p50_ms, report.p99_ms = _percentiles(times_ms)
+    report.p50_ms, report.p99_ms = percentiles(times_ms)
     report.max_ms = round(max(times_ms), 1)
 
 
@@ -207,9 +206,3 @@ def _records_per_s(parts: Parts, meanwhile: Callable[[], None]) -> float:
     meanwhile()
     took = time.monotonic() - since
     return round((records(brokers, [Topic.ENGAGEMENTS]) - before) / took, 1)
-
-
-def _percentiles(times_ms: list[float]) -> tuple[float, float]:
-    """The 50th and the 99th."""
-    found = quantiles(times_ms, n=100, method="inclusive")
-    return round(found[49], 1), round(found[98], 1)

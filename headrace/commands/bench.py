@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SMOKE_EVENTS = 4_000
 SMOKE_RATE = 200.0
+SMOKE_POSTS = 100
 
 _JSON = click.option(
     "--json",
@@ -213,6 +214,55 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
     except StackError as error:
         raise click.ClickException(str(error)) from error
     _show_fanout(report)
+    if not smoke:
+        _show_targets(report.targets())
+    _write(json_file, report)
+    sys.exit(report.is_void)
+
+
+@bench.command()
+@click.option(
+    "--posts",
+    type=click.IntRange(min=1),
+    default=1_000,
+    show_default=True,
+    help="Posts of the source that bursts.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=20.0,
+    show_default=True,
+    help="How long to probe without the burst.",
+)
+@_SMOKE
+@_JSON
+def skew(posts: int, seconds: float, smoke: bool, json_file: Path | None) -> None:
+    """How long posts of others take to their followers while a source with 9,000 bursts, in ms.
+
+    Every 50 ms someone with 20 followers posts, alone and then while the burst is fanned out; each
+    post counts from when it was due until its last follower's timeline in Redis has it. Starts a
+    Kafka and a Valkey of its own. Exits with 1 if a post is lost; a missed target is no failure.
+    """
+    from bench.parts import own_parts
+    from bench.skew import run
+
+    if smoke:
+        posts, seconds = SMOKE_POSTS, 3.0
+    try:
+        with own_parts(_say) as parts:
+            report = run(parts, posts, seconds, _say)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    if report.void:
+        click.echo(f"void: {report.void}")
+    else:
+        click.echo(
+            f"alone: p50 {report.alone_p50_ms:,.0f} ms, p99 {report.alone_p99_ms:,.0f} ms "
+            f"({report.alone_probes:,} posts)\n"
+            f"beside {report.deliveries:,} deliveries in {report.burst_s:,.0f} s: "
+            f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms ({report.probes:,} posts)"
+        )
     if not smoke:
         _show_targets(report.targets())
     _write(json_file, report)
