@@ -163,9 +163,10 @@ class FanOutReport(msgspec.Struct, kw_only=True):
 
 
 def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
-    """The crowds by audience, and those by users, whose posts come to some `deliveries`."""
+    """The crowds by audience, and those by users, whose posts come to some `deliveries`; those that
+    have more followers or users than that are left out."""
     by_audience: list[Crowd] = []
-    for audience in AUDIENCES:
+    for audience in filter(deliveries.__ge__, AUDIENCES):
         sources = max(1, min(100_000, deliveries) // audience)
         posts = max(1, deliveries // (sources * audience))
         by_audience.append(
@@ -178,7 +179,7 @@ def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
             )
         )
     by_users: list[Crowd] = []
-    for users in FLAT:
+    for users in filter(deliveries.__ge__, FLAT):
         sources = max(FLAT_AUDIENCE, users // FLAT_AUDIENCE)
         fewer = min(deliveries, users * 1_000)  # as many as a feed holds
         sources = max(1, min(sources, fewer // FLAT_AUDIENCE))
@@ -208,7 +209,7 @@ def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
     ):
         sink = workers.start_ready("views", "topology:views")
         processes = (workers.start_ready("app", "topology:app"), sink)
-        warm_up = msgspec.structs.replace(by_audience[1], name="w0", posts=1)
+        warm_up = msgspec.structs.replace(by_audience[0], name="w0", posts=1)
         _measure(parts, warm_up, processes, workers, client)
         for each, found in ((by_audience, report.by_audience), (by_users, report.by_users)):
             for crowd in each:
@@ -217,7 +218,7 @@ def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
                 key = str(crowd.audience if each is by_audience else crowd.users)
                 found[key] = figures
         say("the same with a pipeline of redis-py")
-        report.raw_deliveries_per_s = _raw(client, by_audience[2])
+        report.raw_deliveries_per_s = _raw(client, by_audience[-1])
     report.compare()
     return report
 

@@ -30,6 +30,7 @@ _OTHERS, _FOLLOWERS = 60, 20
 _LOST_AFTER_S = 60.0
 _LOOK_EVERY_S = 0.002
 _PROBING_S = 1.0
+_WARM_UP_S = 10.0
 
 
 class SkewReport(msgspec.Struct, kw_only=True):
@@ -149,7 +150,8 @@ def run(parts: Parts, posts: int, seconds: float, say: Say) -> SkewReport:
             for crowd in (star, others):
                 publish(brokers, Topic.FOLLOWS, crowd.follows())
             wait_until_quiet(brokers, QUIET_S, groups=APPS)
-            say(f"{seconds:.0f} s of posts of others alone")
+            say(f"{_WARM_UP_S:.0f} s of posts to warm up, {seconds:.0f} s of posts of others alone")
+            probes.run(_WARM_UP_S)
             alone = probes.run(seconds)
             say(f"{posts:,} posts to {STAR_FOLLOWERS:,} followers, and those of others")
             began = time.monotonic()
@@ -178,7 +180,6 @@ def run(parts: Parts, posts: int, seconds: float, say: Say) -> SkewReport:
 
 
 def _is_over(client: Redis, star: Crowd) -> bool:
-    """Whether the last post is on the timeline of the last follower, in the order of ids."""
+    """Whether all posts are on the timeline of the last follower, in the order of ids."""
     *_, last = star.followers(0)
-    entry = member(star.post(0, star.posts - 1), f"u:{star.source(0)}")
-    return client.zscore(Keys(PARTITIONS).feed(last), entry) is not None
+    return client.zcard(Keys(PARTITIONS).feed(last)) >= star.posts

@@ -15,7 +15,6 @@ SAMPLES = 16
 TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
 IN_FLIGHT = 2  # one folds while the other commits
-SMALL_RECORDS = 20
 SLOW_SECONDS = 0.25
 WORK_SECONDS = 0.1
 
@@ -41,7 +40,6 @@ class Slot:
         self._fetches: deque[tuple[float, int, Records]] = deque()
         self._waiting_bytes = 0
         self._flying_bytes = 0
-        self._flying = 0
 
     @property
     def is_empty(self) -> bool:
@@ -78,11 +76,6 @@ class Slot:
         """What waits and what is in flight."""
         return self._waiting_bytes + self._flying_bytes
 
-    def is_busy(self, now: float) -> bool:
-        """Whether what is in flight keeps a processor busy; see `due`."""
-        is_large = self._flying > SMALL_RECORDS or self.has_work
-        return self.in_flight and is_large and self.taken_at > now - SLOW_SECONDS
-
     def add(self, records: Records) -> None:
         """Hold what one fetch brought."""
         size = _size_of(records)
@@ -102,7 +95,6 @@ class Slot:
             taken.extend(records)
         self.in_flight = True
         self.taken_at = time.monotonic()
-        self._flying = len(taken)
         return taken
 
     def move(self, position: int) -> None:
@@ -133,8 +125,9 @@ def due(slots: Mapping[TP, Slot], *, rests: bool) -> TP | None:
     batches instead, which cost less a record. A batch that has taken `SLOW_SECONDS` waits for
     something else, a store or a broker, and does not count: it holds nobody up.
     """
-    now = time.monotonic()
-    if sum(slot.is_busy(now) for slot in slots.values()) >= IN_FLIGHT:
+    busy_since = time.monotonic() - SLOW_SECONDS
+    busy = sum(slot.in_flight and slot.taken_at > busy_since for slot in slots.values())
+    if busy >= IN_FLIGHT:
         return None
     waiting = [
         (since, tp)

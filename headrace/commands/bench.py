@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SMOKE_EVENTS = 4_000
 SMOKE_RATE = 200.0
 SMOKE_POSTS = 100
+SMOKE_DELIVERIES = 1_000
 
 _JSON = click.option(
     "--json",
@@ -210,7 +211,7 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
 
     try:
         with own_parts(_say) as parts:
-            report = run(parts, SMOKE_EVENTS if smoke else deliveries, _say)
+            report = run(parts, SMOKE_DELIVERIES if smoke else deliveries, _say)
     except StackError as error:
         raise click.ClickException(str(error)) from error
     _show_fanout(report)
@@ -223,10 +224,10 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
 @bench.command()
 @click.option(
     "--posts",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=1_000),
     default=1_000,
     show_default=True,
-    help="Posts of the source that bursts.",
+    help="Posts of the source that bursts, at most as many as a feed holds.",
 )
 @click.option(
     "--seconds",

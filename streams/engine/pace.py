@@ -14,9 +14,9 @@ from connectors.lag import Standings
 
 log = structlog.get_logger(__name__)
 
-BEHIND_SECONDS = 0.2
+BEHIND_SECONDS = 0.1
 REST_SECONDS = 1.0
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 AWAKE_SECONDS = 2.0
 
 Ends = dict[tuple[str, int], int]
