@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "headrace.commands.demo:demo",
     "replay": "headrace.commands.replay:replay",
     "generate": "headrace.commands.replay:generate",
+    "source": "headrace.commands.source:source",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
     "bench": "headrace.commands.bench:bench",

@@ -16,6 +16,9 @@ from schemas.events import Visibility
 RelationKind = Literal["follow", "unfollow", "block", "unblock", "blocked", "unblocked"]
 
 
+How = Literal["auto", "heavy", "light"]
+
+
 class Tick(Struct, frozen=True, array_like=True, tag="tick", gc=False):
     """The clock: what time it is, written into each internal partition every 10 s."""
 
@@ -57,6 +60,16 @@ class RelationFact(Struct, frozen=True, array_like=True, tag="relation", gc=Fals
     event_id: str
 
 
+class Handling(Struct, frozen=True, array_like=True, tag="handling", gc=False):
+    """By-source: an operator says that a source is heavy, or light, whatever its followers; `auto`
+    leaves it to them again. The newest by (at, event id) holds."""
+
+    source: str
+    how: How
+    at: int
+    event_id: str
+
+
 class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity", gc=False):
     """By-user: the user was (`weight` > 0), or is no longer (< 0), close to another at `at`."""
 
@@ -66,7 +79,7 @@ class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity", gc=Fals
     at: int
 
 
-Fact = Tick | Activity | Removal | RelationFact | AffinityFact
+Fact = Tick | Activity | Removal | RelationFact | Handling | AffinityFact
 
 _decoder: msgspec.msgpack.Decoder[Fact] = msgspec.msgpack.Decoder(Fact)
 _encoder = msgspec.msgpack.Encoder()

@@ -18,9 +18,9 @@ from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
 from streams.engine.replica import Fold
 from streams.engine.state import State
-from streams.facts import Activity, Fact, RelationFact, Removal, Tick
+from streams.facts import Activity, Fact, Handling, How, RelationFact, Removal, Tick
 from streams.fan_out import FanOut, SourceRelation, Spread
-from streams.relations import advance
+from streams.relations import NEVER, Stamp, advance
 
 RECENT_ACTIVITIES = 100
 BACKFILL_ACTIVITIES = 20
@@ -41,17 +41,20 @@ class Held(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Source(Struct, frozen=True, array_like=True, gc=False):
-    """The size of a source's audience, and whether it is too large to push to."""
+    """The size of a source's audience, whether it is too large to push to, and what an operator
+    said of that last."""
 
     followers: int = 0
     is_heavy: bool = False
+    handling: How = "auto"
+    handled: Stamp = NEVER
 
 
 class SourceFold(Fold):
     """Folds a source's log: activities, removals and relations, into its audience's timelines.
 
     A source becomes heavy at `heavy_followers`, and light again below `LIGHT_SHARE` of them, so
-    that one that grows and shrinks about there does not cross all the time.
+    that one that grows and shrinks about there does not cross all the time; or as it is handled.
 
     A follow costs O(1) rows; an activity costs O(1) rows, and O(audience) timeline operations while
     the source is light, now or later (see `FanOut`). Becoming light costs as much for each activity
@@ -81,7 +84,7 @@ class SourceFold(Fold):
     def apply(self, record: Record) -> None:
         """Fold one record of the by-source log."""
         fact = decode_record(record.value)
-        if not isinstance(fact, (Activity, Removal, RelationFact, Tick)):
+        if not isinstance(fact, (Activity, Removal, RelationFact, Handling, Tick)):
             raise UndecodableError("wrong_topic", f"a {type(fact).__name__} in a source's log")
         self.fold(fact, record.offset)
 
@@ -94,6 +97,8 @@ class SourceFold(Fold):
                 self._remove(fact, place)
             case RelationFact():
                 self._relate(fact, place)
+            case Handling():
+                self._handle(fact, place)
 
     def _add(self, activity: Activity, place: int) -> None:
         source = self._source(activity.source)
@@ -146,20 +151,33 @@ class SourceFold(Fold):
         self._relations.put(fact.source, fact.user_id, after)
         if after.is_following == before.is_following:
             return
-        was = self._source(fact.source)
-        followers = was.followers + (1 if after.is_following else -1)
-        now = Source(followers, self._is_heavy(followers, was.is_heavy))
-        self._sources.put(fact.source, now)
-        if now.is_heavy != was.is_heavy:
-            self._cross(fact.source, now, place)
+        source = self._source(fact.source)
+        followers = source.followers + (1 if after.is_following else -1)
+        now = self._weigh(fact.source, replace(source, followers=followers), place)
         if not after.is_following:
             self._outbox.remove_source(fact.user_id, reasons_of(fact.source))
         elif not now.is_heavy:
             self._backfill(fact.source, fact.user_id)
 
-    def _is_heavy(self, followers: int, was_heavy: bool) -> bool:
-        least = self._heavy_followers * (LIGHT_SHARE if was_heavy else 1)
-        return followers >= least
+    def _handle(self, fact: Handling, place: int) -> None:
+        source = self._source(fact.source)
+        stamp = (fact.at, fact.event_id)
+        if stamp > source.handled:
+            self._weigh(fact.source, replace(source, handling=fact.how, handled=stamp), place)
+
+    def _weigh(self, name: str, source: Source, place: int) -> Source:
+        """Put a source's row, with whether it is heavy now; cross if it was not, or no longer."""
+        now = replace(source, is_heavy=self._is_heavy(source))
+        self._sources.put(name, now)
+        if now.is_heavy != source.is_heavy:
+            self._cross(name, now, place)
+        return now
+
+    def _is_heavy(self, source: Source) -> bool:
+        """Whether a source is, given whether it was."""
+        if source.handling != "auto":
+            return source.handling == "heavy"
+        return source.followers >= self._heavy_followers * (LIGHT_SHARE if source.is_heavy else 1)
 
     def _cross(self, source: str, now: Source, place: int) -> None:
         """Show what is held when a source becomes heavy; push it when it becomes light."""

@@ -26,7 +26,7 @@ from streams.engine.outbox import Header, Outbox
 from streams.engine.records import decode_record, tags_header
 from streams.engine.replica import Fold, MakeFold
 from streams.engine.state import State
-from streams.facts import Tick, decode_fact
+from streams.facts import Handling, Tick, decode_fact
 from streams.intake import extract
 from streams.posts import PostFold
 from streams.sources import SourceFold
@@ -183,11 +183,12 @@ def _headers(value: bytes | None) -> Sequence[Header]:
 
 
 def _is_put_out(value: bytes | None) -> bool:
-    """Whether a record of an internal log is a fold's: no event, no tick and no poison."""
+    """Whether a record of an internal log is a fold's: no event, no tick, nothing that an operator
+    said, and no poison."""
     if not value or value[0] == MAGIC:
         return False
     try:
-        return not isinstance(decode_fact(value), Tick)
+        return not isinstance(decode_fact(value), Tick | Handling)
     except msgspec.DecodeError:
         return False
 

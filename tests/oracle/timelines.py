@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schemas.events import Engagement
-from streams.facts import Activity, RelationFact, Removal
+from streams.facts import Activity, Handling, RelationFact, Removal
 from tests.oracle.posts import PostState, topics
 from tests.oracle.read_log import Placed
 from tests.oracle.relations import KINDS, Relations, Row, empty_row, follows
@@ -60,6 +60,8 @@ class SourceLog:
     held: list[tuple[int, str, str]] = field(default_factory=list)
     """The newest activities that the source holds: time, post id, reason, ascending."""
     is_heavy: bool = False
+    handling: tuple[int, str, str] = (-1, "", "auto")
+    """Time, event id, and what an operator said last of the source."""
     shrunk: set[str] = field(default_factory=set)
     """Users who lost an entry of this source."""
     backfill: tuple[Key, ...] | None = None
@@ -88,6 +90,9 @@ def fold_log(
             _add(log, record)
         elif isinstance(record, Removal):
             _remove(log, record)
+        elif isinstance(record, Handling):
+            log.handling = max(log.handling, (record.at, record.event_id, record.how))
+            _weigh(log, heavy_followers)
     return sources
 
 
@@ -109,10 +114,14 @@ def _relate(log: SourceLog, fact: RelationFact, heavy_followers: int) -> None:
 
 
 def _weigh(log: SourceLog, heavy_followers: int) -> None:
-    """Whether the source is heavy with its followers of now; becoming light, it pushes."""
+    """Whether the source is heavy, as it is handled or by its followers of now; becoming light, it
+    pushes."""
     size = len(log.followers)
     was_heavy = log.is_heavy
-    log.is_heavy = size * 10 >= heavy_followers * 9 if was_heavy else size >= heavy_followers
+    if log.handling[2] == "auto":
+        log.is_heavy = size * 10 >= heavy_followers * 9 if was_heavy else size >= heavy_followers
+    else:
+        log.is_heavy = log.handling[2] == "heavy"
     if was_heavy and not log.is_heavy:
         for _, post_id, reason in log.held:
             log.activities[(reason, post_id)].pushed = log.place

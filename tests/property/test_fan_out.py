@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import fan_out
-from streams.facts import Activity, RelationFact, Removal
+from streams.facts import Activity, Handling, RelationFact, Removal
 from streams.sources import SourceFold
 from tests.property import strategies
 from tests.unit.folds import NOW, Folded
@@ -43,12 +43,19 @@ relations = st.builds(
     at=st.just(NOW),
     event_id=st.just("e"),
 )
+handlings = st.builds(
+    Handling,
+    source=sources,
+    how=st.sampled_from(["auto", "heavy", "light"]),
+    at=st.integers(NOW, NOW + 3),
+    event_id=st.just("e"),
+)
 works = st.integers(1, 4)
 """A checkpoint, which begins with so much work."""
 
 
 @given(
-    st.lists(st.one_of(activities, removals, relations, relations, works), max_size=40),
+    st.lists(st.one_of(activities, removals, relations, relations, handlings, works), max_size=40),
     st.integers(0, 3),
 )
 def test_how_fan_out_is_cut_changes_no_timeline(drawn: list[Any], at_once: int) -> None:

@@ -29,12 +29,21 @@ from hypothesis.stateful import (
 
 from schemas.codec import encode
 from schemas.events import Engagement, Event, Follow, Post
+from schemas.partitioning import partition_of
 from schemas.topics import EXTERNAL, INTERNAL, Topic
 from schemas.views import DeadLetter, HeavySource, RecentActivity
 from streams import fan_out, sources
 from streams.engine import stage
 from streams.engine.disk import DiskStore
-from streams.facts import Activity, RelationFact, Removal, Tick, decode_fact, encode_fact
+from streams.facts import (
+    Activity,
+    Handling,
+    RelationFact,
+    Removal,
+    Tick,
+    decode_fact,
+    encode_fact,
+)
 from tests.oracle import affinity
 from tests.oracle import timelines as oracle_timelines
 from tests.oracle.events import collect
@@ -211,6 +220,19 @@ class Machine(RuleBasedStateMachine):
         value = encode_fact(Tick(NOW + minutes * 60_000))
         self.pipeline.log.append(topic, partition, value)
 
+    @rule(
+        source=strategies.targets,
+        how=st.sampled_from(["auto", "heavy", "light"]),
+        at=st.integers(0, 3),
+    )
+    def handle(self, source: str, how: Any, at: int) -> None:
+        """An operator says how a source is to be handled."""
+        self.count += 1
+        name = source.casefold() if source.startswith("t:") else source
+        fact = Handling(name, how, NOW + at, f"h{self.count}")
+        partition = partition_of(name, PARTITIONS)
+        self.pipeline.log.append(Topic.BY_SOURCE, partition, encode_fact(fact))
+
     @invariant()
     def nothing_is_negative(self) -> None:
         """No count was ever below nought."""
@@ -227,7 +249,7 @@ def check(pipeline: Pipeline) -> None:
     log = (
         (each.partition, fact)
         for each in pipeline.log.all_of(Topic.BY_SOURCE)
-        if isinstance(fact := decode_fact(each.value), Activity | RelationFact | Removal)
+        if isinstance(fact := decode_fact(each.value), Activity | Handling | RelationFact | Removal)
     )
     expected = expect(collect(pipeline.external()), log, HEAVY_FOLLOWERS)
     assert expected.by_source_log.differences == []

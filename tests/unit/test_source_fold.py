@@ -17,7 +17,9 @@ from schemas.views import (
     RemoveSource,
     SourceView,
 )
-from streams.facts import Activity, AffinityFact, Fact, Tick, encode_fact
+from streams.engine.outbox import Outbox
+from streams.engine.state import State
+from streams.facts import Activity, AffinityFact, Fact, Handling, How, Tick, encode_fact
 from streams.fan_out import Spread
 from streams.sources import SourceFold, reasons_of
 from tests.unit.folds import (
@@ -372,6 +374,53 @@ def test_who_leaves_a_heavy_source_loses_what_it_pushed_before() -> None:
 
 
 # Records
+
+
+# An operator's word
+
+
+def _handled(how: How, at: float = 0, *, id: str = "h") -> Handling:
+    return Handling("u:ann", how, time(at), id)
+
+
+def test_a_source_is_heavy_as_long_as_an_operator_says_so() -> None:
+    folded = fold_all(SourceFold, [FOLLOW, activity("p"), _handled("heavy"), activity("q", 1)])
+    assert set(folded.timelines()["bob"]) == {("p", "u:ann")}
+    assert {view.post_id for view in _held(folded)} == {"p", "q"}
+    folded.add(_handled("auto", 2))
+    assert set(folded.timelines()["bob"]) == {("p", "u:ann"), ("q", "u:ann")}
+    assert _held(folded) == []
+
+
+def test_a_source_is_light_as_long_as_an_operator_says_so() -> None:
+    def fold(state: State, outbox: Outbox) -> SourceFold:
+        return SourceFold(state, outbox, heavy_followers=1)
+
+    folded = fold_all(fold, [_handled("light"), FOLLOW, activity("p")])
+    assert set(folded.timelines()["bob"]) == {("p", "u:ann")}
+    folded.add(_handled("auto", 1), activity("q", 1))
+    assert set(folded.timelines()["bob"]) == {("p", "u:ann")}
+    assert {view.post_id for view in _held(folded)} == {"p", "q"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [_handled("heavy", 2), _handled("light", 1)],
+        [_handled("light", 1), _handled("heavy", 1, id="i")],
+        [_handled("heavy", 1, id="i"), _handled("light", 1)],
+    ],
+)
+def test_the_newest_word_holds(words: list[Fact]) -> None:
+    folded = fold_all(SourceFold, [FOLLOW, *words, activity()])
+    assert "bob" not in folded.timelines()
+    assert folded.view(Topic.VIEW_SOURCES).followers == 1
+
+
+def _held(folded: Folded) -> list[RecentActivity]:
+    """What the views list of a heavy source."""
+    found = folded.views(Topic.VIEW_RECENTS).values()
+    return [view for view in found if isinstance(view, RecentActivity) and view.is_held]
 
 
 def test_records_are_folded() -> None:
