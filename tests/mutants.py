@@ -363,7 +363,7 @@ MUTANTS = (
         "streams/fan_out.py",
         "if queue is None and size <= room:",
         "if size <= room:",
-        "tests/property/test_fan_out.py",
+        "tests/unit/test_fan_out.py",
     ),
     Mutant(
         "fan-out-page-lost",

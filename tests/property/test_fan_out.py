@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import fan_out
+from streams import sources as sources_module
 from streams.facts import Activity, Handling, RelationFact, Removal
 from streams.sources import SourceFold
 from tests.property import strategies
@@ -17,24 +18,21 @@ from tests.unit.folds import NOW, Folded
 HEAVY_FOLLOWERS = 4
 LOTS = 1_000
 
-sources = st.sampled_from(["u:y", "u:z", "t:rust"])
+sources = st.sampled_from(["u:z", "u:z", "u:z", "t:rust"])
+posts = st.tuples(
+    st.sampled_from([("u:z", "u:z"), ("u:z", "s:z"), ("t:rust", "t:rust")]), strategies.post_ids
+)
+"""A source with a reason of its own, and a post."""
 activities = st.builds(
-    Activity,
-    source=sources,
-    reason=st.sampled_from(["r", "s"]),
-    post_id=strategies.post_ids,
-    at=st.integers(NOW, NOW + 3),
-    visibility=st.sampled_from(["public", "followers", "custom", "private"]),
-    audience=strategies.audiences,
-    author_id=st.just("z"),
+    lambda post, at, visibility, audience: Activity(
+        *post[0], post[1], at, visibility, audience, "z"
+    ),
+    posts,
+    st.integers(NOW, NOW + 3),
+    st.sampled_from(["public", "followers", "custom", "private"]),
+    strategies.audiences,
 )
-removals = st.builds(
-    Removal,
-    source=sources,
-    reason=st.sampled_from(["r", "s"]),
-    post_id=strategies.post_ids,
-    at=st.just(NOW),
-)
+removals = st.builds(lambda post: Removal(*post[0], post[1], NOW), posts)
 relations = st.builds(
     RelationFact,
     source=sources,
@@ -50,12 +48,17 @@ handlings = st.builds(
     at=st.integers(NOW, NOW + 3),
     event_id=st.just("e"),
 )
+FOLLOWED = [RelationFact("u:z", user_id, "follow", NOW, "e") for user_id in "ab"]
 works = st.integers(1, 4)
 """A checkpoint, which begins with so much work."""
 
 
+steps = st.one_of(activities, activities, removals, relations, relations, handlings, works)
+
+
+@settings(max_examples=400)
 @given(
-    st.lists(st.one_of(activities, removals, relations, relations, handlings, works), max_size=40),
+    st.lists(steps, max_size=40),
     st.integers(0, 3),
 )
 def test_how_fan_out_is_cut_changes_no_timeline(drawn: list[Any], at_once: int) -> None:
@@ -66,8 +69,10 @@ def test_how_fan_out_is_cut_changes_no_timeline(drawn: list[Any], at_once: int) 
     with (
         mock.patch.object(fan_out, "DELIVERIES_AT_ONCE", at_once),
         mock.patch.object(fan_out, "DELIVERIES_PER_TURN", 2),
+        mock.patch.object(sources_module, "BACKFILL_ACTIVITIES", 1),
+        mock.patch.object(sources_module, "RECENT_ACTIVITIES", 3),
     ):
-        for number, each in enumerate(drawn):
+        for number, each in enumerate([*FOLLOWED, *drawn]):
             if isinstance(each, int):
                 cut.checkpoint().fold.work(each)
                 continue

@@ -100,6 +100,27 @@ def test_a_scan_sees_what_the_batch_sees(
     assert pair.scanned("f") == {"z": 7}
 
 
+@pytest.mark.parametrize("row", [Row(9), None])
+def test_a_page_sees_what_was_committed_since_the_one_before(row: Row | None) -> None:
+    pair = Pair()
+    for sub in "abde":
+        pair.group.put("e", sub, Row())
+    pair.state.commit(1, 1)
+    assert [sub for sub, _ in pair.group.page("e", "", 2)] == ["a", "b"]
+    pair.group.put("e", "c", Row(1))
+    if row is None:
+        pair.group.delete("e", "d")
+    else:
+        pair.group.put("e", "d", row)
+    rest = [("c", Row(1)), ("d", row), ("e", Row())]
+    expected = [each for each in rest if each[1] is not None]
+    pair.state.commit(2, 2)
+    assert pair.group.page("e", "b", 1) == expected[:1]
+    assert pair.group.page("e", "b", 9) == expected
+    pair.state.discard("a test")
+    assert pair.group.page("e", "b", 9) == []
+
+
 def test_the_last_row_takes_its_entity_along() -> None:
     pair = Pair()
     pair.group.put("e", "s", Row(1))

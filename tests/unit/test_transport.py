@@ -555,7 +555,9 @@ def test_a_partition_is_read_from_where_its_owner_stands(position: int | None, s
         consumer._thread.seek_wait, consumer._thread.commit = seek, commit
         owner = mock.Mock(open=mock.AsyncMock(return_value=position))
         consumer.app.owners = {"posts": owner}
+        consumer._has_work = {PLACE}.__contains__
         await consumer._open(PLACE, 1)
+        assert consumer._slots[PLACE].has_work, "as its owner has restored it"
         owner.open.assert_awaited_once_with(2)
         assert sought == [{PLACE: start}]
         assert _positions(consumer) == {PLACE: start}
