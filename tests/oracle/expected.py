@@ -40,14 +40,15 @@ class Expected:
         other, or it is for friends, or a reply between others that nobody shared, or the user
         mutes the author or who brought it."""
         author = str(self.posts[post_id]["author_id"])
+        muted = self.relations.mutes.get(user_id, set())
+        if (f"u:{reason[2:]}" if reason.startswith("s:") else reason) in muted:
+            return True
         if author == user_id:
             return False
         standing = self.users.get(author, users.NOBODY)["status"]
         if standing != "active" or f"u:{author}" in self.relations.blocks.get(user_id, ()):
             return True
-        muted = self.relations.mutes.get(user_id, set())
-        bringer = f"u:{reason[2:]}" if reason.startswith("s:") else reason
-        if f"u:{author}" in muted or bringer in muted:
+        if f"u:{author}" in muted:
             return True
         if self.posts[post_id]["visibility"] == "friends" and not self._are_friends(
             user_id, author

@@ -117,6 +117,14 @@ def test_who_is_muted_is_left_out(world: World) -> None:
     assert world.feed("dee")["posts"][0]["reasons"] == ["u:bob", "t:rust", "s:cy"]
 
 
+def test_who_shares_ones_own_post_and_is_muted_is_no_reason(world: World) -> None:
+    world.redis.post("p", "al")
+    for reason in ("u:al", "s:cy"):
+        world.redis.entry("al", "p", reason)
+    world.redis.mute("al", "u:cy")
+    assert world.feed("al")["posts"][0]["reasons"] == ["u:al"]
+
+
 def test_a_mute_of_every_reason_hides_the_post(world: World) -> None:
     world.redis.post("p", "bob")
     world.redis.entry("al", "p", "s:cy")
