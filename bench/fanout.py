@@ -34,6 +34,7 @@ MAX_BYTES_PER_ENTRY = 100
 QUIET_S = 600.0
 APPS = {group: topics for group, topics in GROUPS.items() if group != "headrace-archive"}
 _AT_A_TIME = 10_000
+_LOOKED_AT = 200
 _RAW = 300_000
 _LOST_AFTER_S = 300.0
 _LOOK_EVERY_S = 0.01
@@ -237,7 +238,7 @@ def _measure(
         wait_until_quiet(brokers, QUIET_S, groups=APPS)
         before, began = list(map(cpu_seconds, processes)), time.monotonic()
         publish(brokers, Topic.POSTS, crowd.written())
-        _wait_for_last(client, crowd, workers)
+        _wait_for_all(client, crowd, workers)
         seconds = time.monotonic() - began
         after = list(map(cpu_seconds, processes))
         wait_until_quiet(brokers, QUIET_S, groups=APPS)
@@ -285,36 +286,33 @@ def publish(brokers: str, topic: Topic, events: Iterator[Event]) -> None:
         raise TimeoutError(f"{topic}: not all events were acknowledged")
 
 
-def _wait_for_last(client: Redis, crowd: Crowd, workers: Workers) -> None:
-    """Wait until the last post of each author is on a timeline of each partition."""
+def _wait_for_all(client: Redis, crowd: Crowd, workers: Workers) -> None:
+    """Wait until each author's last follower of each partition has all entries: posts of an author
+    need not come in the order in which they were written, followers come in that of their ids."""
     keys = Keys(PARTITIONS)
-    wanted = []
+    last: dict[str, None] = {}
     for source in range(crowd.sources):
-        post_id = crowd.post(source, crowd.posts - 1)
-        entry = member(post_id, f"u:{crowd.source(source)}")
-        feeds = {
-            partition_of(each, PARTITIONS): keys.feed(each) for each in crowd.followers(source)
-        }
-        wanted += [(feed, entry) for feed in feeds.values()]
+        readers = crowd.followers(source)
+        last |= dict.fromkeys({partition_of(each, PARTITIONS): each for each in readers}.values())
+    waiting = [keys.feed(user_id) for user_id in last]
+    entries = crowd.deliveries // crowd.users
     deadline = time.monotonic() + _LOST_AFTER_S
     checked = time.monotonic()
-    while wanted:
+    while waiting:
+        some = waiting[-_LOOKED_AT:]
         pipe = client.pipeline(transaction=False)
-        some = wanted[-_AT_A_TIME:]
-        for key, entry in some[-1:]:
-            pipe.zscore(key, entry)
-        if pipe.execute()[0] is not None:
-            for key, entry in some[:-1]:
-                pipe.zscore(key, entry)
-            left = [each for each, at in zip(some[:-1], pipe.execute(), strict=True) if at is None]
-            wanted = [*wanted[: -len(some)], *left]
+        for feed in some:
+            pipe.zcard(feed)
+        left = [feed for feed, size in zip(some, pipe.execute(), strict=True) if size < entries]
+        waiting = waiting[: -len(some)] + left
+        if not left:
             continue
         time.sleep(_LOOK_EVERY_S)
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
             workers.check()
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{len(wanted):,} last entries were not there")
+            raise TimeoutError(f"{len(waiting):,} timelines did not get all entries")
 
 
 def count(client: Redis, crowd: Crowd) -> tuple[int, float]:

@@ -201,7 +201,7 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
 
     Runs the product's folds in one process and its Redis sink in another. For each audience
     (10, 200, 1,000 and 9,000 followers) people follow first; the time is taken from the first post
-    until the last one is on a timeline of every partition. Then every timeline must have every
+    until the last followers of every author have all of them. Then every timeline must have every
     entry. A loop of redis-py that sets the same entries, one ZADD for each, 10,000 a round trip,
     runs in the same run. Starts a Kafka and a Valkey of its own. Exits with 1 if a figure is void;
     a missed target is no failure.
