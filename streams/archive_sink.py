@@ -293,7 +293,10 @@ class CassandraStore:
 
     def _mine(self, write: Write) -> Iterator[Row]:
         view: MineView = write.view
-        yield self._upsert(write, "mine", **msgspec.structs.asdict(view))
+        if view.reaction is None and not view.is_shared:
+            yield self._drop(write, "mine", user_id=view.user_id, post_id=view.post_id)
+        else:
+            yield self._upsert(write, "mine", **msgspec.structs.asdict(view))
 
     def _users(self, write: Write) -> Iterator[Row]:
         view: UserView = write.view

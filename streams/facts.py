@@ -79,7 +79,63 @@ class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity", gc=Fals
     at: int
 
 
-Fact = Tick | Activity | Removal | RelationFact | Handling | AffinityFact
+class Touched(Struct, frozen=True, array_like=True, tag="touched", gc=False):
+    """By-user: the user has left something at a post, or a comment there (`comment_id`)."""
+
+    user_id: str
+    post_id: str
+    comment_id: str = ""
+
+
+class Met(Struct, frozen=True, array_like=True, tag="met", gc=False):
+    """By-user: another has something about the user, `by` a message or a view of the profile."""
+
+    user_id: str
+    by: str
+
+
+class Erased(Struct, frozen=True, array_like=True, tag="erased", gc=False):
+    """By-post: the user is erased; what `Touched` told of is to go."""
+
+    post_id: str
+    user_id: str
+    comment_id: str = ""
+
+
+class SourceErased(Struct, frozen=True, array_like=True, tag="source_erased", gc=False):
+    """By-source: the user that the source is, is erased."""
+
+    source: str
+
+
+class FollowerErased(Struct, frozen=True, array_like=True, tag="follower_erased", gc=False):
+    """By-source: the user is erased; the relation to the source is to go."""
+
+    source: str
+    user_id: str
+
+
+class TargetErased(Struct, frozen=True, array_like=True, tag="target_erased", gc=False):
+    """By-user: another, `target_id`, is erased; what the user has about them is to go."""
+
+    user_id: str
+    target_id: str
+
+
+Fact = (
+    Tick
+    | Activity
+    | Removal
+    | RelationFact
+    | Handling
+    | AffinityFact
+    | Touched
+    | Met
+    | Erased
+    | SourceErased
+    | FollowerErased
+    | TargetErased
+)
 
 _decoder: msgspec.msgpack.Decoder[Fact] = msgspec.msgpack.Decoder(Fact)
 _encoder = msgspec.msgpack.Encoder()

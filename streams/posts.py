@@ -14,9 +14,19 @@ from streams.engine.outbox import Outbox
 from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
 from streams.engine.replica import Fold
 from streams.engine.state import State
-from streams.facts import Activity, AffinityFact, Fact, Removal, Tick
+from streams.facts import (
+    Activity,
+    AffinityFact,
+    Erased,
+    Fact,
+    Removal,
+    TargetErased,
+    Tick,
+    Touched,
+)
 from streams.post_rows import (
     NO_REACTION,
+    NO_SHARE,
     Body,
     Comment,
     Counters,
@@ -28,6 +38,7 @@ from streams.post_rows import (
     after_event,
     body_of,
     counters_view,
+    mark_key,
 )
 from streams.relations import NEVER
 
@@ -43,7 +54,8 @@ class PostFold(Fold):
     """Folds a post's log: post events and engagements.
 
     An engagement costs O(1) rows; creating, deleting and changing who may share a post cost
-    O(its shares); a post's first `created` event costs O(its engagements so far).
+    O(its shares); a post's first `created` event, and the erasure of its author, cost O(its
+    engagements so far).
     """
 
     def __init__(self, state: State, outbox: Outbox) -> None:
@@ -60,7 +72,7 @@ class PostFold(Fold):
     def apply(self, record: Record) -> None:
         """Fold one record of the by-post log."""
         event = decode_record(record.value)
-        if not isinstance(event, (Post, Engagement, Tick)):
+        if not isinstance(event, (Post, Engagement, Erased, Tick)):
             raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a post's log")
         self.fold(event, tags_of(record.headers))
 
@@ -71,6 +83,8 @@ class PostFold(Fold):
                 self._engage(post_id, event)
             case Post():
                 self._post(event, tags)
+            case Erased():
+                self._erase(event)
 
     def _engage(self, post_id: str, event: Engagement) -> None:
         match event.action:
@@ -94,15 +108,20 @@ class PostFold(Fold):
         before = self._posts.get(post_id) or PostRow()
         said = self._body(post_id, before)
         after = after_event(before, event)
+        self._touch_as_author(before, event)
         is_kept = self._keep(after, event, tags)
         if after == before and not is_kept:
             return
+        self._change(post_id, before, said, after)
+        if after.author_id != before.author_id:
+            self._retell_affinity(post_id, before.liked_author, after.liked_author)
+
+    def _change(self, post_id: str, before: PostRow, said: Body | None, after: PostRow) -> None:
+        """Put a post's row, which may say something else than `said` now."""
         self._posts.put(post_id, after)
         says = self._body(post_id, after)
         if after.is_known:
             self._show_post(post_id, after, says)
-        if after.author_id != before.author_id:
-            self._retell_affinity(post_id, before.author_id, after.author_id)
         shares = [(user, share.at) for user, share in self._shares.scan(post_id) if share.is_shared]
         self._retell(
             activities(post_id, before, said, shares), activities(post_id, after, says, shares)
@@ -111,8 +130,7 @@ class PostFold(Fold):
     def _keep(self, post: PostRow, event: Post, tags: Tags) -> bool:
         """Keep the newest body of each who claims to be the author, none of a deleted post."""
         if post.is_deleted:
-            for claimant in [claimant for claimant, _ in self._bodies.scan(event.post_id)]:
-                self._bodies.delete(event.post_id, claimant)
+            self._drop_bodies(event.post_id)
             return False
         claimant = event.author_id or NOBODY
         body = body_of(event, tags)
@@ -121,6 +139,10 @@ class PostFold(Fold):
             return False
         self._bodies.put(event.post_id, claimant, body)
         return True
+
+    def _drop_bodies(self, post_id: str) -> None:
+        for claimant in [claimant for claimant, _ in self._bodies.scan(post_id)]:
+            self._bodies.delete(post_id, claimant)
 
     def _body(self, post_id: str, post: PostRow) -> Body | None:
         """The newest body by the post's author, or by an event that names none."""
@@ -177,38 +199,50 @@ class PostFold(Fold):
     # Engagements
 
     def _react(self, post_id: str, event: Engagement, kind: str | None) -> None:
-        before = self._reactions.get(post_id, event.user_id) or NO_REACTION
+        row = self._reactions.get(post_id, event.user_id)
+        before = row or NO_REACTION
         after = Reaction((event.at, event.event_id), kind)
         if after.stamp <= before.stamp:
             return
-        if before.kind != after.kind:
-            counters = self._counters.get(post_id) or Counters()
-            reactions = after_change(counters.reactions, before.kind, after.kind)
-            self._counters.put(post_id, replace(counters, reactions=reactions))
+        self._count_reaction(post_id, before.kind, after.kind)
         self._reactions.put(post_id, event.user_id, after)
+        if row is None:
+            self._touch(event.user_id, post_id)
         self._show_mine(post_id, event.user_id)
         if before.kind is not None:
             self._affinity(post_id, event.user_id, -REACTION_WEIGHT, before.stamp[0])
         if after.kind is not None:
             self._affinity(post_id, event.user_id, REACTION_WEIGHT, after.stamp[0])
 
+    def _count_reaction(self, post_id: str, before: str | None, after: str | None) -> None:
+        if before != after:
+            counters = self._counters.get(post_id) or Counters()
+            reactions = after_change(counters.reactions, before, after)
+            self._counters.put(post_id, replace(counters, reactions=reactions))
+
     def _share(self, post_id: str, event: Engagement) -> None:
         user_id = event.user_id
-        before = self._shares.get(post_id, user_id) or Share(NEVER, False)
+        row = self._shares.get(post_id, user_id)
+        before = row or NO_SHARE
         after = Share((event.at, event.event_id), event.action == "share")
         if after.stamp <= before.stamp:
             return
         self._shares.put(post_id, user_id, after)
-        if before.is_shared != after.is_shared:
-            counters = self._counters.get(post_id) or Counters()
-            change = 1 if after.is_shared else -1
-            self._counters.put(post_id, replace(counters, shares=counters.shares + change))
+        if row is None:
+            self._touch(user_id, post_id)
+        self._count(post_id, "shares", after.is_shared - before.is_shared)
         self._show_mine(post_id, user_id)
         if before.is_shared:
             self._affinity(post_id, user_id, -SHARE_WEIGHT, before.at)
         if after.is_shared:
             self._affinity(post_id, user_id, SHARE_WEIGHT, after.at)
         self._retell(self._shared(post_id, user_id, before), self._shared(post_id, user_id, after))
+
+    def _count(self, post_id: str, field: str, change: int) -> None:
+        if change:
+            counters = self._counters.get(post_id) or Counters()
+            changed = getattr(counters, field) + change
+            self._counters.put(post_id, replace(counters, **{field: changed}))
 
     def _shared(self, post_id: str, user_id: str, share: Share) -> list[Activity]:
         """The activities of one share."""
@@ -231,17 +265,19 @@ class PostFold(Fold):
             after = Comment(stamp, event.user_id, text, event.parent, before.is_deleted)
         if after == before:
             return
-        self._comments.put(post_id, event.comment_id, after)
-        if before.is_there != after.is_there:
-            counters = self._counters.get(post_id) or Counters()
-            change = 1 if after.is_there else -1
-            self._counters.put(post_id, replace(counters, comments=counters.comments + change))
+        self._put_comment(post_id, event.comment_id, before, after)
+        if after.user_id != before.user_id:
+            self._touch(after.user_id, post_id, event.comment_id)
         if before.is_there:
             self._affinity(post_id, before.user_id, -COMMENT_WEIGHT, before.stamp[0])
         if after.is_there:
             self._affinity(post_id, after.user_id, COMMENT_WEIGHT, after.stamp[0])
+
+    def _put_comment(self, post_id: str, comment_id: str, before: Comment, after: Comment) -> None:
+        self._comments.put(post_id, comment_id, after)
+        self._count(post_id, "comments", after.is_there - before.is_there)
         if after.stamp != NEVER:
-            self._show_comment(post_id, event.comment_id, after)
+            self._show_comment(post_id, comment_id, after)
 
     def _show_comment(self, post_id: str, comment_id: str, after: Comment) -> None:
         view = CommentView(
@@ -251,18 +287,15 @@ class PostFold(Fold):
             after.stamp[0],
             after.text,
             after.parent,
-            after.is_deleted,
+            is_deleted=not after.is_there,
         )
         self._outbox.show(Topic.VIEW_COMMENTS, post_id, f"{post_id}\0{comment_id}", view)
 
     def _mark(self, post_id: str, event: Engagement) -> None:
-        key = f"{event.action}\0{event.user_id}"
-        if self._marks.get(post_id, key) is not None:
-            return
-        self._marks.put(post_id, key, Mark())
-        counters = self._counters.get(post_id) or Counters()
-        field = MARKS[event.action]
-        self._counters.put(post_id, replace(counters, **{field: getattr(counters, field) + 1}))
+        key = mark_key(event.action, post_id, event.user_id)
+        if self._marks.get(post_id, key) is None:
+            self._marks.put(post_id, key, Mark())
+            self._count(post_id, MARKS[event.action], 1)
 
     def _show_mine(self, post_id: str, user_id: str) -> None:
         reaction = self._reactions.get(post_id, user_id)
@@ -281,8 +314,8 @@ class PostFold(Fold):
 
     def _affinity(self, post_id: str, user_id: str, weight: float, at: int) -> None:
         post = self._posts.get(post_id)
-        if post is not None and post.author_id is not None:
-            self._tell_affinity(user_id, post.author_id, weight, at)
+        if post is not None and post.liked_author is not None:
+            self._tell_affinity(user_id, post.liked_author, weight, at)
 
     def _tell_affinity(self, user_id: str, author_id: str, weight: float, at: int) -> None:
         if user_id != author_id:
@@ -312,3 +345,56 @@ class PostFold(Fold):
             if comment.is_there
         ]
         return facts
+
+    # Erasure: a user's own log knows what the user has left here, and has it taken away
+
+    def _touch(self, user_id: str, post_id: str, comment_id: str = "") -> None:
+        self._outbox.tell(Topic.BY_USER, user_id, Touched(user_id, post_id, comment_id))
+
+    def _touch_as_author(self, before: PostRow, event: Post) -> None:
+        """Tell whoever has not claimed the post yet, and does, or says something in it."""
+        author_id = event.author_id
+        if author_id is None or event.action == "deleted" or before.is_claimed_by(author_id):
+            return
+        if self._bodies.get(event.post_id, author_id) is None or event.action == "created":
+            self._touch(author_id, event.post_id)
+
+    def _erase(self, fact: Erased) -> None:
+        post_id, user_id, comment_id = fact.post_id, fact.user_id, fact.comment_id
+        if comment_id:
+            self._erase_comment(post_id, user_id, comment_id)
+            return
+        reaction = self._reactions.get(post_id, user_id)
+        share = self._shares.get(post_id, user_id)
+        if reaction is not None:
+            self._count_reaction(post_id, reaction.kind, None)
+            self._reactions.delete(post_id, user_id)
+        if share is not None:
+            self._count(post_id, "shares", -share.is_shared)
+            self._retell(self._shared(post_id, user_id, share), [])
+            self._shares.delete(post_id, user_id)
+        if reaction is not None or share is not None:
+            self._show_mine(post_id, user_id)
+        self._erase_claim(post_id, user_id)
+
+    def _erase_comment(self, post_id: str, user_id: str, comment_id: str) -> None:
+        before = self._comments.get(post_id, comment_id)
+        if before is not None and before.user_id == user_id:
+            after = replace(before, user_id="", text="", parent=None)
+            self._put_comment(post_id, comment_id, before, after)
+
+    def _erase_claim(self, post_id: str, user_id: str) -> None:
+        """A post that someone who is erased has claimed is deleted."""
+        before = self._posts.get(post_id) or PostRow()
+        said = self._body(post_id, before)
+        self._bodies.delete(post_id, user_id)
+        if not before.is_claimed_by(user_id) or user_id in before.erased:
+            return
+        erased = tuple(sorted((*before.erased, user_id)))
+        after = replace(before, is_deleted=True, erased=erased)
+        self._drop_bodies(post_id)
+        self._change(post_id, before, said, after)
+        if before.author_id == user_id:
+            close = {other for other, *_ in self._affinity_facts(post_id)}
+            for other in sorted(close - {user_id}):
+                self._outbox.tell(Topic.BY_USER, other, TargetErased(other, user_id))

@@ -41,10 +41,12 @@ class Relation(Struct, frozen=True, array_like=True, gc=False):
 
 
 class UserRelation(Relation, frozen=True, array_like=True, gc=False):
-    """A relation as its user has it: who is muted is nobody else's business."""
+    """A relation as its user has it: who is muted is nobody else's business. Of one whose source
+    is erased only that is left."""
 
     mute: Stamp = NEVER
     unmute: Stamp = NEVER
+    is_erased: bool = False
 
     @property
     def is_muting(self) -> bool | None:

@@ -6,6 +6,8 @@ pull the activities that it holds.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -18,7 +20,18 @@ from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
 from streams.engine.replica import Fold
 from streams.engine.state import State
-from streams.facts import Activity, Fact, Handling, How, RelationFact, Removal, Tick
+from streams.facts import (
+    Activity,
+    Fact,
+    FollowerErased,
+    Handling,
+    How,
+    RelationFact,
+    Removal,
+    SourceErased,
+    TargetErased,
+    Tick,
+)
 from streams.fan_out import FanOut, SourceRelation, Spread
 from streams.relations import NEVER, Stamp, advance
 
@@ -28,6 +41,7 @@ HEAVY_FOLLOWERS = 10_000
 LIGHT_SHARE = 0.9
 USER = "u:"
 SEPARATOR = "\0"
+_ALL = ""
 
 
 class Held(Struct, frozen=True, array_like=True, gc=False):
@@ -42,12 +56,20 @@ class Held(Struct, frozen=True, array_like=True, gc=False):
 
 class Source(Struct, frozen=True, array_like=True, gc=False):
     """The size of a source's audience, whether it is too large to push to, and what an operator
-    said of that last."""
+    said of that last. One that is erased has none, and takes in nothing more."""
 
     followers: int = 0
     is_heavy: bool = False
     handling: How = "auto"
     handled: Stamp = NEVER
+    is_erased: bool = False
+
+
+class Erasing(Struct, frozen=True, array_like=True, gc=False):
+    """A source is being erased: relations to it are still to go."""
+
+
+_Fact = Activity | Removal | RelationFact | Handling | SourceErased | FollowerErased
 
 
 class SourceFold(Fold):
@@ -58,7 +80,7 @@ class SourceFold(Fold):
 
     A follow costs O(1) rows; an activity costs O(1) rows, and O(audience) timeline operations while
     the source is light, now or later (see `FanOut`). Becoming light costs as much for each activity
-    held.
+    held. Erasing a source costs O(relations to it), put off piece by piece.
     """
 
     def __init__(
@@ -68,28 +90,35 @@ class SourceFold(Fold):
         self._recent = state.group_table("recent", Held)
         self._relations = state.group_table("relation", SourceRelation)
         self._fan_out = FanOut(state, outbox, self._relations)
+        self._erasing = state.group_table("erasing", Erasing)
         self._outbox = outbox
         self._heavy_followers = heavy_followers
         outbox.show_table(Topic.VIEW_SOURCES, self._sources, _view)
 
     @property
     def backlog(self) -> int:
-        """The fan-outs that waited at the last checkpoint."""
-        return self._fan_out.backlog
+        """The fan-outs and erasures that waited at the last checkpoint."""
+        return self._fan_out.backlog + self._erasing.count()
 
     def work(self, limit: int) -> int:
         """A checkpoint begins: go on with what waits, for `limit` followers."""
-        return self._fan_out.work(limit)
+        erased = self._erase_relations((limit + 1) // 2)
+        return erased + self._fan_out.work(limit - erased)
 
     def apply(self, record: Record) -> None:
         """Fold one record of the by-source log."""
         fact = decode_record(record.value)
-        if not isinstance(fact, (Activity, Removal, RelationFact, Handling, Tick)):
+        if not isinstance(fact, _Fact | Tick):
             raise UndecodableError("wrong_topic", f"a {type(fact).__name__} in a source's log")
         self.fold(fact, record.offset)
 
     def fold(self, fact: Fact, place: int) -> None:
         """Fold one fact, which stands at `place` in the log."""
+        if not isinstance(fact, _Fact):
+            return
+        if self._source(fact.source).is_erased:
+            self._answer(fact)
+            return
         match fact:
             case Activity():
                 self._add(fact, place)
@@ -99,6 +128,10 @@ class SourceFold(Fold):
                 self._relate(fact, place)
             case Handling():
                 self._handle(fact, place)
+            case SourceErased(source):
+                self._erase(source)
+            case FollowerErased(source, user_id):
+                self._erase_follower(source, user_id, place)
 
     def _add(self, activity: Activity, place: int) -> None:
         source = self._source(activity.source)
@@ -149,15 +182,21 @@ class SourceFold(Fold):
         if after.is_following and not before.is_following:
             after = replace(after, since=place)
         self._relations.put(fact.source, fact.user_id, after)
-        if after.is_following == before.is_following:
-            return
-        source = self._source(fact.source)
-        followers = source.followers + (1 if after.is_following else -1)
-        now = self._weigh(fact.source, replace(source, followers=followers), place)
-        if not after.is_following:
-            self._outbox.remove_source(fact.user_id, reasons_of(fact.source))
-        elif not now.is_heavy:
-            self._backfill(fact.source, fact.user_id)
+        if after.is_following and not before.is_following:
+            now = self._resize(fact.source, 1, place)
+            if not now.is_heavy:
+                self._backfill(fact.source, fact.user_id)
+        elif before.is_following and not after.is_following:
+            self._leave(fact.source, fact.user_id, place)
+
+    def _leave(self, source: str, user_id: str, place: int) -> None:
+        """A follower is one no longer."""
+        self._resize(source, -1, place)
+        self._outbox.remove_source(user_id, reasons_of(source))
+
+    def _resize(self, name: str, change: int, place: int) -> Source:
+        source = self._source(name)
+        return self._weigh(name, replace(source, followers=source.followers + change), place)
 
     def _handle(self, fact: Handling, place: int) -> None:
         source = self._source(fact.source)
@@ -203,6 +242,51 @@ class SourceFold(Fold):
         newest = [(each.post_id, each.reason, each.at) for *_, each in seen[-BACKFILL_ACTIVITIES:]]
         if newest:
             self._outbox.fill(user_id, newest)
+
+    # Erasure
+
+    def _erase(self, source: str) -> None:
+        """Nothing of the source is on any timeline any more, as soon as its followers are gone."""
+        if self._source(source).is_heavy:
+            self._outbox.show(Topic.VIEW_RECENTS, source, source, HeavySource(source, False))
+        for key, held in list(self._recent.scan(source)):
+            self._show_recent(source, key, held.at, is_held=False)
+            self._recent.delete(source, key)
+        for owner in _own(source):
+            self._outbox.remove_source(owner, reasons_of(source))
+        self._sources.put(source, Source(is_erased=True))
+        self._erasing.put(_ALL, source, Erasing())
+
+    def _erase_relations(self, limit: int) -> int:
+        """Go on with the sources that are being erased; how many relations went."""
+        done = 0
+        for source, _ in list(islice(self._erasing.scan(_ALL), limit)):
+            for user_id, relation in list(islice(self._relations.scan(source), limit - done)):
+                self._relations.delete(source, user_id)
+                if relation.is_following:
+                    self._outbox.remove_source(user_id, reasons_of(source))
+                self._tell_erasure(source, user_id)
+                done += 1
+            if done == limit:
+                break
+            self._erasing.delete(_ALL, source)
+        return done
+
+    def _answer(self, fact: _Fact) -> None:
+        """What comes of a source that is erased is without effect, and who relates to it is told;
+        relations that were there are erased in their turn."""
+        if isinstance(fact, RelationFact):
+            self._tell_erasure(fact.source, fact.user_id)
+
+    def _tell_erasure(self, source: str, user_id: str) -> None:
+        told = TargetErased(user_id, source.removeprefix(USER))
+        self._outbox.tell(Topic.BY_USER, user_id, told)
+
+    def _erase_follower(self, source: str, user_id: str, place: int) -> None:
+        relation = self._relations.get(source, user_id)
+        self._relations.delete(source, user_id)
+        if relation is not None and relation.is_following:
+            self._leave(source, user_id, place)
 
 
 def _view(source: str, row: Source) -> SourceView:

@@ -17,7 +17,17 @@ from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
 from streams.engine.replica import Fold
 from streams.engine.state import State
-from streams.facts import AffinityFact, Fact, RelationFact, RelationKind, Tick
+from streams.erasure import Erasure
+from streams.facts import (
+    AffinityFact,
+    Fact,
+    Met,
+    RelationFact,
+    RelationKind,
+    TargetErased,
+    Tick,
+    Touched,
+)
 from streams.relations import NEVER, Stamp, UserRelation, advance
 
 DAY_MS = 86_400_000
@@ -63,10 +73,12 @@ class UserRow(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Affinity(Struct, frozen=True, array_like=True, gc=False):
-    """A decaying sum: its value at the time `at` (ms), the newest fact's."""
+    """A decaying sum: its value at the time `at` (ms), the newest fact's. Nothing counts toward
+    who is erased."""
 
     score: float
     at: int
+    is_erased: bool = False
 
 
 class Seen(Struct, frozen=True, array_like=True, gc=False):
@@ -95,11 +107,15 @@ def add_decayed(affinity: Affinity | None, weight: float, at: int) -> Affinity:
     return Affinity(kept + added, newest)
 
 
+_Event = User | Follow | Engagement | RelationFact | AffinityFact | Touched | Met | TargetErased
+
+
 class UserFold(Fold):
     """Folds a user's log: user events, follows, profile views and messages, affinity facts.
 
     Every event costs O(1) rows; a tick costs what it forgets, at most `FORGOTTEN_PER_TICK` ids:
-    the rest of an hour is left to the next ticks.
+    the rest of an hour is left to the next ticks. Erasing a user costs O(rows about the user), put
+    off piece by piece (see `Erasure`).
     """
 
     def __init__(self, state: State, outbox: Outbox) -> None:
@@ -110,19 +126,41 @@ class UserFold(Fold):
         self._seen_in_hour = state.group_table("seen_in_hour", Seen)
         self._clock = state.table("clock", Clock)
         self._outbox = outbox
+        self._erasure = Erasure(state, outbox, self._relations, self._affinities, self._seen)
+
+    @property
+    def backlog(self) -> int:
+        """The users that were being erased at the last checkpoint."""
+        return self._erasure.backlog
+
+    def work(self, limit: int) -> int:
+        """A checkpoint begins: go on with who is being erased, for `limit` rows."""
+        return self._erasure.work(limit)
 
     def apply(self, record: Record) -> None:
         """Fold one record of the by-user log."""
         event = decode_record(record.value)
-        if not isinstance(event, (User, Follow, Engagement, RelationFact, AffinityFact, Tick)):
+        if not isinstance(event, _Event | Tick):
             raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a user's log")
         self.fold(event)
 
     def fold(self, event: Event | Fact) -> None:
         """Fold one event or fact."""
+        if isinstance(event, Tick):
+            self._tick(event.at)
+        elif isinstance(event, _Event):
+            user = self._users.get(event.user_id)
+            if user is not None and user.is_deleted:
+                self._erasure.answer(event)
+            else:
+                self._fold(event)
+
+    def _fold(self, event: _Event) -> None:
         match event:
             case AffinityFact(user_id, target_id, weight, at):
                 self._add_affinity(user_id, target_id, weight, at)
+            case Touched() | Met():
+                self._erasure.note(event)
             case Engagement():
                 self._between_users(event)
             case Follow():
@@ -131,8 +169,8 @@ class UserFold(Fold):
                 self._relate(event)
             case User():
                 self._user(event)
-            case Tick(at):
-                self._tick(at)
+            case TargetErased(user_id, target_id):
+                self._forget(user_id, target_id)
 
     # Relations
 
@@ -167,15 +205,19 @@ class UserFold(Fold):
     def _relate(self, fact: RelationFact) -> bool:
         """Take a stamp into the user's row; whether it was a new greatest one."""
         before = self._relations.get(fact.user_id, fact.source) or UserRelation()
+        if before.is_erased:
+            return False
         after = advance(before, fact.kind, (fact.at, fact.event_id))
         if after is None:
             return False
         self._put_relation(fact.user_id, fact.source, after)
-        if after.is_following != before.is_following:
-            row = self._users.get(fact.user_id) or UserRow()
-            change = 1 if after.is_following else -1
-            self._put_user(fact.user_id, replace(row, following=row.following + change))
+        self._count_following(fact.user_id, after.is_following - before.is_following)
         return True
+
+    def _count_following(self, user_id: str, change: int) -> None:
+        if change:
+            row = self._users.get(user_id) or UserRow()
+            self._put_user(user_id, replace(row, following=row.following + change))
 
     def _put_relation(self, user_id: str, source: str, relation: UserRelation) -> None:
         self._relations.put(user_id, source, relation)
@@ -195,6 +237,8 @@ class UserFold(Fold):
     def _user(self, event: User) -> None:
         before = self._users.get(event.user_id) or UserRow()
         after = _after(before, event)
+        if after.is_deleted:
+            self._erasure.begin(event.user_id)
         if after != before:
             self._put_user(event.user_id, after)
 
@@ -223,12 +267,28 @@ class UserFold(Fold):
         self._seen.put(event.user_id, event.event_id, Seen())
         self._seen_in_hour.put(str(self._hour()), f"{event.user_id}\0{event.event_id}", Seen())
         self._add_affinity(event.user_id, event.target, weight, event.at)
+        self._outbox.tell(Topic.BY_USER, event.target, Met(event.target, event.user_id))
 
     def _add_affinity(self, user_id: str, target_id: str, weight: float, at: int) -> None:
-        affinity = add_decayed(self._affinities.get(user_id, target_id), weight, at)
+        before = self._affinities.get(user_id, target_id)
+        if before is None or not before.is_erased:
+            self._put_affinity(user_id, target_id, add_decayed(before, weight, at))
+
+    def _put_affinity(self, user_id: str, target_id: str, affinity: Affinity) -> None:
         self._affinities.put(user_id, target_id, affinity)
         view = AffinityView(user_id, target_id, affinity.score, affinity.at)
         self._outbox.show(Topic.VIEW_AFFINITY, user_id, f"{user_id}\0{target_id}", view)
+
+    def _forget(self, user_id: str, target_id: str) -> None:
+        """Another is erased: what is left of a row says that, and takes in nothing more."""
+        source = f"{USER}{target_id}"
+        relation = self._relations.get(user_id, source)
+        if relation is not None and not relation.is_erased:
+            left = UserRelation(mute=relation.mute, unmute=relation.unmute, is_erased=True)
+            self._put_relation(user_id, source, left)
+            self._count_following(user_id, -relation.is_following)
+        if self._affinities.get(user_id, target_id) is not None:
+            self._put_affinity(user_id, target_id, Affinity(0.0, 0, is_erased=True))
 
     # The clock: a day after they were seen, event ids are forgotten
 
@@ -245,15 +305,15 @@ class UserFold(Fold):
         oldest = clock.oldest_hour or hour
         room = FORGOTTEN_PER_TICK
         while oldest < hour - SEEN_HOURS:
-            room -= self._forget(oldest, room)
+            room -= self._forget_seen(oldest, room)
             if oldest == first:
-                room -= self._forget(0, room)
+                room -= self._forget_seen(0, room)
             if not room:
                 break
             oldest += 1
         self._clock.put("", Clock(at, first, oldest))
 
-    def _forget(self, hour: int, limit: int) -> int:
+    def _forget_seen(self, hour: int, limit: int) -> int:
         """Forget at most `limit` ids that were seen in an hour; how many that were."""
         keys = [key for key, _ in islice(self._seen_in_hour.scan(str(hour)), limit)]
         for key in keys:
@@ -268,7 +328,7 @@ def _after(row: UserRow, event: User) -> UserRow:
     stamp = (event.at, event.event_id)
     match event.action:
         case "deleted":
-            return replace(row, is_deleted=True)
+            return UserRow(is_deleted=True)
         case "active":
             return replace(row, active_at=max(row.active_at, event.at))
         case "profile":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.oracle import affinity, posts, relations, timelines, users
+from tests.oracle import affinity, erasure, posts, relations, timelines, users
 from tests.oracle.compare import Tally
 from tests.oracle.events import Acknowledged, Place
 from tests.oracle.read_log import Placed
@@ -131,9 +131,12 @@ def expect(
     events: Acknowledged, log: Iterable[Placed], heavy_followers: int = timelines.HEAVY_FOLLOWERS
 ) -> Expected:
     """Compute every view from the events; only positions are taken from the log."""
+    erased = erasure.erased_users(events.users)
     by_post = posts.fold_posts(events.posts)
-    reactions = posts.fold_engagements(events.engagements)
-    related = relations.fold_follows(events.follows)
+    erasure.erase_posts(by_post, erased)
+    engagements = list(erasure.engagements_left(events.engagements, erased))
+    reactions = posts.fold_engagements(engagements)
+    related = relations.fold_follows(erasure.follows_left(events.follows, erased))
     implied = timelines.activities(by_post, reactions.shared)
     sources = timelines.fold_log(log, heavy_followers)
     tally = Tally("by_source_log", "kafka")
@@ -146,10 +149,14 @@ def expect(
         counters=posts.counters(reactions),
         comments=posts.comment_views(reactions),
         mine=posts.mine(reactions),
-        users=users.fold_users(events.users, related.following),
+        users=users.fold_users(erasure.users_left(events.users, erased), related.following),
         relations=related,
         timelines=Timelines(implied, sources, related),
-        facts=list(affinity.facts(by_post, reactions, events.engagements)),
+        facts=[
+            fact
+            for fact in affinity.facts(by_post, reactions, engagements)
+            if fact[1] not in erased
+        ],
         rejected=events.rejected,
         by_source_log=tally,
         live_posts={

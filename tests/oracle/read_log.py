@@ -8,7 +8,15 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.views import DeadLetter
-from streams.facts import Activity, Handling, RelationFact, Removal, decode_fact
+from streams.facts import (
+    Activity,
+    FollowerErased,
+    Handling,
+    RelationFact,
+    Removal,
+    SourceErased,
+    decode_fact,
+)
 from tests.oracle.events import TOPICS, Acknowledged, collect
 
 LOG = "by-source"
@@ -16,7 +24,8 @@ FETCHED = 10_000
 
 Record = tuple[str, int, int, int, bytes | None]
 """Topic, partition, offset, the broker's or producer's time, value."""
-Placed = tuple[int, Activity | Removal | RelationFact | Handling]
+OfSource = Activity | Removal | RelationFact | Handling | SourceErased | FollowerErased
+Placed = tuple[int, OfSource]
 """A partition and what stands there."""
 
 
@@ -84,7 +93,7 @@ def read_log(brokers: str) -> Iterator[Placed]:
             fact = decode_fact(raw)
         except msgspec.DecodeError:
             continue
-        if isinstance(fact, Activity | Removal | RelationFact | Handling):
+        if isinstance(fact, OfSource):
             yield partition, fact
 
 

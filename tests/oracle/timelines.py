@@ -13,7 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schemas.events import Engagement
-from streams.facts import Activity, Handling, RelationFact, Removal
+from streams.facts import (
+    Activity,
+    FollowerErased,
+    Handling,
+    RelationFact,
+    Removal,
+    SourceErased,
+)
 from tests.oracle.posts import PostState, topics
 from tests.oracle.read_log import Placed
 from tests.oracle.relations import KINDS, Relations, Row, empty_row, follows
@@ -60,6 +67,7 @@ class SourceLog:
     held: list[tuple[int, str, str]] = field(default_factory=list)
     """The newest activities that the source holds: time, post id, reason, ascending."""
     is_heavy: bool = False
+    is_erased: bool = False
     handling: tuple[int, str, str] = (-1, "", "auto")
     """Time, event id, and what an operator said last of the source."""
     shrunk: set[str] = field(default_factory=set)
@@ -84,6 +92,8 @@ def fold_log(
             log = sources[record.source] = SourceLog()
         log.partitions.add(partition)
         log.place += 1
+        if log.is_erased:
+            continue
         if isinstance(record, RelationFact):
             _relate(log, record, heavy_followers)
         elif isinstance(record, Activity):
@@ -93,7 +103,22 @@ def fold_log(
         elif isinstance(record, Handling):
             log.handling = max(log.handling, (record.at, record.event_id, record.how))
             _weigh(log, heavy_followers)
+        elif isinstance(record, FollowerErased):
+            log.relations.pop(record.user_id, None)
+            _leave(log, record.user_id, heavy_followers)
+        elif isinstance(record, SourceErased):
+            _erase(log)
     return sources
+
+
+def _erase(log: SourceLog) -> None:
+    for key, added in list(log.activities.items()):
+        _take(log, key, added)
+    log.shrunk.update(log.followers)
+    log.relations.clear()
+    log.followers.clear()
+    log.is_heavy = False
+    log.is_erased = True
 
 
 def _relate(log: SourceLog, fact: RelationFact, heavy_followers: int) -> None:
@@ -103,14 +128,18 @@ def _relate(log: SourceLog, fact: RelationFact, heavy_followers: int) -> None:
     kind = KINDS.index(fact.kind)
     row[kind] = max(row[kind], (fact.at, fact.event_id))
     if not follows(row):
-        if log.followers.pop(fact.user_id, None) is not None:
-            log.shrunk.add(fact.user_id)
-        _weigh(log, heavy_followers)
+        _leave(log, fact.user_id, heavy_followers)
     elif fact.user_id not in log.followers:
         log.followers[fact.user_id] = (log.place, ())
         _weigh(log, heavy_followers)
         if not log.is_heavy:
             log.followers[fact.user_id] = (log.place, _backfill(log, fact.user_id))
+
+
+def _leave(log: SourceLog, user_id: str, heavy_followers: int) -> None:
+    if log.followers.pop(user_id, None) is not None:
+        log.shrunk.add(user_id)
+    _weigh(log, heavy_followers)
 
 
 def _weigh(log: SourceLog, heavy_followers: int) -> None:

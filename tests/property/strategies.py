@@ -104,12 +104,19 @@ follows = st.builds(
 profiles = st.builds(
     User,
     event_id=event_ids,
-    action=st.sampled_from(["profile", "active", "deactivated", "reactivated", "deleted"]),
+    action=st.sampled_from(["profile", "active", "deactivated", "reactivated"]),
     user_id=user_ids,
     at=times,
     username=st.sampled_from([None, "eight"]),
     display_name=st.sampled_from([None, "Nine"]),
     verified=st.booleans(),
+)
+erasures = st.builds(
+    User,
+    event_id=event_ids,
+    action=st.just("deleted"),
+    user_id=st.sampled_from(USERS[-2:]),  # the others go on
+    at=times,
 )
 
 

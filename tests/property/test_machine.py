@@ -35,19 +35,12 @@ from schemas.views import DeadLetter, HeavySource, RecentActivity
 from streams import fan_out, sources
 from streams.engine import stage
 from streams.engine.disk import DiskStore
-from streams.facts import (
-    Activity,
-    Handling,
-    RelationFact,
-    Removal,
-    Tick,
-    decode_fact,
-    encode_fact,
-)
+from streams.facts import Handling, Tick, decode_fact, encode_fact
 from tests.oracle import affinity
 from tests.oracle import timelines as oracle_timelines
 from tests.oracle.events import collect
 from tests.oracle.expected import Expected, expect
+from tests.oracle.read_log import OfSource
 from tests.oracle.users import NOBODY
 from tests.property import strategies
 from tests.property.pipeline import HEAVY_FOLLOWERS, PARTITIONS, STAGES, TOPIC_OF, Pipeline
@@ -157,6 +150,16 @@ class Machine(RuleBasedStateMachine):
             return self._publish(leave, partition)
         return multiple()
 
+    @rule(
+        target=published,
+        event=strategies.erasures,
+        partition=partitions,
+        is_wanted=st.sampled_from([False, False, True]),
+    )
+    def erase(self, event: Event, partition: int, is_wanted: bool) -> Any:
+        """A user is erased; what others publish about the user goes on coming."""
+        return self._publish(event, partition) if is_wanted else multiple()
+
     @rule(event=published, partition=partitions)
     def publish_again(self, event: Event, partition: int) -> None:
         """A producer writes an event a second time, maybe elsewhere."""
@@ -249,7 +252,7 @@ def check(pipeline: Pipeline) -> None:
     log = (
         (each.partition, fact)
         for each in pipeline.log.all_of(Topic.BY_SOURCE)
-        if isinstance(fact := decode_fact(each.value), Activity | Handling | RelationFact | Removal)
+        if isinstance(fact := decode_fact(each.value), OfSource)
     )
     expected = expect(collect(pipeline.external()), log, HEAVY_FOLLOWERS)
     assert expected.by_source_log.differences == []

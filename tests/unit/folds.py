@@ -44,9 +44,11 @@ from streams.facts import (
     Activity,
     AffinityFact,
     Fact,
+    Met,
     RelationFact,
     RelationKind,
     Removal,
+    Touched,
     decode_fact,
 )
 from streams.intake import extract
@@ -244,8 +246,15 @@ class Folded:
         return view
 
     def facts(self, topic: Topic) -> list[Fact]:
-        """The facts told to the entities of an internal log, in order."""
-        return [decode_fact(output.value or b"") for output in self.outputs(topic)]
+        """The facts told to the entities of an internal log, in order, but those of where
+        something of a user is."""
+        told = (decode_fact(output.value or b"") for output in self.outputs(topic))
+        return [fact for fact in told if not isinstance(fact, Touched | Met)]
+
+    def traces(self) -> list[Fact]:
+        """The facts told to users of where something of them is, in order."""
+        told = (decode_fact(output.value or b"") for output in self.outputs(Topic.BY_USER))
+        return [fact for fact in told if isinstance(fact, Touched | Met)]
 
     def operations(self) -> list[TimelineOp]:
         """The timeline operations, in order per partition."""

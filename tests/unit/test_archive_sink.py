@@ -320,7 +320,12 @@ POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), ha
             [("DELETE", "comments")],
             id="a deleted comment",
         ),
-        pytest.param(Topic.VIEW_MINE, MineView("bob", "p"), [("INSERT", "mine")], id="mine"),
+        pytest.param(
+            Topic.VIEW_MINE, MineView("bob", "p", "wow", NOW), [("INSERT", "mine")], id="mine"
+        ),
+        pytest.param(
+            Topic.VIEW_MINE, MineView("bob", "p"), [("DELETE", "mine")], id="nothing of mine"
+        ),
         pytest.param(Topic.VIEW_USERS, UserView("ann"), [("INSERT", "users")], id="a user"),
         pytest.param(
             Topic.VIEW_RELATIONS,

@@ -61,8 +61,13 @@ from tests.unit.folds import (
         ),
         pytest.param(
             [user("deleted", at=1), user("reactivated", at=2), user("profile", at=3, username="x")],
-            UserView("ann", "x", status="deleted"),
+            UserView("ann", status="deleted"),
             id="deleted is for ever",
+        ),
+        pytest.param(
+            [user("profile", at=1, username="x"), user("deleted", at=0)],
+            UserView("ann", status="deleted"),
+            id="nothing of who is erased",
         ),
         pytest.param([user("active", at=1)], UserView("ann"), id="of someone who was merely there"),
     ],
