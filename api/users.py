@@ -1,4 +1,4 @@
-"""Users: profiles, and following them."""
+"""Users: profiles, following them, and erasing one's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from api.models import Accepted, Profile, problems
 from api.state import Services, Shared
 from api.views import Needs
 from api.visibility import GONE
-from schemas.events import Follow, FollowAction
+from schemas.events import Follow, FollowAction, User
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
@@ -92,6 +92,27 @@ async def unfollow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
     if not await services.reader(caller).is_known(user_id):
         raise not_found("user")
     return await _publish(services, caller, "unfollow", f"u:{user_id}")
+
+
+@router.delete(
+    "/{user_id:path}",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Erase one's account",
+    responses=problems(
+        _401="No valid token.",
+        _403="The token lacks the scope `write`, or the account is another's.",
+        _422="The id is not valid.",
+        _503="Kafka did not acknowledge in time.",
+    ),
+)
+async def erase(user_id: Id, services: Shared, caller: Writing) -> Accepted:
+    """Erase the caller for ever: profile, posts, engagements, relations and timeline."""
+    if user_id != caller.user_id:
+        raise ProblemError(403, "not-owner", "Nobody may erase another's account.")
+    at = services.clock()
+    event_id = services.events.new_id(at)
+    await services.events.publish(User(event_id=event_id, action="deleted", user_id=user_id, at=at))
+    return Accepted(event_id=event_id)
 
 
 def _check_other(user_id: str, caller: Caller) -> None:

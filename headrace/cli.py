@@ -14,6 +14,7 @@ COMMANDS = {
     "replay": "headrace.commands.replay:replay",
     "generate": "headrace.commands.replay:generate",
     "source": "headrace.commands.source:source",
+    "erase": "headrace.commands.erase:erase",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
     "bench": "headrace.commands.bench:bench",

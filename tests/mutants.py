@@ -401,8 +401,8 @@ MUTANTS = (
         "late-after-erasure-stays",
         "what comes to the log of a user who is erased is not answered",
         "streams/erasure.py",
-        "                self._outbox.tell(Topic.BY_POST, post_id, Erased(post_id, user_id, comment_id))",
-        "                pass",
+        "                self._outbox.tell(Topic.BY_POST, post_id, Erased(",
+        "                (Topic.BY_POST, post_id, Erased(",
         "tests/unit/test_erasure.py",
     ),
     Mutant(

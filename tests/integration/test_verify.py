@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def verify(environment: dict[str, str], report: Path, *arguments: str) -> tuple[
         timeout=250,
         check=False,
     )
+    assert report.exists(), done.stdout
     return done.returncode, done.stdout, json.loads(report.read_text())
 
 
@@ -55,6 +57,42 @@ def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
     assert compared["timeline", "api"][0] > 0
 
 
+@pytest.fixture(scope="module")
+def _workers(addresses: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with Supervisor(addresses, log_dir=tmp_path_factory.mktemp("workers")):
+        yield
+
+
+@pytest.mark.usefixtures("_workers")
+def test_an_erased_user_is_gone(
+    environment: dict[str, str], addresses: Addresses, tmp_path: Path
+) -> None:
+    """The views of all others are compared by what follows."""
+    report = tmp_path / "erased.json"
+    with closing(redis.Redis.from_url(addresses.redis)) as client:
+        longest = max(client.keys("feed:*"), key=client.zcard).decode().rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace", "erase", longest, "--yes", "--json", str(report)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    found = json.loads(report.read_text())
+    assert found["user_id"] == longest
+    for kind in (
+        "timeline (Redis)",
+        "timeline (Cassandra)",
+        "follows (Redis)",
+        "posts (Cassandra)",
+    ):
+        assert found["before"][kind] > 0, kind
+    assert set(found["left"].values()) == {0}
+
+
 @pytest.fixture
 def client(addresses: Addresses) -> Iterator[redis.Redis]:
     """Redis, whose timelines are mended at the end."""
@@ -69,12 +107,11 @@ def client(addresses: Addresses) -> Iterator[redis.Redis]:
         client.close()
 
 
-@pytest.mark.usefixtures("client")
-def test_damage_is_named(environment: dict[str, str], addresses: Addresses, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_workers", "client")
+def test_damage_is_named(environment: dict[str, str], tmp_path: Path) -> None:
     """What a break damages is reported, and nothing else."""
     report = tmp_path / "report.json"
-    with Supervisor(addresses, log_dir=tmp_path / "logs"):
-        code, output, found = verify(environment, report, "--no-replay", "--break", "swap-two")
+    code, output, found = verify(environment, report, "--no-replay", "--break", "swap-two")
     assert code == 1, output
     compared = tallies(found)
     assert compared["timeline", "redis"][1] == 2, output

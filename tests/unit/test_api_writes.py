@@ -8,7 +8,7 @@ import pytest
 
 from api.ids import Mint, is_id
 from schemas.codec import decode, encode
-from schemas.events import Engagement, Follow, Media, Post
+from schemas.events import Engagement, Follow, Media, Post, User
 from schemas.views import CommentView
 from tests.unit.api_fakes import NOW, World, problem_of
 
@@ -189,6 +189,17 @@ def test_a_comment_is_deleted_by_its_author_or_the_posts(
     body = {"action": "comment_deleted", "comment_id": "c"}
     assert world.ask("POST", ENGAGE, user, json=body).status_code == status
     assert len(world.writer.events) == (status == 202)
+
+
+def test_one_may_erase_oneself_and_nobody_else(world: World) -> None:
+    response = world.ask("DELETE", "/api/v1/users/al", "al")
+    assert response.status_code == 202
+    [event] = world.writer.events
+    assert isinstance(event, User)
+    assert (event.action, event.user_id) == ("deleted", "al")
+    problem_of(world.ask("DELETE", "/api/v1/users/bob", "al"), 403)
+    problem_of(world.ask("DELETE", "/api/v1/users/al"), 401)
+    assert len(world.writer.events) == 1
 
 
 def test_follow_and_unfollow(world: World) -> None:
