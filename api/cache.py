@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from api.held import Held
 from api.stores import REDIS, Found, StoreDownError, Wanted
-from connectors.redis_keys import Keys
+from connectors.redis_keys import Keys, floor_of
 from schemas.views import CountersView, PostView, SourceView, UserView
 
 TIMEOUT_SECONDS = 0.5
@@ -68,9 +68,11 @@ class RedisCache:
         flat, raw_floor, *scores = await self._pipeline(commands)
         followed = _scored(heavy, scores[0]) if scores else []
         recents = await self._recents(followed) if followed else []
-        known_from = None if raw_floor is None else int(float(raw_floor))
+        known_from = floor_of(raw_floor)
+        if known_from is None:
+            return Held((), None, recents)
         if len(flat) == 2 * MAX_ENTRIES:
-            known_from = max(known_from or 0, int(float(flat[-1])))
+            known_from = max(known_from, int(float(flat[-1])))
         return Held(flat, known_from, recents)
 
     async def _heavy(self) -> list[str]:

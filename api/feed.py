@@ -87,13 +87,16 @@ async def read_feed(
     """Posts of those the caller follows and the caller's own, newest first.
 
     A post stands once, where its newest entry does, with all its reasons. The feed goes back
-    30 days. When a store is down, `degraded` says which.
+    30 days. When a store is down, `degraded` says which. A first read, or one after a day without,
+    comes from the archive; those after it from the cache.
     """
     text = cursor if cursor is not None else before
     after = None if text is None else decode_cursor(text)
     reader = services.reader(caller)
     timeline = Timeline(reader, caller.user_id, after, services.clock())
-    return await _page(reader, timeline, limit)
+    page = await _page(reader, timeline, limit)
+    services.presence.note(caller.user_id, has_feed=timeline.has_feed)
+    return page
 
 
 async def _page(reader: Reader, timeline: Timeline, limit: int) -> FeedPage:

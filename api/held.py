@@ -44,8 +44,8 @@ class Held:
     """The entries of a feed, given as member, score, member, score, newest first, and with them
     what heavy sources hold, each given in the same way.
 
-    Entries of the feed at or below `floor` (ms) may be missing; None: none are. `pulled` is all
-    that heavy sources hold.
+    Entries of the feed at or below `floor` (ms) may be missing; None: there is no feed, and nothing
+    stands above the floor. `pulled` is all that heavy sources hold.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Held:
                 group.append(reason)
         self.floor = floor
         self._groups = list(groups.items())
-        self._end = len(self._groups) if floor is None else self._first_below((floor + 1, ""))
+        self._end = 0 if floor is None else self._first_below((floor + 1, ""))
 
     def __len__(self) -> int:
         """How many posts have their newest entry above the floor."""

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.auth import Caller
 from api.errors import unavailable
+from api.presence import Presence
 from api.stores import Stores
 from api.views import Absent, Reader
 from api.writes import Events, now_ms
@@ -21,6 +22,7 @@ class Services:
         self.stores = stores
         self.clock = clock
         self.events = Events(stores.writer, clock)
+        self.presence = Presence(self.events)
         self._absent = Absent()
 
     def reader(self, caller: Caller | None) -> Reader:

@@ -2,7 +2,7 @@
 with what heavy sources hold that the user follows.
 
 A post stands where its newest entry does and never again below. Redis is complete above the
-floor; at and below it Cassandra is read, for the 30 days that it keeps.
+floor; at and below it, or where there is no feed, Cassandra is read, for the 30 days that it keeps.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Timeline:
         self._seen: set[str] = set()
         self._below: tuple[int, str, str] | None = None
         self._is_open = False
+        self.has_feed = True
+        """Whether Redis has a feed, as far as is known."""
         self.is_cut = False
         """Whether entries may remain that could not be read."""
 
@@ -73,16 +75,15 @@ class Timeline:
         try:
             self._held = await self._reader.stores.cache.timeline(self._owner)
             self._pulled = self._held.pulled
+            self.has_feed = self._held.floor is not None
         except StoreDownError as error:
             self._reader.mark_down(error)
-            self._held = Held([], self._ahead)
             await self._pull()
-        floor = self._held.floor
-        if floor is None and not len(self._held):
-            # A feed with nothing in it: a user who follows nobody, or a Redis that lost it.
-            floor = self._ahead
         self._next = self._held.index_below(self._after)
-        if floor is not None:
+        floor = self._held.floor
+        if floor is None:
+            floor = self._ahead
+        if floor > self._oldest:
             self._below = (floor + 1, "", "")
 
     async def _pull(self) -> None:

@@ -19,9 +19,10 @@ from bench.topic import make
 from bench.workers import Workers, cpu_seconds
 from connectors.lag import GROUPS, wait_until_quiet
 from connectors.redis_keys import Keys, member
+from connectors.sources import reading_events
 from connectors.stack.errors import StackError
 from schemas.codec import encode
-from schemas.events import Event, Follow, Post
+from schemas.events import Event, Follow, Post, User
 from schemas.partitioning import partition_of
 from schemas.topics import Topic, declared
 
@@ -73,6 +74,10 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
     def post(self, source: int, number: int) -> str:
         """The id of a post, as long as those that the API gives."""
         return f"{number:010}{source:014}{self.name}"
+
+    def reads(self) -> Iterator[User]:
+        """All read, so that Redis keeps their timelines."""
+        return reading_events(map(self.user, range(self.users)), self.began_at)
 
     def follows(self) -> Iterator[Follow]:
         """Who follows whom."""
@@ -234,6 +239,7 @@ def _measure(
     figures = FanOutFigures(users=crowd.users, audience=crowd.audience, deliveries=crowd.deliveries)
     brokers = parts.addresses.kafka
     try:
+        publish(brokers, Topic.USERS, crowd.reads())
         publish(brokers, Topic.FOLLOWS, crowd.follows())
         wait_until_quiet(brokers, QUIET_S, groups=APPS)
         before, began = list(map(cpu_seconds, processes)), time.monotonic()

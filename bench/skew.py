@@ -148,6 +148,7 @@ def run(parts: Parts, posts: int, seconds: float, say: Say) -> SkewReport:
             workers.start_ready("views", "topology:views")
             workers.start_ready("app", "topology:app")
             for crowd in (star, others):
+                publish(brokers, Topic.USERS, crowd.reads())
                 publish(brokers, Topic.FOLLOWS, crowd.follows())
             wait_until_quiet(brokers, QUIET_S, groups=APPS)
             say(f"{_WARM_UP_S:.0f} s of posts to warm up, {seconds:.0f} s of posts of others alone")

@@ -65,11 +65,19 @@ local surplus = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
 if surplus <= 0 then return 0 end
 local newest = redis.call('ZRANGE', KEYS[1], surplus - 1, surplus - 1, 'WITHSCORES')[2]
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, surplus - 1)
-local floor = redis.call('GET', KEYS[2])
-if not floor or tonumber(newest) > tonumber(floor) then
-  redis.call('SET', KEYS[2], newest)
+local opening, floor = string.match(redis.call('GET', KEYS[2]), '(%??)(.*)')
+if tonumber(newest) > tonumber(floor) then
+  redis.call('SET', KEYS[2], opening .. newest)
 end
 return surplus
+"""
+
+RAISE_FLOOR = """
+-- KEYS: floor of a feed that is being opened; ARGV: a floor of its sources, 1 if all have answered.
+local floor = string.match(redis.call('GET', KEYS[1]), '%??(.*)')
+if tonumber(ARGV[1]) > tonumber(floor) then floor = ARGV[1] end
+redis.call('SET', KEYS[1], (ARGV[2] == '1' and '' or '?') .. floor)
+return floor
 """
 
 REMOVE_REASONS = """

@@ -35,8 +35,14 @@ class Keys:
         return self._key("feed", user_id)
 
     def floor(self, user_id: str) -> str:
-        """String: entries at or below this time (ms) may be missing in `feed`; absent: none are."""
+        """String: the time (ms) at or below which entries may be missing in `feed`, 0 if none are;
+        with a `?` before it while the feed is being opened. Absent: there is no feed."""
         return self._key("floor", user_id)
+
+    @staticmethod
+    def opened(partition: int) -> str:
+        """Hash of the owners of feeds: msgpack of the epoch, and how many answers are missing."""
+        return f"opened:{{p{partition}}}"
 
     def post(self, post_id: str) -> str:
         """String: msgpack of `PostView`."""
@@ -97,6 +103,11 @@ def split_member(entry: str) -> tuple[str, str]:
     """(post id, reason) of a member of a feed's sorted set."""
     post_id, _, reason = entry.partition(SEPARATOR)
     return post_id, reason
+
+
+def floor_of(raw: bytes | None) -> int | None:
+    """The floor of a feed in ms; None when there is no feed yet."""
+    return None if raw is None or raw.startswith(b"?") else int(raw)
 
 
 def affinity_rank(score: float, at: int) -> float:

@@ -72,6 +72,7 @@ class Traces:
         keys = self._keys
         sizes = {
             "timeline": self._redis.zcard(keys.feed(user_id)),
+            "floor of the timeline": self._redis.exists(keys.floor(user_id)),
             "follows": self._redis.zcard(keys.following(user_id)),
             "blocks": self._redis.scard(keys.blocks(user_id)),
             "mutes": self._redis.scard(keys.mutes(user_id)),

@@ -180,7 +180,40 @@ class RemoveSource(Struct, frozen=True, array_like=True, tag="remove_source", gc
     reasons: list[str]
 
 
-TimelineOp = PushEntry | RemoveEntry | FillTimeline | RemoveSource
+class OpenTimeline(Struct, frozen=True, array_like=True, tag="open", gc=False):
+    """From here on Redis keeps a timeline; it is there once so many `answers` of the same `epoch`
+    have come, one of each source that brings entries."""
+
+    owner: str
+    epoch: str
+    answers: int
+
+
+class RefillTimeline(Struct, frozen=True, array_like=True, tag="refill", gc=False):
+    """An answer: what a source holds of one timeline. Of what it spread at or before `floor` (ms)
+    something may be missing."""
+
+    owner: str
+    epoch: str
+    floor: int
+    entries: list[tuple[str, str, int]]
+
+
+class CloseTimeline(Struct, frozen=True, array_like=True, tag="close", gc=False):
+    """Redis keeps a timeline no longer."""
+
+    owner: str
+
+
+TimelineOp = (
+    PushEntry
+    | RemoveEntry
+    | FillTimeline
+    | RemoveSource
+    | OpenTimeline
+    | RefillTimeline
+    | CloseTimeline
+)
 """A record of `timeline-writes` is a list of these, in order."""
 
 _TYPES: dict[Topic, Any] = {

@@ -25,6 +25,7 @@ from schemas.views import (
     PostView,
     PushEntry,
     RecentActivity,
+    RefillTimeline,
     RelationView,
     RemoveEntry,
     RemoveSource,
@@ -194,7 +195,7 @@ class CassandraStore:
                     case RemoveEntry(post_id, reason, at, owners):
                         for owner in owners:
                             yield self._delete(owner, at, post_id, reason, timestamp)
-                    case FillTimeline(owner, entries):
+                    case FillTimeline(owner, entries) | RefillTimeline(owner, _, _, entries):
                         for post_id, reason, at in entries:
                             yield from self._insert(owner, at, post_id, reason, timestamp, now_ms)
                     case RemoveSource(owner, reasons):

@@ -70,6 +70,15 @@ class Handling(Struct, frozen=True, array_like=True, tag="handling", gc=False):
     event_id: str
 
 
+class Refill(Struct, frozen=True, array_like=True, tag="refill", gc=False):
+    """By-source: the timeline of `owner`, who follows the source or is it, was opened (`epoch`):
+    what the source holds of it is to be put there."""
+
+    source: str
+    owner: str
+    epoch: str
+
+
 class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity", gc=False):
     """By-user: the user was (`weight` > 0), or is no longer (< 0), close to another at `at`."""
 
@@ -128,6 +137,7 @@ Fact = (
     | Removal
     | RelationFact
     | Handling
+    | Refill
     | AffinityFact
     | Touched
     | Met

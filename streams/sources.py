@@ -26,6 +26,7 @@ from streams.facts import (
     FollowerErased,
     Handling,
     How,
+    Refill,
     RelationFact,
     Removal,
     SourceErased,
@@ -65,11 +66,17 @@ class Source(Struct, frozen=True, array_like=True, gc=False):
     is_erased: bool = False
 
 
+class Floor(Struct, frozen=True, array_like=True, gc=False):
+    """Of what a source spread at or before the time `at` (ms) it holds not all any more."""
+
+    at: int = 0
+
+
 class Erasing(Struct, frozen=True, array_like=True, gc=False):
     """A source is being erased: relations to it are still to go."""
 
 
-_Fact = Activity | Removal | RelationFact | Handling | SourceErased | FollowerErased
+_Fact = Activity | Removal | RelationFact | Handling | Refill | SourceErased | FollowerErased
 
 
 class SourceFold(Fold):
@@ -88,6 +95,7 @@ class SourceFold(Fold):
     ) -> None:
         self._sources = state.table("source", Source)
         self._recent = state.group_table("recent", Held)
+        self._floors = state.table("floor", Floor)
         self._relations = state.group_table("relation", SourceRelation)
         self._fan_out = FanOut(state, outbox, self._relations)
         self._erasing = state.group_table("erasing", Erasing)
@@ -128,6 +136,8 @@ class SourceFold(Fold):
                 self._relate(fact, place)
             case Handling():
                 self._handle(fact, place)
+            case Refill():
+                self._refill(fact)
             case SourceErased(source):
                 self._erase(source)
             case FollowerErased(source, user_id):
@@ -157,6 +167,7 @@ class SourceFold(Fold):
         if len(keys) > RECENT_ACTIVITIES:
             at, oldest = min(keys)
             self._recent.delete(source, oldest)
+            self._floors.put(source, Floor(max(at, self._floor(source))))
             if not held.is_pushed:
                 self._show_recent(source, oldest, at, is_held=False)
 
@@ -243,6 +254,24 @@ class SourceFold(Fold):
         if newest:
             self._outbox.fill(user_id, newest)
 
+    def _refill(self, fact: Refill) -> None:
+        """Answer with what is held of a timeline: all for the source's own, else what was pushed
+        and is for the follower; what is not pushed is pulled."""
+        is_own = fact.owner in _own(fact.source)
+        relation = self._relations.get(fact.source, fact.owner)
+        entries: list[tuple[str, str, int]] = []
+        if is_own or (relation is not None and relation.is_following):
+            held = ((_push(key, row), row) for key, row in self._recent.scan(fact.source))
+            entries = sorted(
+                (each.post_id, each.reason, each.at)
+                for each, row in held
+                if is_own or (row.is_pushed and each.is_for(fact.owner))
+            )
+        self._outbox.refill(fact.owner, fact.epoch, self._floor(fact.source), entries)
+
+    def _floor(self, source: str) -> int:
+        return (self._floors.get(source) or Floor()).at
+
     # Erasure
 
     def _erase(self, source: str) -> None:
@@ -254,6 +283,7 @@ class SourceFold(Fold):
             self._recent.delete(source, key)
         for owner in _own(source):
             self._outbox.remove_source(owner, reasons_of(source))
+        self._floors.delete(source)
         self._sources.put(source, Source(is_erased=True))
         self._erasing.put(_ALL, source, Erasing())
 
@@ -275,8 +305,11 @@ class SourceFold(Fold):
     def _answer(self, fact: _Fact) -> None:
         """What comes of a source that is erased is without effect, and who relates to it is told;
         relations that were there are erased in their turn."""
-        if isinstance(fact, RelationFact):
-            self._tell_erasure(fact.source, fact.user_id)
+        match fact:
+            case RelationFact(source, user_id):
+                self._tell_erasure(source, user_id)
+            case Refill(_, owner, epoch):
+                self._outbox.refill(owner, epoch, 0, [])
 
     def _tell_erasure(self, source: str, user_id: str) -> None:
         told = TargetErased(user_id, source.removeprefix(USER))

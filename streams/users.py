@@ -28,6 +28,7 @@ from streams.facts import (
     Tick,
     Touched,
 )
+from streams.readers import Readers
 from streams.relations import NEVER, Stamp, UserRelation, advance
 
 DAY_MS = 86_400_000
@@ -62,7 +63,6 @@ class UserRow(Struct, frozen=True, array_like=True, gc=False):
     standing_stamp: Stamp = NEVER
     is_deactivated: bool = False
     is_deleted: bool = False
-    active_at: int = 0
     following: int = 0
 
     @property
@@ -126,6 +126,7 @@ class UserFold(Fold):
         self._seen_in_hour = state.group_table("seen_in_hour", Seen)
         self._clock = state.table("clock", Clock)
         self._outbox = outbox
+        self._readers = Readers(state, outbox, self._relations)
         self._erasure = Erasure(state, outbox, self._relations, self._affinities, self._seen)
 
     @property
@@ -237,7 +238,10 @@ class UserFold(Fold):
     def _user(self, event: User) -> None:
         before = self._users.get(event.user_id) or UserRow()
         after = _after(before, event)
+        if event.action == "active":
+            self._readers.read(event.user_id, self._hour(), event.event_id)
         if after.is_deleted:
+            self._readers.close(event.user_id)
             self._erasure.begin(event.user_id)
         if after != before:
             self._put_user(event.user_id, after)
@@ -290,7 +294,7 @@ class UserFold(Fold):
         if self._affinities.get(user_id, target_id) is not None:
             self._put_affinity(user_id, target_id, Affinity(0.0, 0, is_erased=True))
 
-    # The clock: a day after they were seen, event ids are forgotten
+    # The clock: after a day, event ids that were seen are forgotten, and timelines closed
 
     def _hour(self) -> int:
         clock = self._clock.get("") or Clock()
@@ -305,9 +309,9 @@ class UserFold(Fold):
         oldest = clock.oldest_hour or hour
         room = FORGOTTEN_PER_TICK
         while oldest < hour - SEEN_HOURS:
-            room -= self._forget_seen(oldest, room)
-            if oldest == first:
-                room -= self._forget_seen(0, room)
+            for past in (oldest, 0) if oldest == first else (oldest,):
+                room -= self._forget_seen(past, room)
+                room -= self._readers.sweep(past, room)
             if not room:
                 break
             oldest += 1
@@ -330,7 +334,7 @@ def _after(row: UserRow, event: User) -> UserRow:
         case "deleted":
             return UserRow(is_deleted=True)
         case "active":
-            return replace(row, active_at=max(row.active_at, event.at))
+            return row
         case "profile":
             if stamp <= row.profile_stamp:
                 return row

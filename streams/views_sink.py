@@ -3,93 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis import Redis
 
-from connectors.redis import REMOVE_REASONS, TRIM_FEED, digest_of
 from connectors.redis_fence import Fence, FencedPipeline
 from connectors.redis_keys import Keys, affinity_rank, member
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
-from schemas.views import (
-    FillTimeline,
-    HeavySource,
-    PushEntry,
-    RecentActivity,
-    RemoveEntry,
-    RemoveSource,
-    TimelineOp,
-)
+from schemas.views import HeavySource, RecentActivity
 from streams.engine.sink import Write
+from streams.feeds import SCRIPTS, FeedChanges, Feeds, decode_feeds
 
-FEED_ENTRIES = 1_000
-ENTRIES_PER_TRIM = 200
 MINE_ENTRIES = 10_000
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
 MIN_SCORE = 1e-9
-_TRIM = digest_of(TRIM_FEED)
-_REMOVE = digest_of(REMOVE_REASONS)
-
-
-class _Feeds:
-    """The timeline operations of a batch, folded to one net change per entry and feed.
-
-    The order of operations on one feed is kept: an entry's last operation counts, and what a
-    `RemoveSource` meets is what stood before it.
-
-    One in `ENTRIES_PER_TRIM` entries, by chance, has its feed trimmed. So nothing is kept for each
-    feed, and one grows beyond `FEED_ENTRIES` by 200 entries on average, by 2,000 once in 20,000
-    times.
-    """
-
-    def __init__(self, pipe: FencedPipeline, keys: Keys, chance: Callable[[], float]) -> None:
-        self._pipe = pipe
-        self._keys = keys
-        self._chance = chance
-        self._net: defaultdict[str, dict[str, int | None]] = defaultdict(dict)
-        self._to_trim: set[str] = set()
-
-    def apply(self, operation: TimelineOp) -> None:
-        match operation:
-            case PushEntry(post_id, reason, at, owners):
-                entry = member(post_id, reason)
-                for owner in owners:
-                    self._net[owner][entry] = at
-            case RemoveEntry(post_id, reason, _, owners):
-                entry = member(post_id, reason)
-                for owner in owners:
-                    self._net[owner][entry] = None
-            case FillTimeline(owner, entries):
-                net = self._net[owner]
-                for post_id, reason, at in entries:
-                    net[member(post_id, reason)] = at
-            case RemoveSource(owner, reasons):
-                self._write(owner)
-                self._pipe.add("EVALSHA", _REMOVE, 1, self._keys.feed(owner), *reasons)
-
-    def flush(self) -> None:
-        for owner in list(self._net):
-            self._write(owner)
-        for owner in self._to_trim:
-            feed, floor = self._keys.feed(owner), self._keys.floor(owner)
-            self._pipe.add("EVALSHA", _TRIM, 2, feed, floor, FEED_ENTRIES)
-
-    def _write(self, owner: str) -> None:
-        net = self._net.pop(owner, None)
-        if not net:
-            return
-        feed = self._keys.feed(owner)
-        added: dict[str, int] = {entry: at for entry, at in net.items() if at is not None}
-        removed = [entry for entry, at in net.items() if at is None]
-        if added:
-            self._pipe.add("ZADD", feed, *_scored(added))
-            if self._chance() * ENTRIES_PER_TRIM < len(added):
-                self._to_trim.add(owner)
-        if removed:
-            self._pipe.add("ZREM", feed, *removed)
 
 
 class RedisStore:
@@ -102,7 +31,9 @@ class RedisStore:
         log_id: str,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self._client = client
         self._fence = Fence(client, log_id)
+        self._feeds: dict[int, Feeds] = {}
         self._keys = Keys(partitions)
         self._chance = chance
         self._writers: dict[Topic, Callable[[FencedPipeline, Sequence[Write]], None]] = {
@@ -118,7 +49,10 @@ class RedisStore:
 
     def open(self, topic: Topic, partition: int) -> int | None:
         """Take a partition over."""
-        return self._fence.take_over(self._keys.position(topic, partition))
+        position = self._fence.take_over(self._keys.position(topic, partition))
+        if topic == Topic.TIMELINE_WRITES:
+            self._load_feeds(partition)
+        return position
 
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
         """Apply writes in order, and set the position with the last of them.
@@ -129,12 +63,13 @@ class RedisStore:
             StoreMovedError: Redis lost writes, or another worker has taken over.
         """
         key = self._keys.position(topic, partition)
-        if self._fence.position(key) == position:  # done before, and the answer was lost
-            return
+        is_done = self._fence.position(key) == position  # before, and the answer was lost
         if topic == Topic.TIMELINE_WRITES:
-            with self._fence.write(key, position, (TRIM_FEED, REMOVE_REASONS)) as pipe:
-                self._timelines(pipe, writes)
-        else:
+            if is_done:
+                self._load_feeds(partition)
+            else:
+                self._timelines(key, partition, writes, position)
+        elif not is_done:
             with self._fence.write(key, position) as pipe:
                 self._writers[topic](pipe, writes)
 
@@ -146,13 +81,21 @@ class RedisStore:
         """
         self._fence.check(self._keys.position(topic, partition))
 
-    def _timelines(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
-        feeds = _Feeds(pipe, self._keys, self._chance)
-        for write in writes:
-            for operation in write.view or ():
-                feeds.apply(operation)
-                pipe.send_when_long()
-        feeds.flush()
+    def _load_feeds(self, partition: int) -> None:
+        """Know which feeds are there. O(feeds of the partition), once it is taken over."""
+        found: Any = self._client.hgetall(self._keys.opened(partition))
+        self._feeds[partition] = decode_feeds(found)
+
+    def _timelines(self, key: str, partition: int, writes: Sequence[Write], position: int) -> None:
+        with self._fence.write(key, position, SCRIPTS) as pipe:
+            feeds = self._feeds[partition]
+            changes = FeedChanges(pipe, self._keys, partition, feeds, self._chance)
+            for write in writes:
+                for operation in write.view or ():
+                    changes.apply(operation)
+                    pipe.send_when_long()
+            changes.flush()
+        changes.take_effect()
 
     def _posts(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
@@ -221,13 +164,6 @@ class RedisStore:
                 pipe.add("ZADD", key, affinity_rank(view.score, view.at), view.target_id)
             else:
                 pipe.add("ZREM", key, view.target_id)
-
-
-def _scored(entries: dict[str, int]) -> Iterator[str | int]:
-    """Score and member of each, as ZADD takes them."""
-    for entry, at in entries.items():
-        yield at
-        yield entry
 
 
 def _newest(writes: Sequence[Write]) -> list[tuple[Any, bytes]]:

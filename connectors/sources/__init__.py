@@ -4,7 +4,7 @@ from connectors.sources.activity import endless_activity, generate_activity
 from connectors.sources.edges import FollowFile, follow_events, load_follows, read_follows
 from connectors.sources.files import FileKind, SourceError, kind_of
 from connectors.sources.higgs import HiggsSpan, higgs_span, load_higgs
-from connectors.sources.network import generate_network, profile_events
+from connectors.sources.network import generate_network, profile_events, reading_events
 
 __all__ = [
     "FileKind",
@@ -21,4 +21,5 @@ __all__ = [
     "load_higgs",
     "profile_events",
     "read_follows",
+    "reading_events",
 ]

@@ -21,6 +21,7 @@ from schemas.events import (
     FollowAction,
     Post,
     Surface,
+    User,
 )
 
 T = TypeVar("T")
@@ -86,6 +87,7 @@ class Crowd:
             (8, self._unlike),
             (5, self._simple("hide")),
             (4, self._unfollow),
+            (4, self._read),
             (4, self._follow_topic),
             (1, self._unfollow_topic),
             (3, self._edit),
@@ -349,6 +351,9 @@ class Crowd:
             return None
         self._people.follow(user, other)
         return self._relate("follow", at, user, f"u:{other}")
+
+    def _read(self, at: int) -> Event | None:
+        return User(event_id=self._id(), action="active", user_id=self._people.author(), at=at)
 
     def _unfollow(self, at: int) -> Event | None:
         user = self._people.author()

@@ -102,3 +102,9 @@ def profile_events(user_ids: Iterable[str], at: int, seed: int) -> Iterator[User
             bio=rng.choice(_BIOS),
             verified=rng.random() < 0.02,
         )
+
+
+def reading_events(user_ids: Iterable[str], at: int, prefix: str = "r") -> Iterator[User]:
+    """Each user reads the timeline, at the time `at`; ids are `<prefix>:<user id>`."""
+    for user_id in user_ids:
+        yield User(event_id=f"{prefix}:{user_id}", action="active", user_id=user_id, at=at)

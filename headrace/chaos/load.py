@@ -12,7 +12,13 @@ from types import TracebackType
 from typing import Self
 
 from connectors.publisher import Pacer, Publisher, publish
-from connectors.sources import endless_activity, follow_events, generate_network, profile_events
+from connectors.sources import (
+    endless_activity,
+    follow_events,
+    generate_network,
+    profile_events,
+    reading_events,
+)
 from schemas.events import Event, Follow, FollowAction
 
 DELIVERY_S = 180.0  # longer than any outage
@@ -104,6 +110,7 @@ class Load:
         at = now_ms() - BEFORE_MS
         people = dict.fromkeys(user for pair in self._pairs for user in pair)
         yield from profile_events(people, at, self._seed)
+        yield from reading_events(list(people)[::2], at)
         yield from follow_events(self._pairs, at, prefix=f"chaos{self._seed}")
 
     def _run(self) -> int:

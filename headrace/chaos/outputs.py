@@ -21,7 +21,16 @@ from schemas.codec import MAGIC, UndecodableError
 from schemas.events import Post
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
-from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, TimelineOp
+from schemas.views import (
+    CloseTimeline,
+    FillTimeline,
+    OpenTimeline,
+    PushEntry,
+    RefillTimeline,
+    RemoveEntry,
+    RemoveSource,
+    TimelineOp,
+)
 from streams.engine.outbox import Header, Outbox
 from streams.engine.records import decode_record, tags_header
 from streams.engine.replica import Fold, MakeFold
@@ -135,6 +144,17 @@ class _Told(Outbox):
         for reason in reasons:
             self.waived += self._brought.pop((owner, reason), ())
 
+    def open_timeline(self, owner: str, epoch: str, answers: int) -> None:
+        self._note(OpenTimeline(owner, epoch, answers))
+
+    def refill(
+        self, owner: str, epoch: str, floor: int, entries: list[tuple[str, str, int]]
+    ) -> None:
+        self._note(RefillTimeline(owner, epoch, floor, entries))
+
+    def close_timeline(self, owner: str) -> None:
+        self._note(CloseTimeline(owner))
+
     def _note(self, operation: TimelineOp, reason: str | None = None) -> None:
         for owner, what in _single(operation):
             found = hash((partition_of(owner, self._partitions), owner, what))
@@ -215,3 +235,9 @@ def _single(operation: TimelineOp) -> Iterable[tuple[str, tuple[object, ...]]]:
             return ((owner, ("fill", *entry)) for entry in entries)
         case RemoveSource(owner, reasons):
             return [(owner, ("remove source", *reasons))]
+        case OpenTimeline(owner, epoch, answers):
+            return [(owner, ("open", epoch, answers))]
+        case RefillTimeline(owner, epoch, floor, entries):
+            return [(owner, ("refill", epoch, floor, *map(tuple, entries)))]
+        case CloseTimeline(owner):
+            return [(owner, ("close",))]

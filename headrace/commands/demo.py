@@ -29,6 +29,7 @@ from connectors.sources import (
     generate_activity,
     generate_network,
     profile_events,
+    reading_events,
 )
 from connectors.stack.addresses import Addresses
 from connectors.stack.errors import StackError
@@ -137,9 +138,12 @@ def _feed_in(
     before = now - HOURS * 3_600_000 - DAY_MS
     people = list(dict.fromkeys(itertools.chain.from_iterable(pairs)))
     activity = generate_activity(pairs, count, now, now, hours=HOURS)
-    total = len(people) + len(pairs) + count
+    total = 2 * len(people) + len(pairs) + count
     stream: Iterator[Event] = itertools.chain(
-        profile_events(people, before, NETWORK_SEED), follow_events(pairs, before), activity
+        profile_events(people, before, NETWORK_SEED),
+        reading_events(people, now),
+        follow_events(pairs, before),
+        activity,
     )
     written = _deliveries(supervisor)
     with Progress(

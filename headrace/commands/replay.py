@@ -38,6 +38,7 @@ from connectors.sources import (
     load_higgs,
     profile_events,
     read_follows,
+    reading_events,
 )
 from connectors.stack.addresses import running
 from schemas.events import Event
@@ -224,11 +225,12 @@ def generate(
                 stopped,
                 chain(
                     profile_events(people, before, network_seed),
+                    reading_events(people, now),
                     follow_events(pairs, before, f"f:{network_seed}"),
                 ),
             ),
             None,
-            len(people) + len(pairs),
+            2 * len(people) + len(pairs),
         )
         if forever:
             rate = rate or LIVE_RATE

@@ -89,7 +89,7 @@ def _redis(
         views.scan()
         say("Redis: timelines")
         tally = Tally("timeline", "redis")
-        check = TimelineCheck(tally, expected.timelines, now)
+        check = TimelineCheck(tally, expected.timelines, now, expected.readers)
         for user_id, found, floor in views.feeds():
             floors[user_id] = floor
             check.redis(user_id, found, floor)

@@ -16,11 +16,13 @@ from connectors.sources import (
     load_follows,
     load_higgs,
     profile_events,
+    reading_events,
 )
 from schemas.events import Event
 
 BEFORE_MS = 60_000
 HOURS = 72.0
+LATE_READERS = 2_000
 
 
 class Plan(Struct, frozen=True):
@@ -33,17 +35,22 @@ class Plan(Struct, frozen=True):
     seed: int = 1
 
     def events(self, now_ms: int) -> Iterator[Event]:
-        """The events: profiles and follows, dated before the first action, then the activity."""
+        """The events: profiles and follows, dated before the first action, then the activity.
+
+        Half of the people read before they follow anyone, and up to 2,000 when they follow already.
+        """
         first_ms = now_ms - int(HOURS * 3_600_000)
         if self.activity is not None:
             span = higgs_span(self.activity)
             first_ms = min(first_ms, now_ms - (span.last_s - span.first_s) * 1000)
         pairs = self._pairs()
-        streams: list[Iterable[Event]] = []
+        people = list(dict.fromkeys(chain.from_iterable(pairs)))
+        early, late = people[::2], people[1::2][:LATE_READERS]
+        streams: list[Iterable[Event]] = [reading_events(early, now_ms)]
         if self.follows is None and pairs:
-            people = dict.fromkeys(chain.from_iterable(pairs))
             streams.append(profile_events(people, first_ms - BEFORE_MS, self.seed))
         streams.append(follow_events(pairs, first_ms - BEFORE_MS))
+        streams.append(reading_events(late, now_ms))
         if self.activity is not None:
             streams.append(load_higgs(self.activity, now_ms))
         if self.generate:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import redis
 
-from connectors.redis_keys import DECAY_PER_DAY, Keys, affinity_score, split_member
+from connectors.redis_keys import DECAY_PER_DAY, Keys, affinity_score, floor_of, split_member
 from headrace.verify import rows
 from schemas.partitioning import partition_of
 from schemas.views import CountersView, PostView, SourceView, UserView
@@ -154,11 +154,10 @@ class RedisViews:
         }
 
     def feeds(self) -> Iterator[tuple[str, Scored, int | None]]:
-        """Each user's feed, newest first, with its floor."""
+        """Each user's feed, newest first, with its floor; None while it is being opened."""
         floors = {
-            user_id: int(raw)
+            user_id: floor_of(raw)
             for user_id, raw in self._values("floor", lambda pipe, key: pipe.get(key))
-            if raw is not None
         }
         for user_id, found in self._scored("feed"):
             yield user_id, found, floors.pop(user_id, None)

@@ -11,8 +11,11 @@ import msgspec
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import (
+    CloseTimeline,
     FillTimeline,
+    OpenTimeline,
     PushEntry,
+    RefillTimeline,
     RemoveEntry,
     RemoveSource,
     TimelineOp,
@@ -93,11 +96,25 @@ class Outbox:
 
     def fill(self, owner: str, entries: list[tuple[str, str, int]]) -> None:
         """Put entries (post id, reason, at) onto one timeline."""
-        self._add(partition_of(owner, self._partitions), FillTimeline(owner, entries), len(entries))
+        self._add_for(owner, FillTimeline(owner, entries), len(entries))
 
     def remove_source(self, owner: str, reasons: list[str]) -> None:
         """Take every entry with one of `reasons` off one timeline."""
-        self._add(partition_of(owner, self._partitions), RemoveSource(owner, reasons), 1)
+        self._add_for(owner, RemoveSource(owner, reasons), 1)
+
+    def open_timeline(self, owner: str, epoch: str, answers: int) -> None:
+        """Have Redis keep a timeline from here on, once so many sources have answered."""
+        self._add_for(owner, OpenTimeline(owner, epoch, answers), 1)
+
+    def refill(
+        self, owner: str, epoch: str, floor: int, entries: list[tuple[str, str, int]]
+    ) -> None:
+        """Answer for a source: put what it holds onto a timeline that was opened."""
+        self._add_for(owner, RefillTimeline(owner, epoch, floor, entries), 1 + len(entries))
+
+    def close_timeline(self, owner: str) -> None:
+        """Have Redis keep a timeline no longer."""
+        self._add_for(owner, CloseTimeline(owner), 1)
 
     def outputs(self) -> Iterator[Output]:
         """Everything to write."""
@@ -121,6 +138,9 @@ class Outbox:
         self._operations.clear()
         self.deliveries = 0
 
+    def _add_for(self, owner: str, operation: TimelineOp, weight: int) -> None:
+        self._add(partition_of(owner, self._partitions), operation, weight)
+
     def _add(self, partition: int, operation: TimelineOp, weight: int) -> None:
         self._operations.setdefault(partition, []).append(operation)
         self.deliveries += weight
@@ -141,10 +161,20 @@ def _weight(operation: TimelineOp) -> tuple[int, int]:
             ids = sum(map(len, owners)) * 4 + 3 * len(owners)
             return len(owners), ids + 4 * (len(post_id) + len(reason)) + _BYTES_PER_OPERATION
         case FillTimeline(owner, entries):
-            ids = sum(len(post_id) + len(reason) for post_id, reason, _ in entries) * 4
-            return len(entries), ids + len(owner) * 4 + _BYTES_PER_OPERATION * (len(entries) + 1)
+            return len(entries), 4 * len(owner) + _bytes_of(entries)
+        case RefillTimeline(owner, epoch, _, entries):
+            return 1 + len(entries), 4 * (len(owner) + len(epoch)) + _bytes_of(entries)
         case RemoveSource(owner, reasons):
             return 1, 4 * (len(owner) + sum(map(len, reasons))) + _BYTES_PER_OPERATION
+        case OpenTimeline(owner, epoch):
+            return 1, 4 * (len(owner) + len(epoch)) + _BYTES_PER_OPERATION
+        case CloseTimeline(owner):
+            return 1, 4 * len(owner) + _BYTES_PER_OPERATION
+
+
+def _bytes_of(entries: list[tuple[str, str, int]]) -> int:
+    ids = sum(len(post_id) + len(reason) for post_id, reason, _ in entries) * 4
+    return ids + _BYTES_PER_OPERATION * (len(entries) + 1)
 
 
 def _records(operations: list[TimelineOp]) -> Iterator[list[TimelineOp]]:

@@ -28,7 +28,12 @@ from connectors.lag import GROUPS, LagReader
 from connectors.publisher import publish
 from connectors.redis_keys import Keys
 from connectors.settings import settings
-from connectors.sources import follow_events, generate_activity, generate_network
+from connectors.sources import (
+    follow_events,
+    generate_activity,
+    generate_network,
+    reading_events,
+)
 from connectors.stack.errors import PartDied
 from connectors.stack.local import LocalStack
 from connectors.stack.ports import reserve
@@ -73,13 +78,15 @@ class Load:
     def __init__(self, brokers: str, prefix: str) -> None:
         pairs = generate_network(150, SEED)
         now = time.time_ns() // 1_000_000
-        follows: list[Event] = list(follow_events(pairs, now - 3 * 86_400_000, prefix=prefix))
+        people = dict.fromkeys(itertools.chain.from_iterable(pairs))
+        events: list[Event] = list(reading_events(people, now, prefix=f"{prefix}r"))
+        events += follow_events(pairs, now - 3 * 86_400_000, prefix=prefix)
         activity = generate_activity(pairs, 1_000_000, SEED, now)
         self._is_over = threading.Event()
         self._activity = itertools.takewhile(lambda _: not self._is_over.is_set(), activity)
         self._brokers = brokers
         self._thread = threading.Thread(target=self._run)
-        self.acknowledged = publish(brokers, follows).acknowledged
+        self.acknowledged = publish(brokers, events).acknowledged
         self._thread.start()
 
     def _run(self) -> None:

@@ -7,7 +7,7 @@ left out. Timelines are compared entry by entry, as ranks in the oracle's order 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -86,38 +86,54 @@ def same_score(want: object, got: object) -> bool:
 
 
 class TimelineCheck:
-    """Compares timelines of one store, in whatever order they come."""
+    """Compares timelines of one store, in whatever order they come. Redis holds those of
+    `readers`."""
 
-    def __init__(self, tally: Tally, timelines: Timelines, now_ms: int) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        timelines: Timelines,
+        now_ms: int,
+        readers: Collection[str] = frozenset(),
+    ) -> None:
         self.tally = tally
         self._all = timelines
+        self._readers = readers
         self._kept_since = now_ms - CASSANDRA_DAYS_MS
         self._seen: set[Hashable] = set()
 
     def redis(self, user_id: str, found: Sequence[tuple[str, float]], floor: int | None) -> None:
-        """A feed: (member, time) newest first, and its floor."""
+        """A feed: (member, time) newest first, and its floor; None while it is not there."""
         self._seen.add(user_id)
-        ranks = self._all.rows.get(user_id, ())
-        if floor is not None:
-            ranks = self._demand_length(user_id, found, floor)
+        is_wanted = user_id in self._readers
+        if is_wanted != (floor is not None):
+            wanted = "there" if is_wanted else "not there"
+            self.tally.differ(f"feed {user_id}", wanted, f"{len(found)} entries above {floor}")
+        elif floor is None:
+            self._entries(user_id, (), found, -1, -1)
         else:
-            floor = -1
-        self._entries(user_id, ranks, found, floor, -1)
+            ranks = self._all.rows.get(user_id, ())
+            self._demand_length(user_id, ranks, found, floor)
+            self._entries(user_id, ranks, found, floor, -1)
 
     def _demand_length(
-        self, user_id: str, found: Sequence[tuple[str, float]], floor: int
-    ) -> Sequence[int]:
-        """The 1,000 newest are there, unless the timeline was longer once."""
-        ranks = self._all.rows.get(user_id, ())
+        self,
+        user_id: str,
+        ranks: Sequence[int],
+        found: Sequence[tuple[str, float]],
+        floor: int,
+    ) -> None:
+        """The 1,000 newest are there of what all sources hold, unless the timeline was longer
+        once."""
+        held_above = self._all.floor_of(user_id)
         above = sum(1 for _, at in found if at > floor)
-        wanted = min(REDIS_HOLDS, len(ranks))
-        if len(found) < wanted and above < wanted and user_id not in self._all.shrunk:
+        wanted = min(REDIS_HOLDS, sum(1 for rank in ranks if self._all.at[rank] > held_above))
+        if above < wanted and user_id not in self._all.shrunk:
             self.tally.differ(f"floor {user_id}", f"{wanted} entries", f"{above} above {floor}")
-        return ranks
 
     def redis_rest(self) -> None:
         """Timelines that Redis holds nothing of."""
-        for user_id in self._all.rows.keys() - self._seen:
+        for user_id in {*self._all.rows, *self._readers} - self._seen:
             self.redis(user_id, (), None)
 
     def cassandra(self, owner: str, bucket: int, found: Sequence[tuple[str, float]]) -> None:

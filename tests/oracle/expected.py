@@ -34,6 +34,9 @@ class Expected:
     live_posts: dict[tuple[str, int, str], bool]
     """(author, time, post id) of the posts that are not deleted."""
     first_offsets: dict[tuple[str, int], int]
+    readers: set[str]
+    """Whose timelines Redis holds: who has read, and is not erased. (Nobody has been away for a day
+    when it is looked at.)"""
 
     def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
         """Whether the API leaves an entry out: the post's author is gone, or either blocks the
@@ -165,4 +168,5 @@ def expect(
             if not row["is_deleted"]
         },
         first_offsets=events.first_offsets,
+        readers={e.user_id for e in events.users if e.action == "active"} - erased,
     )

@@ -12,6 +12,7 @@ from streams.facts import (
     Activity,
     FollowerErased,
     Handling,
+    Refill,
     RelationFact,
     Removal,
     SourceErased,
@@ -24,7 +25,7 @@ FETCHED = 10_000
 
 Record = tuple[str, int, int, int, bytes | None]
 """Topic, partition, offset, the broker's or producer's time, value."""
-OfSource = Activity | Removal | RelationFact | Handling | SourceErased | FollowerErased
+OfSource = Activity | Removal | RelationFact | Handling | Refill | SourceErased | FollowerErased
 Placed = tuple[int, OfSource]
 """A partition and what stands there."""
 

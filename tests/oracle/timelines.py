@@ -17,6 +17,7 @@ from streams.facts import (
     Activity,
     FollowerErased,
     Handling,
+    Refill,
     RelationFact,
     Removal,
     SourceErased,
@@ -61,8 +62,9 @@ class SourceLog:
     place: int = 0
     partitions: set[int] = field(default_factory=set)
     relations: dict[str, Row] = field(default_factory=dict)
-    followers: dict[str, tuple[int, tuple[Key, ...]]] = field(default_factory=dict)
-    """User to where the follow in force began, and what was added then."""
+    followers: dict[str, list[tuple[int, tuple[Key, ...]]]] = field(default_factory=dict)
+    """User to the places where the follow in force began and where the timeline was opened, and
+    what was given there."""
     activities: dict[Key, Added] = field(default_factory=dict)
     held: list[tuple[int, str, str]] = field(default_factory=list)
     """The newest activities that the source holds: time, post id, reason, ascending."""
@@ -70,6 +72,8 @@ class SourceLog:
     is_erased: bool = False
     handling: tuple[int, str, str] = (-1, "", "auto")
     """Time, event id, and what an operator said last of the source."""
+    floor: int = 0
+    """The newest time of what it spread and holds no more for its age."""
     shrunk: set[str] = field(default_factory=set)
     """Users who lost an entry of this source."""
     backfill: tuple[Key, ...] | None = None
@@ -103,6 +107,8 @@ def fold_log(
         elif isinstance(record, Handling):
             log.handling = max(log.handling, (record.at, record.event_id, record.how))
             _weigh(log, heavy_followers)
+        elif isinstance(record, Refill):
+            _refill(log, record.owner)
         elif isinstance(record, FollowerErased):
             log.relations.pop(record.user_id, None)
             _leave(log, record.user_id, heavy_followers)
@@ -130,10 +136,22 @@ def _relate(log: SourceLog, fact: RelationFact, heavy_followers: int) -> None:
     if not follows(row):
         _leave(log, fact.user_id, heavy_followers)
     elif fact.user_id not in log.followers:
-        log.followers[fact.user_id] = (log.place, ())
+        log.followers[fact.user_id] = [(log.place, ())]
         _weigh(log, heavy_followers)
         if not log.is_heavy:
-            log.followers[fact.user_id] = (log.place, _backfill(log, fact.user_id))
+            log.followers[fact.user_id] = [(log.place, _backfill(log, fact.user_id))]
+
+
+def _refill(log: SourceLog, user_id: str) -> None:
+    """The timeline of a follower is given all that was pushed of what is held."""
+    if user_id in log.followers:
+        keys = ((reason, post_id) for _, post_id, reason in log.held)
+        given = tuple(
+            key
+            for key in keys
+            if log.activities[key].pushed and may_see(log.activities[key].what, user_id)
+        )
+        log.followers[user_id].append((log.place, given))
 
 
 def _leave(log: SourceLog, user_id: str, heavy_followers: int) -> None:
@@ -198,7 +216,7 @@ def _add(log: SourceLog, record: Activity) -> None:
     log.activities[key] = Added(what, log.place, 0 if log.is_heavy else log.place)
     insort(log.held, (record.at, record.post_id, record.reason))
     if len(log.held) > HELD:
-        del log.held[0]
+        log.floor = max(log.floor, log.held.pop(0)[0])
     log.backfill = None
 
 
@@ -278,6 +296,7 @@ class Timelines:
         self.pulled: dict[str, list[tuple[int, Standing]]] = {}
         """Heavy source to what it holds."""
         self._following = relations.following
+        self._floors = {source: source_log.floor for source, source_log in log.items()}
         followers: dict[str, list[str]] = {}
         for user_id, sources in relations.following.items():
             for source in sources:
@@ -318,7 +337,8 @@ class Timelines:
         if source.startswith("u:"):
             self._extend(source[2:], ranks)
         for user_id in users:
-            began, backfill = log.followers.get(user_id, (log.place + 1, ()))
+            gifts = log.followers.get(user_id, [(log.place + 1, ())])
+            began = gifts[0][0]
             first = bisect_right(at_place, began)
             if restricted and restricted[-1] >= first:
                 pushed = array(
@@ -327,15 +347,24 @@ class Timelines:
             else:
                 pushed = ranks[first:]
             self._extend(user_id, pushed)
-            self._extend(user_id, self._kept(backfill, standing, log, began))
+            given = {rank for gift in gifts for rank in self._kept(gift, began, standing, log)}
+            self._extend(user_id, given)
 
     def _kept(
-        self, backfill: tuple[Key, ...], standing: dict[Key, Standing], log: SourceLog, began: int
+        self,
+        gift: tuple[int, tuple[Key, ...]],
+        began: int,
+        standing: dict[Key, Standing],
+        log: SourceLog,
     ) -> Iterator[int]:
-        """The entries given at a follow that were neither removed nor added again since."""
-        for reason, post_id in backfill:
+        """The entries given at a place that were neither removed nor added again since, and were
+        not pushed since the follow began."""
+        place, keys = gift
+        for reason, post_id in keys:
             added = log.activities.get((reason, post_id))
-            if added is not None and added.place < began and (reason, post_id) in standing:
+            if added is None or (reason, post_id) not in standing:
+                continue
+            if added.place < place and added.pushed <= began:
                 yield self.rank[member(post_id, reason)]
 
     def _extend(self, user_id: str, ranks: Iterable[int]) -> None:
@@ -348,6 +377,11 @@ class Timelines:
         """A user's entries (time, post id, reason), newest first."""
         for rank in self.rows.get(user_id, ()):
             yield self.at[rank], self.post[rank], self.reason[rank]
+
+    def floor_of(self, user_id: str) -> int:
+        """The time (ms) above which the user's sources hold all that they spread."""
+        sources = (f"u:{user_id}", *self._following.get(user_id, ()))
+        return max(self._floors.get(source, 0) for source in sources)
 
     def recents(self) -> dict[tuple[str, str, str], int]:
         """(source, post id, reason) to the time of what each heavy source holds."""

@@ -31,7 +31,7 @@ from streams.intake import make_intake
 from streams.posts import PostFold
 from streams.sources import SourceFold
 from streams.users import UserFold
-from tests.unit.folds import NOW, VIEW_TYPES, Timelines, record, timelines
+from tests.unit.folds import NOW, VIEW_TYPES, Feed, Timelines, feeds, record, timelines
 
 PARTITIONS = 2
 HEAVY_FOLLOWERS = 3
@@ -248,11 +248,15 @@ class Pipeline:
 
     def timelines(self) -> Timelines:
         """What the timeline writes come to."""
-        return timelines(
-            operation
-            for each in self.log.all_of(Topic.TIMELINE_WRITES)
-            for operation in msgspec.msgpack.decode(each.value, type=list[TimelineOp])
-        )
+        return timelines(self._operations())
+
+    def feeds(self) -> dict[str, Feed]:
+        """What they come to in Redis."""
+        return feeds(self._operations())
+
+    def _operations(self) -> Iterator[TimelineOp]:
+        for each in self.log.all_of(Topic.TIMELINE_WRITES):
+            yield from msgspec.msgpack.decode(each.value, type=list[TimelineOp])
 
     def negative(self) -> list[object]:
         """Values with a negative count that were ever put out."""

@@ -257,6 +257,7 @@ def check(pipeline: Pipeline) -> None:
     expected = expect(collect(pipeline.external()), log, HEAVY_FOLLOWERS)
     assert expected.by_source_log.differences == []
     assert _timelines(pipeline) == _expected_timelines(expected)
+    _check_feeds(pipeline, expected)
     assert _recents(pipeline) == expected.timelines.recents()
     assert _heavy(pipeline) == expected.heavy()
     assert _counters(pipeline) == expected.counters
@@ -282,6 +283,24 @@ def _expected_timelines(expected: Expected) -> dict[str, dict[tuple[str, str], i
         for user_id in expected.timelines.rows
         if (entries := list(expected.timelines.entries(user_id)))
     }
+
+
+def _check_feeds(pipeline: Pipeline, expected: Expected) -> None:
+    """Feeds are those of the readers; above its floor each is the timeline, below it a part."""
+    timelines = _expected_timelines(expected)
+    feeds = pipeline.feeds()
+    assert feeds.keys() == expected.readers
+    for user_id, feed in feeds.items():
+        assert feed.missing == 0
+        if user_id not in expected.timelines.shrunk:  # by a source that is followed no more
+            assert feed.floor <= expected.timelines.floor_of(user_id)
+        whole = timelines.get(user_id, {})
+        assert feed.entries.items() <= whole.items()
+        assert _above(feed.floor, feed.entries) == _above(feed.floor, whole)
+
+
+def _above(floor: int, entries: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    return {entry: at for entry, at in entries.items() if at > floor}
 
 
 def _recents(pipeline: Pipeline) -> dict[tuple[str, str, str], int]:

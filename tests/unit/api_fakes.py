@@ -30,7 +30,7 @@ class Views:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[TimelineRow]] = {}
-        self.floors: dict[str, int] = {}
+        self.floors: dict[str, int | None] = {}
         self.recents: dict[str, list[TimelineRow]] = {}
         self.found = Found()
         self.mine: dict[str, tuple[set[str], set[str]]] = {}
@@ -129,7 +129,7 @@ class FakeCache(FakeStore):
         self.touch("timeline")
         feed = _flat(self.views.newest_first(user_id))
         recents = [_flat(rows) for rows in self.views.pulled(user_id)]
-        return Held(feed, self.views.floors.get(user_id), recents)
+        return Held(feed, self.views.floors.get(user_id, 0), recents)
 
     async def load(self, wanted: Wanted) -> Found:
         self.touch("load")

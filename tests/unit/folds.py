@@ -23,13 +23,16 @@ from schemas.events import (
 from schemas.topics import Topic
 from schemas.views import (
     AffinityView,
+    CloseTimeline,
     CommentView,
     CountersView,
     FillTimeline,
     MineView,
+    OpenTimeline,
     PostView,
     PushEntry,
     Recent,
+    RefillTimeline,
     RelationView,
     RemoveEntry,
     RemoveSource,
@@ -286,13 +289,54 @@ def timelines(operations: Iterable[TimelineOp]) -> Timelines:
             case RemoveEntry(post_id, reason, _, owners):
                 for owner in owners:
                     found.get(owner, {}).pop((post_id, reason), None)
-            case FillTimeline(owner, entries):
+            case FillTimeline(owner, entries) | RefillTimeline(owner, _, _, entries):
                 for post_id, reason, at in entries:
                     found.setdefault(owner, {})[post_id, reason] = at
             case RemoveSource(owner, reasons):
                 for entry in [e for e in found.get(owner, {}) if e[1] in reasons]:
                     del found[owner][entry]
     return {owner: entries for owner, entries in found.items() if entries}
+
+
+class Feed:
+    """A feed by a plain model: what it was opened by, its floor, and what stands in it."""
+
+    def __init__(self, epoch: str, missing: int) -> None:
+        self.epoch = epoch
+        self.missing = missing
+        self.floor = 0
+        self.entries: dict[tuple[str, str], int] = {}
+
+
+def feeds(operations: Iterable[TimelineOp]) -> dict[str, Feed]:  # noqa: C901  (one case each)
+    """The feeds that are kept for readers, without trimming: operations applied one by one."""
+    found: dict[str, Feed] = {}
+    for operation in operations:
+        match operation:
+            case OpenTimeline(owner, epoch, answers):
+                feed = found.setdefault(owner, Feed(epoch, answers))
+                if feed.missing:
+                    feed.epoch, feed.missing = epoch, answers
+            case CloseTimeline(owner):
+                found.pop(owner, None)
+            case RefillTimeline(owner, epoch, floor, entries) if owner in found:
+                feed = found[owner]
+                feed.entries |= {(post_id, reason): at for post_id, reason, at in entries}
+                if feed.missing and feed.epoch == epoch:
+                    feed.missing -= 1
+                    feed.floor = max(feed.floor, floor)
+            case FillTimeline(owner, entries) if owner in found:
+                found[owner].entries |= {(post_id, reason): at for post_id, reason, at in entries}
+            case RemoveSource(owner, reasons) if owner in found:
+                kept = found[owner].entries
+                found[owner].entries = {e: at for e, at in kept.items() if e[1] not in reasons}
+            case PushEntry(post_id, reason, at, owners):
+                for owner in filter(found.__contains__, owners):
+                    found[owner].entries[post_id, reason] = at
+            case RemoveEntry(post_id, reason, _, owners):
+                for owner in filter(found.__contains__, owners):
+                    found[owner].entries.pop((post_id, reason), None)
+    return found
 
 
 def standing(facts: Iterable[Fact]) -> dict[tuple[str, str], Activity]:

@@ -386,6 +386,20 @@ def test_the_read_is_two_trips_to_redis_and_none_to_cassandra(world: World) -> N
     assert world.archive.calls == []
 
 
+def test_without_a_feed_in_redis_the_archive_is_read(world: World) -> None:
+    """Nor do entries count that stand in one that is being opened."""
+    names = fill(world, 30)
+    everything = world.redis
+    world.split()
+    world.cassandra.found = everything.found
+    world.cassandra.rows = {"al": everything.newest_first("al")}
+    everything.rows["al"] = everything.newest_first("al")[3:7]
+    everything.floors["al"] = None
+    pages = world.pages("al", 20)
+    assert [name for page in pages for name in ids(page)] == names
+    assert all(page["degraded"] == [] for page in pages)
+
+
 def test_what_redis_lacks_comes_from_cassandra_and_is_not_asked_again(world: World) -> None:
     world.split()
     world.redis.entry("al", "p", "u:bob")

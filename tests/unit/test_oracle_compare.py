@@ -191,24 +191,24 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.parametrize("floor", [None, FIRST - 1_000])
+@pytest.mark.parametrize("floor", [0, FIRST - 1_000])
 @pytest.mark.parametrize(
     ("found", "named"), [case[1:] for case in DAMAGED], ids=[case[0] for case in DAMAGED]
 )
 def test_damaged_feeds_in_redis(
-    found: list[tuple[str, float]], named: list[str], floor: int | None
+    found: list[tuple[str, float]], named: list[str], floor: int
 ) -> None:
     tally = Tally("timeline", "redis")
-    TimelineCheck(tally, _timelines(), NOW).redis("f", found, floor)
+    TimelineCheck(tally, _timelines(), NOW, {"f"}).redis("f", found, floor)
     names = sorted(difference.what for difference in tally.differences)
-    if floor is not None and len(found) < 4:
+    if len(found) < 4:
         named = ["floor f", *named]
     assert names == sorted(named)
 
 
 def test_a_right_feed() -> None:
     tally = Tally("timeline", "redis")
-    TimelineCheck(tally, _timelines(), NOW).redis("f", RIGHT, None)
+    TimelineCheck(tally, _timelines(), NOW, {"f"}).redis("f", RIGHT, 0)
     assert (tally.compared, tally.different) == (4, 0)
 
 
@@ -225,25 +225,34 @@ def test_below_the_floor_entries_may_miss_but_not_be_wrong(
     below: list[tuple[str, float]], named: list[str]
 ) -> None:
     tally = Tally("timeline", "redis")
-    check = TimelineCheck(tally, _timelines(1_200), NOW)
+    check = TimelineCheck(tally, _timelines(1_200), NOW, {"f"})
     check.redis("f", [*map(_entry, range(1_000)), *below], FIRST - 10_000)
     assert [difference.what for difference in tally.differences] == named
 
 
 def test_a_floor_does_not_excuse_a_short_feed() -> None:
-    tally = Tally("timeline", "redis")
-    check = TimelineCheck(tally, _timelines(1_200), NOW)
-    check.redis("f", [*map(_entry, range(500))], FIRST - 5_000)
-    assert [difference.what for difference in tally.differences] == ["floor f"]
+    """But where the source holds no more: of 1,200 posts the newest 100."""
+    for count, is_right in ((100, True), (99, False)):
+        tally = Tally("timeline", "redis")
+        check = TimelineCheck(tally, _timelines(1_200), NOW, {"f"})
+        check.redis("f", [*map(_entry, range(count))], FIRST - 10 * count)
+        assert [d.what for d in tally.differences] == ([] if is_right else ["floor f"])
 
 
 def test_feeds_that_are_not_there_or_not_expected() -> None:
     tally = Tally("timeline", "redis")
-    check = TimelineCheck(tally, _timelines(1), NOW)
-    check.redis("stranger", [_entry(0)], None)
+    check = TimelineCheck(tally, _timelines(1), NOW, {"f", "a", "new"})
+    check.redis("stranger", [], 0)
+    check.redis("closed", [_entry(0)], None)
+    check.redis("new", [], 0)
     check.redis("f", [_entry(0)], None)
     check.redis_rest()
-    assert [d.what for d in tally.differences] == ["stranger: p0 u:a", "a: p0 u:a"]
+    assert [d.what for d in tally.differences] == [
+        "feed stranger",
+        "closed: p0 u:a",
+        "feed f",
+        "feed a",
+    ]
 
 
 @pytest.mark.parametrize(

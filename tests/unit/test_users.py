@@ -69,7 +69,6 @@ from tests.unit.folds import (
             UserView("ann", status="deleted"),
             id="nothing of who is erased",
         ),
-        pytest.param([user("active", at=1)], UserView("ann"), id="of someone who was merely there"),
     ],
 )
 def test_what_a_user_shows(events: Sequence[Event], shown: UserView) -> None:

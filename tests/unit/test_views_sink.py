@@ -13,19 +13,22 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from connectors import redis_fence
-from connectors.redis import REMOVE_REASONS, TRIM_FEED, digest_of
+from connectors.redis import RAISE_FLOOR, REMOVE_REASONS, TRIM_FEED, digest_of
 from connectors.redis_fence import Mark
 from connectors.redis_keys import affinity_rank
 from schemas.topics import IN_REDIS, Topic
 from schemas.views import (
     AffinityView,
+    CloseTimeline,
     CountersView,
     FillTimeline,
     HeavySource,
     MineView,
+    OpenTimeline,
     PostView,
     PushEntry,
     RecentActivity,
+    RefillTimeline,
     RelationView,
     RemoveEntry,
     RemoveSource,
@@ -34,11 +37,13 @@ from schemas.views import (
     UserView,
 )
 from streams.engine.sink import Write
-from streams.views_sink import ENTRIES_PER_TRIM, FEED_ENTRIES, RedisStore
+from streams.feeds import ENTRIES_PER_TRIM, FEED_ENTRIES, Feed
+from streams.views_sink import RedisStore
 from tests.unit.folds import NOW
 
 FEED = "feed:{p0}:bob"
 FLOOR = "floor:{p0}:bob"
+OPENED = "opened:{p0}"
 SECONDS_7_DAYS = 604_800
 
 Command = tuple[str, ...]
@@ -110,6 +115,7 @@ class Client:
     def __init__(self) -> None:
         self.sent: list[list[Command]] = []
         self.marks: dict[str, bytes] = {}
+        self.feeds: dict[bytes, bytes] = {}
         self.loses_answers = False
         self.connection_pool = self
 
@@ -119,6 +125,10 @@ class Client:
             key: msgspec.json.decode(mark, type=Mark).position for key, mark in self.marks.items()
         }
 
+    def hgetall(self, key: str) -> dict[bytes, bytes]:
+        assert key == OPENED
+        return self.feeds
+
     def get_connection(self) -> Connection:
         return Connection(self)
 
@@ -126,10 +136,16 @@ class Client:
         assert connection._queue is None, "a transaction was left open"
 
 
+OWNERS = ("bob", "cy", *(f"user{n}" for n in range(25)))
+THERE = msgspec.msgpack.encode(Feed("e0", 0))
+
+
 def _store(
-    topic: Topic = Topic.TIMELINE_WRITES, chance: float = NO_TRIM
+    topic: Topic = Topic.TIMELINE_WRITES, chance: float = NO_TRIM, owners: Sequence[str] = OWNERS
 ) -> tuple[RedisStore, Client]:
+    """A store with the feeds of `owners`."""
     client = Client()
+    client.feeds = {owner.encode(): THERE for owner in owners}
     store = RedisStore(cast(Redis, client), 1, "log", lambda: chance)
     assert store.open(topic, 0) is None
     client.sent.clear()
@@ -241,6 +257,114 @@ def test_feeds_are_apart() -> None:
     ]
 
 
+# Feeds of who reads
+
+OPEN = OpenTimeline("dan", "e1", 2)
+DAN, DAN_FLOOR = "feed:{p0}:dan", "floor:{p0}:dan"
+DROPPED = ("DEL", DAN, DAN_FLOOR)
+BEGUN = [DROPPED, ("SET", DAN_FLOOR, "?0")]
+PUSH_DAN = PushEntry("p", "u:a", 1, ["dan"])
+ADDED = ("ZADD", DAN, "1", "p\0u:a")
+
+
+def _answer(floor: int, epoch: str = "e1", **more: Any) -> RefillTimeline:
+    return RefillTimeline("dan", epoch, floor, **{"entries": [], **more})
+
+
+def _raised(floor: int, *, is_last: bool) -> Command:
+    return ("EVALSHA", digest_of(RAISE_FLOOR), "1", DAN_FLOOR, str(floor), "1" if is_last else "0")
+
+
+def _known(missing: int, epoch: str = "e1") -> Command:
+    return ("HSET", OPENED, "dan", _text(msgspec.msgpack.encode(Feed(epoch, missing))))
+
+
+TRIMMED = ("EVALSHA", digest_of(TRIM_FEED), "2", DAN, DAN_FLOOR, str(FEED_ENTRIES))
+
+
+@pytest.mark.parametrize(
+    ("operations", "commands"),
+    [
+        pytest.param(
+            [
+                PUSH_DAN,
+                RemoveEntry("p", "u:a", 1, ["dan"]),
+                FillTimeline("dan", [("p", "u:a", 1)]),
+                RemoveSource("dan", ["u:a"]),
+                _answer(5),
+            ],
+            [],
+            id="nothing is kept for who does not read",
+        ),
+        pytest.param([PUSH_DAN, OPEN], [*BEGUN, _known(2)], id="nor what came before"),
+        pytest.param([OPEN, PUSH_DAN], [*BEGUN, ADDED, _known(2)], id="what comes after is kept"),
+        pytest.param(
+            [OPEN, _answer(5)],
+            [*BEGUN, _raised(5, is_last=False), _known(1)],
+            id="an answer is missing",
+        ),
+        pytest.param(
+            [OPEN, _answer(5), _answer(3, entries=[("p", "u:a", 1)])],
+            [*BEGUN, ADDED, _raised(5, is_last=True), TRIMMED, _known(0)],
+            id="all answers, the highest floor",
+        ),
+        pytest.param(
+            [OPEN, _answer(5, "e0"), _answer(6)],
+            [*BEGUN, _raised(6, is_last=False), _known(1)],
+            id="an answer to another opening does not count",
+        ),
+        pytest.param(
+            [OPEN, _answer(5), OpenTimeline("dan", "e2", 2), _answer(6), _answer(7, "e2")],
+            [*BEGUN, _raised(7, is_last=False), _known(1, "e2")],
+            id="opened anew before all have answered",
+        ),
+        pytest.param(
+            [OPEN, _answer(5), _answer(6), OpenTimeline("dan", "e2", 1), _answer(9, "e2")],
+            [*BEGUN, _raised(6, is_last=True), TRIMMED, _known(0)],
+            id="opened anew when it is there",
+        ),
+        pytest.param(
+            [OPEN, PUSH_DAN, _answer(5), CloseTimeline("dan"), PUSH_DAN],
+            [*BEGUN, DROPPED, ("HDEL", OPENED, "dan")],
+            id="closed",
+        ),
+        pytest.param(
+            [CloseTimeline("dan"), OPEN], [DROPPED, *BEGUN, _known(2)], id="closed and opened"
+        ),
+    ],
+)
+def test_feeds_of_readers(operations: list[TimelineOp], commands: list[Command]) -> None:
+    assert _timeline_commands(operations) == commands
+
+
+def test_what_feeds_there_are_is_known_from_batch_to_batch() -> None:
+    store, client = _store()
+    batches: list[list[TimelineOp]] = [[OPEN], [_answer(5)], [_answer(6)], [PUSH_DAN]]
+    batches += [[CloseTimeline("dan")], [PUSH_DAN]]
+    for n, batch in enumerate(batches):
+        store.write(Topic.TIMELINE_WRITES, 0, [_write(n, None, batch)], n + 1)
+    assert client.sent[1:] == [
+        [_raised(5, is_last=False), _known(1)],
+        [_raised(6, is_last=True), TRIMMED, _known(0)],
+        [ADDED],
+        [DROPPED, ("HDEL", OPENED, "dan")],
+        [],
+    ]
+
+
+def test_after_a_lost_answer_it_is_looked_up_what_feeds_there_are() -> None:
+    store, client = _store()
+    write = (Topic.TIMELINE_WRITES, 0, [_write(0, None, [OPEN])], 1)
+    client.loses_answers = True
+    with pytest.raises(ConnectionError):
+        store.write(*write)
+    client.loses_answers = False
+    client.feeds[b"dan"] = msgspec.msgpack.encode(Feed("e1", 2))
+    store.write(*write)
+    store.write(Topic.TIMELINE_WRITES, 0, [_write(1, None, [PUSH_DAN])], 2)
+    assert client.sent[-1] == [ADDED]
+
+
 def test_an_empty_record_is_nothing() -> None:
     store, client = _store()
     store.write(Topic.TIMELINE_WRITES, 0, [Write(1, None, None)], 2)
@@ -272,7 +396,7 @@ def test_one_in_200_entries_has_its_feed_trimmed(
 
 
 def test_a_large_batch_takes_several_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 10 + 2)  # two scripts
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 10 + 3)  # three scripts
     store, client = _store()
     leaves = [RemoveSource(f"user{n}", ["u:a"]) for n in range(25)]
     store.write(Topic.TIMELINE_WRITES, 0, [_write(0, None, leaves)], 1)
