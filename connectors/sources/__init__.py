@@ -5,12 +5,14 @@ from connectors.sources.edges import FollowFile, follow_events, load_follows, re
 from connectors.sources.files import FileKind, SourceError, kind_of
 from connectors.sources.higgs import HiggsSpan, higgs_span, load_higgs
 from connectors.sources.network import generate_network, profile_events, reading_events
+from connectors.sources.upheaval import Upheaval
 
 __all__ = [
     "FileKind",
     "FollowFile",
     "HiggsSpan",
     "SourceError",
+    "Upheaval",
     "endless_activity",
     "follow_events",
     "generate_activity",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from connectors.lag import wait_until_quiet
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from headrace.chaos import letters
@@ -20,6 +21,7 @@ from tests.oracle.expected import Expected
 from tests.oracle.read_log import read_topics
 
 COMPARED_USERS = 200
+QUIET_S = 60.0
 
 
 class Once(Struct, frozen=True):
@@ -74,6 +76,8 @@ def compare(
     report = Report()
     for tally in check.compare_all(addresses, expected, api, COMPARED_USERS, seed, say):
         report.add(tally)
+    say("waiting for what the reads have given rise to")
+    wait_until_quiet(addresses.kafka, QUIET_S)
     say("counting records")
     once = count(addresses.kafka, expected)
     say("folding the internal logs once more")

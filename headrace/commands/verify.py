@@ -15,7 +15,7 @@ from rich.console import Console
 
 from headrace.commands.steps import Shown, end_in_order, is_explained, need_oracle
 from headrace.verify.damage import BREAKS, Break
-from headrace.verify.plan import Plan
+from headrace.verify.plan import MIXES, Mix, Plan
 
 if TYPE_CHECKING:
     from headrace.verify.run import Options
@@ -41,6 +41,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=2_000,
     show_default=True,
     help="People of a generated network, without --follows.",
+)
+@click.option(
+    "--mix",
+    type=click.Choice(MIXES),
+    default="everyday",
+    show_default=True,
+    help="full: between the generated events as many of all that is rare: visibility that changes, "
+    "blocks, erased users, surges of followers that cross the heavy threshold, and so on.",
 )
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option(
@@ -89,6 +97,7 @@ def verify(
     activity: Path | None,
     generate: int | None,
     users: int,
+    mix: Mix,
     seed: int,
     rate: float | None,
     how_to_break: Break | None,
@@ -113,13 +122,16 @@ def verify(
       headrace verify --follows facebook_combined.txt.gz --generate 100000
       headrace verify --follows social_network.edgelist.gz --activity higgs-activity.txt.gz
       headrace verify --generate 5000 --users 300 --break drop-one
+      headrace verify --generate 20000 --users 1000 --mix full --heavy-threshold 200
     """
     signal.signal(signal.SIGTERM, end_in_order)
     if heavy_threshold is not None:
         os.environ["HEADRACE_HEAVY_FOLLOWERS"] = str(heavy_threshold)  # the workers' too
     options_type = _load()
     events = generate or (0 if activity is not None else DEFAULT_EVENTS)
-    plan = Plan(follows=follows, activity=activity, generate=events, users=users, seed=seed)
+    plan = Plan(
+        follows=follows, activity=activity, generate=events, users=users, seed=seed, mix=mix
+    )
     options = options_type(
         plan=plan,
         rate=rate,

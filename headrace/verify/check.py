@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from random import Random
 
@@ -58,12 +59,12 @@ def compare_all(
     now = int(time.time() * 1000)
     yield expected.by_source_log
     yield _dead_letters(addresses.kafka, expected)
-    floors: dict[str, int | None] = {}
-    yield from _redis(addresses.redis, expected, now, say, floors)
+    yield from _redis(addresses.redis, expected, now, say)
     yield from _cassandra(addresses.cassandra, expected, now, say)
     if api is not None:
         say("the API")
-        yield _served(*api, expected, choose(expected, api_users, seed), now, floors)
+        with closing(RedisViews(addresses.redis, settings().partitions)) as views:
+            yield _served(*api, expected, choose(expected, api_users, seed), now, views.floor)
 
 
 def _dead_letters(brokers: str, expected: Expected) -> Tally:
@@ -79,10 +80,7 @@ def _dead_letters(brokers: str, expected: Expected) -> Tally:
     )
 
 
-def _redis(
-    url: str, expected: Expected, now: int, say: Say, floors: dict[str, int | None]
-) -> Iterator[Tally]:
-    """Redis's tallies; the floors of its feeds are put into `floors`."""
+def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
     views = RedisViews(url, settings().partitions)
     try:
         say("Redis: the keys")
@@ -91,7 +89,6 @@ def _redis(
         tally = Tally("timeline", "redis")
         check = TimelineCheck(tally, expected.timelines, now, expected.readers)
         for user_id, found, floor in views.feeds():
-            floors[user_id] = floor
             check.redis(user_id, found, floor)
         check.redis_rest()
         yield tally
@@ -167,8 +164,10 @@ def _served(
     expected: Expected,
     users: list[str],
     now: int,
-    floors: dict[str, int | None],
+    floor_of: Callable[[str], int | None],
 ) -> Tally:
+    """What pages say; a read opens a feed, so that a walk that begins in the archive may end in
+    Redis: its floor is that of afterwards."""
     tally = Tally("timeline", "api")
     for user_id, found in walk_all(url, token, users):
         compare_served(
@@ -178,6 +177,6 @@ def _served(
             found,
             now,
             partial(expected.is_hidden, user_id),
-            floors.get(user_id),
+            floor_of(user_id),
         )
     return tally

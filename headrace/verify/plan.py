@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Literal, get_args
 
 from msgspec import Struct
 
+from connectors.settings import settings
 from connectors.sources import (
+    Upheaval,
     follow_events,
     generate_activity,
     generate_network,
@@ -24,15 +27,20 @@ BEFORE_MS = 60_000
 HOURS = 72.0
 LATE_READERS = 2_000
 
+Mix = Literal["everyday", "full"]
+MIXES: tuple[Mix, ...] = get_args(Mix)
+
 
 class Plan(Struct, frozen=True):
-    """What to publish: files, or generated people and activity."""
+    """What to publish: files, or generated people and activity; `mix` `full` has about as many more
+    events between the generated ones, of all that is rare (see `Upheaval`)."""
 
     follows: Path | None = None
     activity: Path | None = None
     generate: int = 0
     users: int = 2_000
     seed: int = 1
+    mix: Mix = "everyday"
 
     def events(self, now_ms: int) -> Iterator[Event]:
         """The events: profiles and follows, dated before the first action, then the activity.
@@ -54,7 +62,11 @@ class Plan(Struct, frozen=True):
         if self.activity is not None:
             streams.append(load_higgs(self.activity, now_ms))
         if self.generate:
-            streams.append(generate_activity(pairs, self.generate, self.seed, now_ms, hours=HOURS))
+            activity = generate_activity(pairs, self.generate, self.seed, now_ms, hours=HOURS)
+            if self.mix == "full":
+                upheaval = Upheaval(people, self.seed, settings().heavy_followers)
+                activity = upheaval.among(activity)
+            streams.append(activity)
         return chain.from_iterable(streams)
 
     def _pairs(self) -> list[tuple[str, str]]:

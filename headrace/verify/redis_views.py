@@ -153,6 +153,11 @@ class RedisViews:
             for post_id, at in found
         }
 
+    def floor(self, user_id: str) -> int | None:
+        """The floor of a user's feed as it is now; None when there is none."""
+        raw: Any = self.client.get(self.keys.floor(user_id))
+        return floor_of(raw)
+
     def feeds(self) -> Iterator[tuple[str, Scored, int | None]]:
         """Each user's feed, newest first, with its floor; None while it is being opened."""
         floors = {

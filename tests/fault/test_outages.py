@@ -144,6 +144,7 @@ def snapshot(stack: LocalStack) -> dict[bytes, Any]:
         b"string": client.get,
         b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
         b"set": client.smembers,
+        b"hash": client.hgetall,
     }
     found = {
         key: read[client.type(key)](key)

@@ -1,4 +1,4 @@
-"""`headrace verify` on the shared parts: nothing differs, and damage is found and named."""
+"""`headrace verify` on parts of its own: nothing differs, and damage is found and named."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ from headrace.verify import check
 from headrace.verify.damage import Break, damage
 from headrace.verify.redis_views import RedisViews
 from tests.oracle.expected import Expected
+
+HEAVY_FOLLOWERS = 40
+
+
+@pytest.fixture(scope="module")
+def addresses(own_addresses: Addresses) -> Iterator[Addresses]:
+    """Where many sources are heavy, also for the workers and for what is expected."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADRACE_HEAVY_FOLLOWERS", str(HEAVY_FOLLOWERS))
+        settings.cache_clear()
+        yield own_addresses
+    settings.cache_clear()
 
 
 def verify(environment: dict[str, str], report: Path, *arguments: str) -> tuple[int, str, Any]:
@@ -45,13 +57,15 @@ def tallies(found: Any) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
-    code, output, found = verify(
-        environment, tmp_path / "report.json", "--generate", "4000", "--users", "200"
-    )
+    options = ("--generate", "4000", "--users", "200", "--mix", "full")
+    code, output, found = verify(environment, tmp_path / "report.json", *options)
     assert code == 0, output
     compared = tallies(found)
     assert {different for _, different in compared.values()} == {0}
-    for kind in ("timeline", "counters", "followers", "following", "affinity", "posts", "users"):
+    for kind in (
+        *("timeline", "counters", "followers", "following", "affinity", "posts", "users"),
+        *("heavy", "recents", "mine"),
+    ):
         for store in ("redis", "cassandra"):
             assert compared[kind, store][0] > 0, (kind, store)
     assert compared["timeline", "api"][0] > 0
