@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from schemas.events import Engagement, Follow, Post, User
-from tests.oracle.posts import PostState
+from tests.oracle.posts import PostState, Reactions
 
 ANONYMOUS = ("view", "click", "hide", "report")
+COMMENTS = ("comment", "comment_deleted")
 TOWARD_USERS = ("message", "profile_view")
 
 
@@ -30,12 +31,20 @@ def _creates(event: Post) -> bool:
 def engagements_left(
     events: Collection[Engagement], erased: Collection[str]
 ) -> Iterator[Engagement]:
-    """All but what an erased user did, or did toward one. What is only counted stays."""
+    """All but what an erased user did, or did toward one. What is only counted stays, and of
+    comments which came first (see `erase_comments`)."""
     for event in events:
         is_toward_erased = event.action in TOWARD_USERS and event.target in erased
-        is_by_erased = event.user_id in erased and event.action not in ANONYMOUS
+        is_by_erased = event.user_id in erased and event.action not in (*ANONYMOUS, *COMMENTS)
         if not is_toward_erased and not is_by_erased:
             yield event
+
+
+def erase_comments(found: Reactions, erased: Collection[str]) -> None:
+    """A comment of which an erased user's event is the oldest is not there."""
+    found.comments = {
+        key: comment for key, comment in found.comments.items() if comment.user_id not in erased
+    }
 
 
 def follows_left(events: Collection[Follow], erased: Collection[str]) -> Iterator[Follow]:

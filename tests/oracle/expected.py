@@ -46,10 +46,11 @@ class Expected:
         muted = self.relations.mutes.get(user_id, set())
         if (f"u:{reason[2:]}" if reason.startswith("s:") else reason) in muted:
             return True
+        if self.users.get(author, users.NOBODY)["status"] != "active":
+            return True
         if author == user_id:
             return False
-        standing = self.users.get(author, users.NOBODY)["status"]
-        if standing != "active" or f"u:{author}" in self.relations.blocks.get(user_id, ()):
+        if f"u:{author}" in self.relations.blocks.get(user_id, ()):
             return True
         if f"u:{author}" in muted:
             return True
@@ -139,6 +140,7 @@ def expect(
     erasure.erase_posts(by_post, erased)
     engagements = list(erasure.engagements_left(events.engagements, erased))
     reactions = posts.fold_engagements(engagements)
+    erasure.erase_comments(reactions, erased)
     related = relations.fold_follows(erasure.follows_left(events.follows, erased))
     implied = timelines.activities(by_post, reactions.shared)
     sources = timelines.fold_log(log, heavy_followers)
