@@ -1,23 +1,25 @@
-"""Reads of the views in Redis: few commands, one round trip a call."""
+"""Reads of the views in Redis: few commands, one round trip a call, to each server of a cluster."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from api.held import Held
 from api.stores import REDIS, Found, StoreDownError, Wanted
-from connectors.redis_keys import Keys, floor_of
+from connectors.redis import GREETING, is_of_cluster
+from connectors.redis_keys import Keys, by_hash_tag, floor_of
 from schemas.views import CountersView, PostView, SourceView, UserView
 
 TIMEOUT_SECONDS = 0.5
@@ -28,6 +30,8 @@ MAX_ENTRIES = 5_000
 
 log = structlog.get_logger(__name__)
 
+Client = Redis | RedisCluster
+
 _POST = msgspec.msgpack.Decoder(PostView)
 _COUNTERS = msgspec.msgpack.Decoder(CountersView)
 _USER = msgspec.msgpack.Decoder(UserView)
@@ -35,20 +39,14 @@ _SOURCE = msgspec.msgpack.Decoder(SourceView)
 
 
 class RedisCache:
-    """The views in one Redis."""
+    """The views in Redis, in one server or in a cluster."""
 
     def __init__(self, url: str, partitions: int) -> None:
+        self._url = url
         self._keys = Keys(partitions)
         self._heavy_sources: list[str] = []
         self._heavy_until = -math.inf
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-            max_connections=MAX_CONNECTIONS,
-        )
+        self._redis: Client | None = None
 
     async def timeline(self, user_id: str) -> Held:
         """All entries that are held, and what the heavy sources hold that the user follows: one
@@ -102,8 +100,8 @@ class RedisCache:
             targets[user_id].append(target)
 
         commands: list[Sequence[Any]] = []
-        if names:
-            commands.append(("MGET", *names))
+        groups = await self._groups(names)
+        commands += [("MGET", *group) for group in groups]
         if wanted.viewer and wanted.mine:
             commands.append(("ZMSCORE", keys.liked(wanted.viewer), *wanted.mine))
             commands.append(("ZMSCORE", keys.shared(wanted.viewer), *wanted.mine))
@@ -118,7 +116,7 @@ class RedisCache:
         answers = iter(await self._pipeline(commands))
         found = Found()
         if names:
-            values = iter(next(answers))
+            values = iter(_in_order(names, groups, answers))
             _decode(_POST, wanted.posts, values, found.posts)
             _decode(_COUNTERS, wanted.counters, values, found.counters)
             _decode(_USER, wanted.users, values, found.users)
@@ -135,21 +133,84 @@ class RedisCache:
         return found
 
     async def ping(self) -> None:
-        """Return if Redis answers."""
-        await self._pipeline([("PING",)])
+        """Return if Redis answers, every server of a cluster that has a partition."""
+        partitions = range(self._keys.partitions)
+        await self._pipeline([("EXISTS", self._keys.heavy(p)) for p in partitions])
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    async def _groups(self, names: list[str]) -> list[list[str]]:
+        """Names that one command may have together: all, but in a cluster those of a slot.
+
+        On one server a command for each partition takes 1.4 times as long, with 256 partitions
+        3.5 times.
+        """
+        if not names:
+            return []
+        is_one_server = isinstance(await self._connected(), Redis)
+        return [names] if is_one_server else by_hash_tag(names)
 
     async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        try:
-            async with self._redis.pipeline(transaction=False) as pipe:
+        client = await self._connected()
+        with _unless_down():
+            async with client.pipeline(transaction=False) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
                 return list(await pipe.execute())
-        except (RedisError, OSError, TimeoutError) as error:
-            raise StoreDownError(REDIS, type(error).__name__) from error
+
+    async def _connected(self) -> Client:
+        if self._redis is None:
+            with _unless_down():
+                client = await _connect(self._url)
+            if self._redis is None:
+                self._redis = client
+            else:  # another request was faster
+                await client.aclose()
+        return self._redis
+
+
+@contextmanager
+def _unless_down() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+        raise StoreDownError(REDIS, type(error).__name__) from error
+
+
+async def _connect(url: str) -> Client:
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 1),
+        "max_connections": MAX_CONNECTIONS,
+    }
+    client = Redis.from_url(url, **options)
+    try:
+        is_cluster = is_of_cluster(await client.execute_command(*GREETING))  # type: ignore[no-untyped-call]
+    except BaseException:
+        await client.aclose()
+        raise
+    if not is_cluster:
+        return client
+    await client.aclose()
+    return RedisCluster.from_url(url, require_full_coverage=False, **options)
+
+
+def _in_order(
+    names: Iterable[str], groups: Sequence[Sequence[str]], answers: Iterator[Any]
+) -> Iterable[bytes | None]:
+    """The values of names that were asked for in groups."""
+    if len(groups) == 1:
+        found: list[bytes | None] = next(answers)
+        return found
+    values: dict[str, bytes | None] = {}
+    for group in groups:
+        values.update(zip(group, next(answers), strict=True))
+    return [values[name] for name in names]
 
 
 def _decode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha1
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -13,14 +14,19 @@ from redis.exceptions import (
     ConnectionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     ResponseError,
+    SlotNotCoveredError,
     TimeoutError,
     TryAgainError,
 )
 from redis.retry import Retry
 
+from connectors.redis_servers import Client
+
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
+GREETING = ("HELLO",)
 
 _PASSING = (
     ConnectionError,  # also of a server that is loading its data
@@ -28,27 +34,58 @@ _PASSING = (
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    SlotNotCoveredError,
     TryAgainError,
 )
 _LASTING = (AuthenticationError, AuthorizationError)
-_CANNOT_WRITE_NOW = ("MISCONF", "NOREPLICAS")
+_CANNOT_NOW = (
+    "MISCONF",
+    "NOREPLICAS",
+    # A script ran into a key that is gone, in a slot that is moving. All keys of its transaction
+    # were there when it began; so one before it emptied the key, and it had nothing to do there.
+    "Attempted to access a non local key",
+    "Script attempted to access a non local key",
+)
 
 
-def connect(url: str) -> redis.Redis:
-    """A client for writers; every wait is bounded, and nothing is tried twice."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+def connect(url: str) -> Client:
+    """A client for writers; every wait is bounded, and nothing is tried twice.
+
+    Any server of a cluster will do: the others are asked for.
+    """
+    options = {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    client = redis.Redis.from_url(url, **options)
+    try:
+        if not is_of_cluster(client.execute_command(*GREETING)):  # type: ignore[no-untyped-call]
+            return client
+    except BaseException:
+        client.close()
+        raise
+    client.close()
+    return redis.RedisCluster.from_url(url, protocol=2, require_full_coverage=False, **options)
 
 
-def is_passing(error: Exception) -> bool:
+def is_of_cluster(greeting: Any) -> bool:
+    """Whether what a server answers to `GREETING` says that it is one of a cluster.
+
+    The greeting is open to every user, unlike INFO and CLUSTER INFO.
+    """
+    if isinstance(greeting, list):  # as the older protocol gives a map
+        greeting = dict(zip(greeting[::2], greeting[1::2], strict=True))
+    return bool(greeting.get(b"mode") == b"cluster")
+
+
+def is_passing(error: BaseException) -> bool:
     """Whether what Redis could not do now may succeed later, without anything changed here."""
+    if isinstance(error, RedisClusterException) and error.__cause__ is not None:
+        return is_passing(error.__cause__)  # why no server of a cluster could be asked
     if isinstance(error, ResponseError):
         answer = str(error).rpartition("caused error: ")[2]
-        if answer.startswith(_CANNOT_WRITE_NOW):
+        if answer.startswith(_CANNOT_NOW):
             return True
     return isinstance(error, _PASSING) and not isinstance(error, _LASTING)
 

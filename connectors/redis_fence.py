@@ -13,11 +13,11 @@ from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
+from connectors.redis_servers import Client, server_of
 from connectors.redis_transaction import Argument, Transaction
 
 COMMANDS_PER_ROUND_TRIP = 2_000
@@ -56,7 +56,7 @@ class Fence:
     it may have left; the next that is done with that partition finds out which of them stands.
     """
 
-    def __init__(self, client: Redis, log_id: str) -> None:
+    def __init__(self, client: Client, log_id: str) -> None:
         self._client = client
         self._log_id = log_id
         self._left: dict[str, set[bytes]] = {}
@@ -87,7 +87,9 @@ class Fence:
         Raises:
             StoreMovedError: it is another, or none.
         """
-        if self._client.get(key) not in self._left[key]:
+        with server_of(self._client, key) as server:
+            found = server.get(key)
+        if found not in self._left[key]:
             raise StoreMovedError(key)
 
     @contextmanager
@@ -105,7 +107,7 @@ class Fence:
         (before,) = self._left[key]
         after = self._mark(_decode(before).epoch, position)
         self._left[key].add(after)
-        with Transaction(self._client) as transaction:
+        with self._transaction(key) as transaction:
             fenced = FencedPipeline(transaction, key, before, scripts)
             yield fenced
             fenced.add("SET", key, after)
@@ -122,7 +124,7 @@ class Fence:
         What was sent before and is still under way finds another mark, and has no effect.
         """
         while True:
-            with Transaction(self._client) as transaction:
+            with self._transaction(key) as transaction:
                 found = transaction.watch(key)
                 if not is_ours(found):
                     raise StoreMovedError(key)
@@ -138,10 +140,15 @@ class Fence:
 
     def _put_back(self, key: str, before: bytes, after: bytes) -> None:
         """A command was refused, those beside it and the mark were not: it must be done again."""
-        with Transaction(self._client) as transaction:
+        with self._transaction(key) as transaction:
             if transaction.watch(key) == after:
                 transaction.add("SET", key, before)
                 transaction.execute()
+
+    @contextmanager
+    def _transaction(self, key: str) -> Iterator[Transaction]:
+        with server_of(self._client, key) as server, Transaction(server) as transaction:
+            yield transaction
 
     def _mark(self, epoch: str, position: int | None) -> bytes:
         return _encode(Mark(self._log_id, epoch, position))
@@ -173,6 +180,7 @@ class FencedPipeline:
     def send(self) -> None:
         """Send what was collected."""
         if not self._transaction.execute():
+            self._transaction.watch(self._key)  # raises if the mark went to another server
             raise StoreMovedError(self._key)
 
     def _begin(self) -> None:

@@ -6,6 +6,8 @@ slot in a cluster.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from math import exp, log
 
 from schemas.partitioning import partition_of
@@ -92,6 +94,14 @@ class Keys:
     def shared(self, user_id: str) -> str:
         """Sorted set of the posts that a user shared, by time in ms: the newest 10,000."""
         return self._key("shared", user_id)
+
+
+def by_hash_tag(names: Iterable[str]) -> list[list[str]]:
+    """Key names in groups that share a slot in a cluster."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[name[name.index("{") : name.index("}")]].append(name)
+    return list(groups.values())
 
 
 def member(post_id: str, reason: str) -> str:

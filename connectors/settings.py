@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", frozen=True)
 
     kafka_brokers: str = Field("", alias="KAFKA_BROKERS", description="host:port,host:port")
-    redis_url: str = Field("", alias="REDIS_URL", description="redis://host:port/0")
+    redis_url: str = Field(
+        "", alias="REDIS_URL", description="redis://host:port/0, any server of a cluster"
+    )
     cassandra_hosts: str = Field(
         "", alias="CASSANDRA_HOSTS", description="host:port,host:port (port 9042 if left out)"
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import redis
 from msgspec import Struct
 
+from connectors import redis
 from connectors.publisher import Publisher
 from connectors.redis_keys import Keys, member
+from connectors.redis_servers import Client
 from connectors.stack.addresses import Addresses
 from schemas.events import Post
 
@@ -49,7 +50,7 @@ def measure(
     What is waited for is the feed's own key in Redis, read every 2 ms.
     """
     keys = Keys(partitions)
-    client = redis.Redis.from_url(addresses.redis, socket_timeout=5)
+    client = redis.connect(addresses.redis)
     times: list[float] = []
     lost = 0
     run = time.time_ns()
@@ -89,7 +90,7 @@ def measure(
     )
 
 
-def _wait(client: redis.Redis, feed: str, entry: str, began: float) -> float | None:
+def _wait(client: Client, feed: str, entry: str, began: float) -> float | None:
     while True:
         if client.zscore(feed, entry) is not None:
             return time.perf_counter() - began

@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 from cassandra.cluster import Cluster, Session
-from redis import Redis
 
 from connectors import cassandra, redis
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, months_back
 from connectors.redis_keys import Keys
+from connectors.redis_servers import Client
 from connectors.stack.addresses import Addresses
 
 DELETED = "deleted"
@@ -33,7 +33,7 @@ class Traces:
     """
 
     def __init__(self, addresses: Addresses, keyspace: str, partitions: int) -> None:
-        self._redis: Redis = redis.connect(addresses.redis)
+        self._redis: Client = redis.connect(addresses.redis)
         self._keys = Keys(partitions)
         cluster, session = cassandra.connect(addresses.cassandra, keyspace)
         self._cluster: Cluster = cluster

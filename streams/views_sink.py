@@ -6,10 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis import Redis
-
 from connectors.redis_fence import Fence, FencedPipeline
 from connectors.redis_keys import Keys, affinity_rank, member
+from connectors.redis_servers import Client
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import HeavySource, RecentActivity
@@ -26,7 +25,7 @@ class RedisStore:
 
     def __init__(
         self,
-        client: Redis,
+        client: Client,
         partitions: int,
         log_id: str,
         chance: Callable[[], float] = random.random,

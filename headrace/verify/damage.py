@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Literal
 
-import redis
 from msgspec import Struct
 
 from connectors.redis_keys import Keys, split_member
+from connectors.redis_servers import Client
 
 Break = Literal["drop-one", "double-one", "swap-two"]
 BREAKS: tuple[Break, ...] = ("drop-one", "double-one", "swap-two")
@@ -26,7 +26,7 @@ class NothingToBreakError(Exception):
     """No timeline in Redis has the entries that the damage needs."""
 
 
-def damage(client: redis.Redis, keys: Keys, users: list[str], how: Break, seed: int) -> Damage:
+def damage(client: Client, keys: Keys, users: list[str], how: Break, seed: int) -> Damage:
     """Damage the timeline of one of `users` (those with a feed) and say what was done.
 
     Raises:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-import redis
 
+from connectors import redis
 from connectors.redis_keys import DECAY_PER_DAY, Keys, affinity_score, floor_of, split_member
 from headrace.verify import rows
 from schemas.partitioning import partition_of
@@ -26,10 +26,10 @@ assert DECAY_PER_DAY == 0.9  # the rank in Redis and the oracle mean the same de
 
 
 class RedisViews:
-    """The views in one Redis; close it when done."""
+    """The views in Redis; close it when done."""
 
     def __init__(self, url: str, partitions: int) -> None:
-        self.client: redis.Redis = redis.Redis.from_url(url)
+        self.client = redis.connect(url)
         self.keys = Keys(partitions)
         self._found: dict[str, list[str]] = {}
 

@@ -20,6 +20,14 @@ from connectors import cassandra, redis
 from connectors.log_id import ForeignStoreError
 from connectors.redis_fence import StoreMovedError
 
+
+def _no_server(cause: Exception) -> Exception:
+    """What is raised when no server of a cluster can be asked."""
+    error = redis_errors.RedisClusterException("Redis Cluster cannot be connected.")
+    error.__cause__ = cause
+    return error
+
+
 PASSES = [
     redis_errors.ConnectionError("Connection refused"),
     redis_errors.TimeoutError("Timeout reading from socket"),
@@ -33,8 +41,15 @@ PASSES = [
     redis_errors.ResponseError(
         "Command # 1 (SET x y) of pipeline caused error: NOREPLICAS Not enough good replicas"
     ),
+    redis_errors.SlotNotCoveredError('Slot "1" is not covered by the cluster.'),
+    _no_server(redis_errors.ConnectionError("Connection refused")),
+    redis_errors.ResponseError("Attempted to access a non local key in a cluster node script: x"),
+    redis_errors.ResponseError("Script attempted to access a non local key in a cluster node"),
 ]
 STAYS = [
+    _no_server(redis_errors.AuthenticationError("invalid username-password pair")),
+    redis_errors.RedisClusterException("A ``db`` querystring option can only be 0"),
+    redis_errors.MovedError("1 127.0.0.1:1"),  # of what is no cluster when it is connected to
     redis_errors.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
     redis_errors.ResponseError(
         "Command # 1 (SET k MISCONF) of pipeline caused error: WRONGTYPE Operation against a key"

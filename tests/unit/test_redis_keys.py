@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.redis_keys import Keys, affinity_rank, affinity_score, member, split_member
+from connectors.redis_keys import (
+    Keys,
+    affinity_rank,
+    affinity_score,
+    by_hash_tag,
+    member,
+    split_member,
+)
 from schemas.partitioning import partition_of
 from streams.users import Affinity, add_decayed
 from tests.unit.folds import DAY, NOW
@@ -25,6 +32,15 @@ def test_a_position_shares_the_slot_of_its_keys() -> None:
     partition = partition_of("ann", 8)
     assert Keys.position("view.users", partition) == f"pos:{{p{partition}}}:view.users"
     assert Keys(8).user("ann").split(":")[1] == f"{{p{partition}}}"
+
+
+def test_names_are_grouped_by_slot_and_keep_their_order() -> None:
+    names = ["post:{p1}:a", "user:{p0}:b", "user:{p1}:{p0}", "post:{p10}:}c", "post:{p0}:d"]
+    assert by_hash_tag(names) == [
+        ["post:{p1}:a", "user:{p1}:{p0}"],
+        ["user:{p0}:b", "post:{p0}:d"],
+        ["post:{p10}:}c"],
+    ]
 
 
 @pytest.mark.parametrize(
