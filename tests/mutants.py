@@ -61,6 +61,22 @@ MUTANTS = (
         "tests/unit/test_views_sink.py tests/integration/test_redis_fence.py",
     ),
     Mutant(
+        "redis-slot-not-followed",
+        "a sink asks the server that had a slot of the cluster, though it has moved",
+        "connectors/redis_servers.py",
+        "        servers.move_slot(error)\n",
+        "",
+        "tests/integration/test_redis_cluster.py",
+    ),
+    Mutant(
+        "redis-move-taken-for-loss",
+        "a mark that goes to another server of the cluster is taken for another writer's",
+        "connectors/redis_fence.py",
+        "            self._transaction.watch(self._key)  # raises",
+        "            pass  # raises",
+        "tests/integration/test_redis_cluster.py",
+    ),
+    Mutant(
         "redis-position-first",
         "the position in Redis is written with the first round trip of a batch",
         "connectors/redis_fence.py",
