@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import Topic
-from streams.facts import Activity, RelationFact, Removal
+from streams.facts import Activity, Refill, RelationFact, Removal
 from streams.posts import Counters, PostFold
 from streams.sources import SourceFold
 from streams.users import UserFold, UserRow
@@ -182,6 +182,8 @@ def _greatest(folded: Folded) -> dict[tuple[str, ...], tuple[int, str]]:
     found: dict[tuple[str, ...], tuple[int, str]] = {}
     for topic in (Topic.BY_SOURCE, Topic.BY_USER):
         for fact in folded.facts(topic):
+            if isinstance(fact, Refill):  # what opens a timeline is decided by the log
+                continue
             assert isinstance(fact, RelationFact)
             key = (topic, fact.source, fact.user_id, fact.kind)
             found[key] = max(found.get(key, (0, "")), (fact.at, fact.event_id))
