@@ -37,16 +37,24 @@ class Mark(Struct, frozen=True):
     """What stands beside the keys, as JSON.
 
     `epoch` names who took the partition over last, `position` the offset that the next write
-    has, None while nothing was written.
+    has, None while nothing was written. All below `position` was written; of what stands from
+    there to `reached` some was too, if that is set: by a write of several round trips, or one
+    that was refused in part.
     """
 
     log_id: str
     epoch: str
     position: int | None
+    reached: int | None = None
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Mark).decode
+
+
+def read_mark(raw: bytes) -> Mark:
+    """A mark as it stands in Redis."""
+    return _decode(raw)
 
 
 class Fence:
@@ -105,16 +113,19 @@ class Fence:
             StoreMovedError: the mark is not what this writer left.
         """
         (before,) = self._left[key]
-        after = self._mark(_decode(before).epoch, position)
-        self._left[key].add(after)
+        mark = _decode(before)
+        reached = position if mark.reached is None else max(position, mark.reached)
+        within = self._mark(mark.epoch, mark.position, reached)
+        after = self._mark(mark.epoch, position, reached if reached > position else None)
+        self._left[key] |= {within, after}
         with self._transaction(key) as transaction:
-            fenced = FencedPipeline(transaction, key, before, scripts)
+            fenced = FencedPipeline(transaction, key, before, within, scripts)
             yield fenced
             fenced.add("SET", key, after)
             try:
                 fenced.send()
             except ResponseError:
-                self._put_back(key, before, after)
+                self._put_back(key, within, after)
                 raise
         self._left[key] = {after}
 
@@ -131,18 +142,18 @@ class Fence:
                 mark = Mark(self._log_id, "", None) if found is None else _decode(found)
                 if mark.log_id != self._log_id:
                     raise ForeignStoreError("Redis", mark.log_id, self._log_id)
-                claimed = self._mark(uuid.uuid4().hex, mark.position)
+                claimed = self._mark(uuid.uuid4().hex, mark.position, mark.reached)
                 self._left[key].add(claimed)
                 transaction.add("SET", key, claimed)
                 if transaction.execute():
                     self._left[key] = {claimed}
                     return mark.position
 
-    def _put_back(self, key: str, before: bytes, after: bytes) -> None:
+    def _put_back(self, key: str, within: bytes, after: bytes) -> None:
         """A command was refused, those beside it and the mark were not: it must be done again."""
         with self._transaction(key) as transaction:
             if transaction.watch(key) == after:
-                transaction.add("SET", key, before)
+                transaction.add("SET", key, within)
                 transaction.execute()
 
     @contextmanager
@@ -150,19 +161,28 @@ class Fence:
         with server_of(self._client, key) as server, Transaction(server) as transaction:
             yield transaction
 
-    def _mark(self, epoch: str, position: int | None) -> bytes:
-        return _encode(Mark(self._log_id, epoch, position))
+    def _mark(self, epoch: str, position: int | None, reached: int | None) -> bytes:
+        return _encode(Mark(self._log_id, epoch, position, reached))
 
 
 class FencedPipeline:
-    """Collects commands; each round trip takes effect only behind the mark."""
+    """Collects commands; each round trip takes effect only behind the mark.
+
+    The first of several sets the mark `within`: from then on more is there than it says.
+    """
 
     def __init__(
-        self, transaction: Transaction, key: str, left: bytes, scripts: Iterable[str]
+        self,
+        transaction: Transaction,
+        key: str,
+        left: bytes,
+        within: bytes,
+        scripts: Iterable[str],
     ) -> None:
         self._transaction = transaction
         self._key = key
         self._left = left
+        self._within = within
         self._scripts = tuple(scripts)
         self._begin()
 
@@ -173,7 +193,10 @@ class FencedPipeline:
     def send_when_long(self) -> None:
         """Send what was collected when it is as much as one round trip should carry."""
         if len(self._transaction) >= COMMANDS_PER_ROUND_TRIP:
+            if self._left != self._within:
+                self.add("SET", self._key, self._within)
             self.send()
+            self._left = self._within
             reach("mid-sink", self._key, COMMANDS_PER_ROUND_TRIP)
             self._begin()
 

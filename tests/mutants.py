@@ -82,7 +82,7 @@ MUTANTS = (
         "connectors/redis_fence.py",
         '            yield fenced\n            fenced.add("SET", key, after)\n',
         '            fenced.add("SET", key, after)\n'
-        "            fenced._left = after\n"
+        "            fenced._left = fenced._within = after\n"
         "            yield fenced\n",
         "tests/integration/test_redis_fence.py",
         "kill-views-mid-sink",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from redis import Redis
@@ -36,6 +37,11 @@ def client(server: Redis) -> Redis:
 def _write(fence: Fence, value: str, position: int) -> None:
     with fence.write(KEY, position) as pipe:
         pipe.add("SET", "{p3}", value)
+
+
+def _marked(client: Redis) -> tuple[int | None, int | None]:
+    mark = redis_fence.read_mark(client.get(KEY))
+    return mark.position, mark.reached
 
 
 def test_a_new_partition_has_no_position(client: Redis) -> None:
@@ -250,6 +256,7 @@ def test_a_command_that_is_refused_leaves_the_position(client: Redis) -> None:
 
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         write_wrong_type()
+    assert _marked(client) == (5, 9)
     assert Fence(client, "log").take_over(KEY) == 5
 
 
@@ -262,3 +269,54 @@ def test_scripts_are_known_also_after_a_restart(client: Redis) -> None:
         with fence.write(KEY, n, (script,)) as pipe:
             pipe.add("EVALSHA", redis.digest_of(script), 1, "{p3}", f"value {n}")
         assert client.get("{p3}") == b"value %d" % n
+
+
+# How far it has reached
+
+
+def _begin(fence: Fence, position: int) -> None:
+    """Write the first of several round trips, and end there."""
+    with suppress(ZeroDivisionError), fence.write(KEY, position) as pipe:
+        for value in ("a", "b"):
+            pipe.add("RPUSH", "{p3}begun", value)
+        pipe.send_when_long()
+        raise ZeroDivisionError
+
+
+def test_a_write_in_one_round_trip_is_whole_or_not_there(client: Redis) -> None:
+    fence = Fence(client, "log")
+    fence.take_over(KEY)
+    _write(fence, "a", 5)
+    assert _marked(client) == (5, None)
+
+
+def test_a_write_that_has_begun_says_how_far_it_may_have_come(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 2)
+    fence = Fence(client, "log")
+    fence.take_over(KEY)
+    _write(fence, "a", 5)
+    _begin(fence, 9)
+    assert _marked(client) == (5, 9)
+    assert fence.position(KEY) == 5
+
+
+def test_what_was_begun_is_said_until_all_of_it_is_written(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes over may cut its batches elsewhere."""
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 2)
+    begun = Fence(client, "log")
+    begun.take_over(KEY)
+    _begin(begun, 9)
+    owner = Fence(client, "log")
+    assert owner.take_over(KEY) is None
+    assert _marked(client) == (None, 9)
+    _write(owner, "b", 7)
+    assert _marked(client) == (7, 9)
+    _begin(owner, 8)
+    assert _marked(client) == (7, 9)
+    assert owner.position(KEY) == 7
+    _write(owner, "c", 9)
+    assert _marked(client) == (9, None)
