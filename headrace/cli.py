@@ -15,6 +15,7 @@ COMMANDS = {
     "generate": "headrace.commands.replay:generate",
     "source": "headrace.commands.source:source",
     "erase": "headrace.commands.erase:erase",
+    "rebuild": "headrace.commands.rebuild:rebuild",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
     "bench": "headrace.commands.bench:bench",

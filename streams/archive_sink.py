@@ -41,11 +41,11 @@ TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
 
 _json = msgspec.json.encode
 
-_INSERT_ENTRY = (
+INSERT_ENTRY = (
     "INSERT INTO timeline (owner, bucket, at, post_id, reason) VALUES (?, ?, ?, ?, ?) "
     "USING TIMESTAMP ? AND TTL ?"
 )
-_DELETE_ENTRY = (
+DELETE_ENTRY = (
     "DELETE FROM timeline USING TIMESTAMP ? "
     "WHERE owner = ? AND bucket = ? AND at = ? AND post_id = ? AND reason = ?"
 )
@@ -53,7 +53,7 @@ _MOVE = (
     "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?) "
     "USING TIMESTAMP ?"
 )
-_SELECT_ENTRIES = "SELECT at, post_id, reason FROM timeline WHERE owner = ? AND bucket = ?"
+SELECT_ENTRIES = "SELECT at, post_id, reason FROM timeline WHERE owner = ? AND bucket = ?"
 
 
 class _Removal(NamedTuple):
@@ -206,15 +206,15 @@ class CassandraStore:
     ) -> Iterator[Row]:
         ttl = TIMELINE_TTL_SECONDS - max(0, (now_ms - at) // 1000)
         if ttl > 0:
-            statement = self._prepare(_INSERT_ENTRY)
+            statement = self._prepare(INSERT_ENTRY)
             yield Row(statement, (owner, month_of(at), at, post_id, reason, timestamp, ttl))
 
     def _delete(self, owner: str, at: int, post_id: str, reason: str, timestamp: int) -> Row:
-        statement = self._prepare(_DELETE_ENTRY)
+        statement = self._prepare(DELETE_ENTRY)
         return Row(statement, (timestamp, owner, month_of(at), at, post_id, reason))
 
     def _of_reasons(self, removal: _Removal) -> Iterator[Row]:
-        select = self._prepare(_SELECT_ENTRIES)
+        select = self._prepare(SELECT_ENTRIES)
         for bucket in months_back(int(self._clock() * 1000), TIMELINE_DAYS):
             for entry in self._session.execute(select, (removal.owner, bucket)):
                 if entry.reason in removal.reasons:
