@@ -10,8 +10,8 @@ from headrace.rebuild.moment import Window
 from streams.timelines import Timelines, owners_of
 
 ENTRIES = 5_000_000
-"""Entries that are folded together, at some 60 bytes each. Of a partition with more, a part of the
-owners is folded after the other."""
+"""Entries that are folded together, at 40 to 100 bytes each. Of a partition with more, a part of
+the owners is folded after the other."""
 MAX_BITS = 32
 TOLD = 1_000
 
