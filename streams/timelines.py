@@ -13,8 +13,9 @@ Entry = tuple[str, str]
 class Timeline:
     """What one owner's timeline has, with the time (ms) of each entry.
 
-    `is_shrunk` says that an entry went when there were more than a feed in Redis holds. `settled`
-    are entries, and reasons, that have gone though they may have come before the log begins.
+    `is_shrunk` says that an entry went, or down, when there were more than a feed in Redis holds.
+    `settled` are entries, and reasons, that have gone though they may have come before the log
+    begins.
     """
 
     __slots__ = ("entries", "is_shrunk", "settled")
@@ -57,6 +58,10 @@ class Timelines:
     def of(self, owner: str) -> Timeline:
         """An owner's timeline; an empty one where nothing was put on or taken off."""
         return self._owners.get(owner) or Timeline()
+
+    def __len__(self) -> int:
+        """How many owners anything is known of."""
+        return len(self._owners)
 
     def owners(self) -> Iterator[str]:
         """Those with an entry."""
@@ -121,10 +126,13 @@ class Timelines:
         return row
 
     def _put(self, owner: str, entry: Entry, at: int) -> None:
-        entries = self._row(owner).entries
-        before = len(entries)
-        entries[entry] = at
-        self.size += len(entries) - before
+        row = self._row(owner)
+        before = row.entries.get(entry)
+        if before is None:
+            self.size += 1
+        elif at < before:
+            self._shrink(row)
+        row.entries[entry] = at
 
     def _remove(self, operation: RemoveEntry) -> None:
         entry = (operation.post_id, operation.reason)

@@ -57,7 +57,7 @@ class Replay:
         later: list[Share] = []
         for placed in self._log.take(position):
             self._fold(placed)
-            if limit is not None and self.timelines.size > limit and self.share.bits < MAX_BITS:
+            if limit is not None and self._is_too_large(limit):
                 self.share, other = self.share.halves()
                 self.timelines.narrow(self.share.has)
                 later.append(other)
@@ -90,6 +90,11 @@ class Replay:
             LogError: the log cannot be read.
         """
         return [] if end is None else self._log.peek(end)
+
+    def _is_too_large(self, limit: int) -> bool:
+        """Whether the share is to be halved; one owner is not."""
+        timelines = self.timelines
+        return timelines.size > limit and len(timelines) > 1 and self.share.bits < MAX_BITS
 
     def _fold(self, placed: Placed) -> None:
         self.records += 1

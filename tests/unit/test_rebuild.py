@@ -140,8 +140,11 @@ def test_a_floor_that_no_trim_can_have_set_is_wrong() -> None:
 
 
 def test_a_floor_stays_when_a_feed_has_shrunk() -> None:
-    shrunk = fold(PUSH_P, PUSH_Q, PushEntry("r", "u:a", 3, ["bob"]), LEAVE_A)
+    three = (PUSH_P, PUSH_Q, PushEntry("r", "u:a", 3, ["bob"]))
+    shrunk = fold(*three, LEAVE_A)
     assert not compare_feed(shrunk, "bob", Feed({("q", "u:b"): 2}, 1))
+    sunken = fold(*three, PushEntry("q", "u:b", 0, ["bob"]))
+    assert not compare_feed(sunken, "bob", Feed({("q", "u:b"): 0, ("r", "u:a"): 3}, 1))
 
 
 HORIZON = 5
@@ -176,6 +179,8 @@ def test_a_feed_that_was_lost_sends_readers_to_cassandra_for_what_is_older() -> 
     timelines = fold(PUSH_Q, horizon=HORIZON)
     assert feed_wanted(timelines, "bob", Feed({}, None)).floor == HORIZON
     assert feed_wanted(timelines, "bob", Feed({("x", "u:a"): 1}, 3)).floor == 3
+    assert feed_wanted(timelines, "bob", Feed({("x", "u:a"): 1}, 9)).floor == HORIZON
+    assert feed_wanted(timelines, "bob", Feed({("x", "u:a"): 1}, None)).floor is None
 
 
 def test_rows_about_to_expire_may_be_there_or_not() -> None:
@@ -269,6 +274,12 @@ def test_the_30_days_before_are_folded(first: int, moment: Moment | None, window
     found = window_of(cast(PartitionLog, Log(TIMES, first)), 3, moment, NOW)
     assert (found.start, found.cut, found.resume, found.since) == window
     assert found.horizon == (None if found.since is None else found.since + AHEAD_MS)
+
+
+def test_what_is_between_the_moment_and_the_beginning_is_passed_over() -> None:
+    found = window_of(cast(PartitionLog, Log(TIMES)), 3, Moment(offset=2), NOW)
+    passed_over = [offset for offset in range(6) if found.is_passed_over(offset)]
+    assert passed_over == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -430,3 +441,10 @@ def test_many_owners_are_folded_part_by_part() -> None:
         passes += 1
     assert seen == set(names)
     assert passes > 3
+
+
+def test_a_share_of_one_owner_is_not_halved() -> None:
+    log = cast(PartitionLog, Records([Placed(0, 1, [FILL])]))
+    replay = Replay(log, Timelines(LONGEST), window_of_all(), Share())
+    assert replay.begin(1, 1, lambda _: None) == []
+    assert replay.timelines.size == 2
