@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from redis import Redis
-
-from connectors.redis_keys import Keys, member, split_member
+from connectors.redis_keys import Keys, floor_of, member, split_member
+from connectors.redis_servers import Client
 from schemas.topics import Topic
 
 SHADOW_SECONDS = 600
@@ -33,7 +32,7 @@ return found
 
 _SWAP = """
 -- KEYS: mark, then shadow, feed and floor of each. ARGV: the mark as it was read, then how many
--- entries each shadow has, and its floor ('' for none).
+-- entries each shadow has, and its floor.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
 for n = 2, #KEYS, 3 do
   if redis.call('ZCARD', KEYS[n]) ~= tonumber(ARGV[(n - 2) / 3 * 2 + 2]) then return 2 end
@@ -46,11 +45,7 @@ for n = 2, #KEYS, 3 do
     redis.call('RENAME', KEYS[n], KEYS[n + 1])
     redis.call('PERSIST', KEYS[n + 1])
   end
-  if floor == '' then
-    redis.call('DEL', KEYS[n + 2])
-  else
-    redis.call('SET', KEYS[n + 2], floor)
-  end
+  redis.call('SET', KEYS[n + 2], floor)
 end
 return 0
 """
@@ -67,7 +62,8 @@ class Swap(IntEnum):
 
 
 class Feed(NamedTuple):
-    """A feed: (post id, reason) to time in ms, and the floor in ms."""
+    """A feed: (post id, reason) to time in ms, and the floor in ms; None where there is no feed, or
+    it is being opened."""
 
     entries: dict[tuple[str, str], int]
     floor: int | None
@@ -83,7 +79,7 @@ class Snapshot(NamedTuple):
 class ShadowFeeds:
     """The feeds of one partition; `discard` when done."""
 
-    def __init__(self, client: Redis, keys: Keys, partition: int) -> None:
+    def __init__(self, client: Client, keys: Keys, partition: int) -> None:
         self._client: Any = client
         self._keys = keys
         self._mark = keys.position(Topic.TIMELINE_WRITES, partition)
@@ -98,7 +94,7 @@ class ShadowFeeds:
         mark, *found = self._client.eval(_READ, len(keys), *keys)
         pairs = zip(found[::2], found[1::2], strict=True)
         feeds = {
-            owner: Feed(_entries(flat), None if floor is None else int(floor))
+            owner: Feed(_entries(flat), floor_of(floor))
             for owner, (flat, floor) in zip(owners, pairs, strict=True)
         }
         return Snapshot(mark, feeds)
@@ -122,7 +118,8 @@ class ShadowFeeds:
         for owner in owners:
             feed = self._built[owner]
             keys += [self._shadow(owner), self._keys.feed(owner), self._keys.floor(owner)]
-            arguments += [len(feed.entries), "" if feed.floor is None else feed.floor]
+            assert feed.floor is not None
+            arguments += [len(feed.entries), feed.floor]
         outcome = Swap(self._client.eval(_SWAP, len(keys), *keys, *arguments))
         if outcome == Swap.DONE:
             for owner in owners:
@@ -139,7 +136,7 @@ class ShadowFeeds:
         return f"{self._prefix}:{owner}"
 
 
-def scan_owners(client: Redis, keys: Keys, partitions: Collection[int]) -> dict[int, set[str]]:
+def scan_owners(client: Client, keys: Keys, partitions: Collection[int]) -> dict[int, set[str]]:
     """The owners that have a feed or a floor, by partition; one pass over all keys."""
     found: dict[int, set[str]] = {partition: set() for partition in partitions}
     scanned: Iterable[Any] = client.scan_iter(count=SCANNED)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, TimelineOp
+from schemas.views import (
+    FillTimeline,
+    PushEntry,
+    RefillTimeline,
+    RemoveEntry,
+    RemoveSource,
+    TimelineOp,
+)
 
 Entry = tuple[str, str]
 """Post id and reason: what a timeline has once."""
@@ -13,16 +20,14 @@ Entry = tuple[str, str]
 class Timeline:
     """What one owner's timeline has, with the time (ms) of each entry.
 
-    `is_shrunk` says that an entry went, or down, when there were more than a feed in Redis holds.
     `settled` are entries, and reasons, that have gone though they may have come before the log
     begins.
     """
 
-    __slots__ = ("entries", "is_shrunk", "settled")
+    __slots__ = ("entries", "settled")
 
     def __init__(self) -> None:
         self.entries: dict[Entry, int] = {}
-        self.is_shrunk = False
         self.settled: set[Entry | str] | None = None
 
     def settle(self, gone: Iterable[Entry | str]) -> None:
@@ -91,7 +96,7 @@ class Timelines:
                     entry = (post_id, reason)
                     for owner in self._wanted(owners):
                         self._put(owner, entry, at)
-                case FillTimeline(owner, entries):
+                case FillTimeline(owner, entries) | RefillTimeline(owner, _, _, entries):
                     for _ in self._wanted((owner,)):
                         for post_id, reason, at in entries:
                             self._put(owner, (post_id, reason), at)
@@ -111,7 +116,7 @@ class Timelines:
                 case PushEntry(post_id, reason, at, owners):
                     for owner in self._wanted(owners):
                         self._settle(owner, (post_id, reason), at)
-                case FillTimeline(owner, entries):
+                case FillTimeline(owner, entries) | RefillTimeline(owner, _, _, entries):
                     for _ in self._wanted((owner,)):
                         for post_id, reason, at in entries:
                             self._settle(owner, (post_id, reason), at)
@@ -127,11 +132,8 @@ class Timelines:
 
     def _put(self, owner: str, entry: Entry, at: int) -> None:
         row = self._row(owner)
-        before = row.entries.get(entry)
-        if before is None:
+        if entry not in row.entries:
             self.size += 1
-        elif at < before:
-            self._shrink(row)
         row.entries[entry] = at
 
     def _remove(self, operation: RemoveEntry) -> None:
@@ -140,7 +142,6 @@ class Timelines:
             self._settle(owner, entry, operation.at)
             row = self._owners.get(owner)
             if row is not None and entry in row.entries:
-                self._shrink(row)
                 del row.entries[entry]
                 self.size -= 1
 
@@ -151,14 +152,9 @@ class Timelines:
         if row is None:
             return
         gone = [entry for entry in row.entries if entry[1] in reasons]
-        if gone:
-            self._shrink(row)
         for entry in gone:
             del row.entries[entry]
         self.size -= len(gone)
-
-    def _shrink(self, row: Timeline) -> None:
-        row.is_shrunk = row.is_shrunk or len(row.entries) > self.longest_feed
 
     def _settle(self, owner: str, entry: Entry, at: int) -> None:
         if self.horizon is not None and at <= self.horizon:
@@ -171,5 +167,5 @@ def owners_of(operations: Iterable[TimelineOp]) -> Iterator[str]:
         match operation:
             case PushEntry() | RemoveEntry():
                 yield from operation.owners
-            case FillTimeline() | RemoveSource():
+            case _:
                 yield operation.owner

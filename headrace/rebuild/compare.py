@@ -7,10 +7,16 @@ from typing import NamedTuple
 
 from connectors.redis_shadow import Feed
 from headrace.rebuild.moment import DAYS_MS
-from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, TimelineOp
+from schemas.views import (
+    FillTimeline,
+    PushEntry,
+    RefillTimeline,
+    RemoveEntry,
+    RemoveSource,
+    TimelineOp,
+)
 from streams.timelines import Timelines
 
-MAX_TIME_MS = 253_402_300_799_999
 EXPIRY_MARGIN_MS = 3_600_000
 
 Row = tuple[str, str, int]
@@ -22,10 +28,9 @@ class Difference(NamedTuple):
 
     missing: list[Row]
     extra: list[Row]
-    is_floor_wrong: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.extra or self.is_floor_wrong)
+        return bool(self.missing or self.extra)
 
     def without(self, withheld: Collection[Row]) -> Difference:
         """The same, where some rows are not missed."""
@@ -34,34 +39,22 @@ class Difference(NamedTuple):
 
 
 def compare_feed(timelines: Timelines, owner: str, found: Feed) -> Difference:
-    """A feed in Redis: every entry above the floor, and none that the timeline has not."""
+    """A feed in Redis: every entry above the floor, and none that the timeline has not. Of who does
+    not read there is none, and nothing is wanted."""
+    if found.floor is None:
+        return Difference([], [])
     wanted = timelines.of(owner).entries
-    floor = -1 if found.floor is None else found.floor
     missing = [
         (*entry, at)
         for entry, at in wanted.items()
-        if at > floor and found.entries.get(entry) != at
+        if at > found.floor and found.entries.get(entry) != at
     ]
     extra = [
         (*entry, at)
         for entry, at in found.entries.items()
         if wanted.get(entry) != at and not timelines.is_older(owner, entry, at)
     ]
-    return Difference(missing, extra, _is_floor_wrong(timelines, owner, found.floor))
-
-
-def _is_floor_wrong(timelines: Timelines, owner: str, floor: int | None) -> bool:
-    """Whether no trim can have set it: one leaves as many entries at or above it as a feed may
-    have, and has dropped one that was there too. Those may have gone since."""
-    if floor is None:
-        return False
-    if floor > MAX_TIME_MS:
-        return True
-    if timelines.horizon is not None and floor <= timelines.horizon:
-        return False
-    row = timelines.of(owner)
-    above = sum(at >= floor for at in row.entries.values())
-    return above <= timelines.longest_feed and not row.is_shrunk
+    return Difference(missing, extra)
 
 
 def feed_wanted(
@@ -84,14 +77,12 @@ def feed_wanted(
     return Feed(dict(newest[: timelines.longest_feed]), dropped)
 
 
-def _floor_of_older(horizon: int | None, found: Feed) -> int | None:
+def _floor_of_older(horizon: int | None, found: Feed) -> int:
     """The floor of a feed that has all that the log says: of what is older, as much is there as
     before, or nothing."""
     if horizon is None:
-        return None
-    if found.floor is None:
-        return None if found.entries else horizon
-    return min(found.floor, horizon)
+        return 0
+    return min(found.floor or 0, horizon) if found.entries else horizon
 
 
 def compare_rows(
@@ -119,7 +110,7 @@ def without_pending(
         match operation:
             case PushEntry(post_id, reason, at, owners) | RemoveEntry(post_id, reason, at, owners):
                 rows.update((owner, (post_id, reason, at)) for owner in owners if found.get(owner))
-            case FillTimeline(owner, entries):
+            case FillTimeline(owner, entries) | RefillTimeline(owner, _, _, entries):
                 if found.get(owner):
                     rows.update((owner, entry) for entry in entries)
             case RemoveSource(owner, reasons):

@@ -97,16 +97,20 @@ class Feeds:
         self, replay: Replay, waiting: set[str], withheld: dict[str, set[Row]], patience: Patience
     ) -> None:
         """Swap feeds. What the sink writes meanwhile is folded, and makes the shadows of those
-        whom it concerns stale; the others are swapped at once."""
+        whom it concerns stale; the others are swapped at once. One that is closed meanwhile needs
+        nothing more."""
         stale, tries = set(waiting), 0
         while waiting:
             snapshot = self._shadows.read(sorted(stale))
             position, reached, mark = self._standing(snapshot.mark)
+            closed = {owner for owner, feed in snapshot.feeds.items() if feed.floor is None}
+            waiting -= closed
             changed = (replay.advance(position) & waiting) - stale
             self._shadows.build(
                 {
                     owner: feed_wanted(replay.timelines, owner, feed, withheld.get(owner, ()))
                     for owner, feed in snapshot.feeds.items()
+                    if owner not in closed
                 }
             )
             ready = waiting - changed - self._busy(replay, reached)

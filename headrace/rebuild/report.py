@@ -14,7 +14,7 @@ KEPT = 1_000
 
 
 class Named(Struct, frozen=True):
-    """A row that is missing or extra in a store, or a floor that is wrong."""
+    """A row that is missing or extra in a store."""
 
     store: str
     owner: str
@@ -25,7 +25,7 @@ class Named(Struct, frozen=True):
 
 
 class StoreReport(Struct, kw_only=True):
-    """Counts of one store: users, entries, floors of feeds, and swaps or corrections.
+    """Counts of one store: users, entries, and swaps or corrections.
 
     `mended` are users, `retries` swaps that found that the sink had written meanwhile, `left` users
     whose rows differ still.
@@ -36,7 +36,6 @@ class StoreReport(Struct, kw_only=True):
     different: int = 0
     missing: int = 0
     extra: int = 0
-    floors: int = 0
     mended: int = 0
     retries: int = 0
     left: list[str] = []
@@ -47,11 +46,8 @@ class StoreReport(Struct, kw_only=True):
         self.different += 1
         self.missing += len(found.missing)
         self.extra += len(found.extra)
-        self.floors += found.is_floor_wrong
         named = [Named(self.store, owner, "missing", *row) for row in found.missing]
         named += [Named(self.store, owner, "extra", *row) for row in found.extra]
-        if found.is_floor_wrong:
-            named.append(Named(self.store, owner, "floor"))
         self.rows += named[: KEPT - len(self.rows)]
 
 
@@ -86,11 +82,11 @@ class Report(Struct, kw_only=True):
     def show(self, console: Console) -> None:
         """Print the table, then the first rows that differ."""
         table = Table("store")
-        for heading in ("users", "different", "missing", "extra", "floors", "mended", "retries"):
+        for heading in ("users", "different", "missing", "extra", "mended", "retries"):
             table.add_column(heading, justify="right")
         for each in (self.redis, self.cassandra):
             counts = [each.users, each.different, each.missing, each.extra]
-            counts += [each.floors, each.mended, each.retries]
+            counts += [each.mended, each.retries]
             table.add_row(each.store, *(f"{count:,}" for count in counts))
         console.print(table)
         rows = self.redis.rows + self.cassandra.rows

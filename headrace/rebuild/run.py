@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from msgspec import Struct
-from redis import Redis
 
 from connectors import cassandra, redis
 from connectors.log_id import log_id_of
 from connectors.redis_keys import Keys
+from connectors.redis_servers import Client
 from connectors.redis_shadow import ShadowFeeds, scan_owners
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
@@ -27,8 +27,8 @@ from headrace.rebuild.rows import TimelineRows, scan_buckets
 from headrace.rebuild.withheld import Withheld
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
+from streams.feeds import FEED_ENTRIES
 from streams.timelines import Timelines
-from streams.views_sink import FEED_ENTRIES
 
 OWNERS_PER_ROUND = 20
 """Feeds that are read, or swapped, at once: some 20,000 entries."""
@@ -98,7 +98,7 @@ class Rebuild:
         self._progress = progress
         self._partitions = config.partitions
         self._keys = Keys(config.partitions)
-        self._redis: Redis = redis.connect(addresses.redis)
+        self._redis: Client = redis.connect(addresses.redis)
         held.callback(self._redis.close)
         cluster, self._session = cassandra.connect(addresses.cassandra, config.cassandra_keyspace)
         held.callback(cluster.shutdown)

@@ -23,10 +23,19 @@ from headrace.rebuild.replay import Replay, Share
 from headrace.rebuild.report import StoreReport
 from headrace.rebuild.withheld import Withheld
 from schemas.topics import Topic
-from schemas.views import PushEntry, RemoveEntry, RemoveSource, TimelineOp
+from schemas.views import (
+    CloseTimeline,
+    OpenTimeline,
+    PushEntry,
+    RefillTimeline,
+    RemoveEntry,
+    RemoveSource,
+    TimelineOp,
+)
 from streams.engine.sink import Write
+from streams.feeds import FEED_ENTRIES
 from streams.timelines import Timelines
-from streams.views_sink import FEED_ENTRIES, RedisStore
+from streams.views_sink import RedisStore
 
 LOG_ID = "log"
 OWNERS = [f"user{n}" for n in range(12)]
@@ -150,6 +159,8 @@ def world(server: Redis) -> World:
     """Everybody has two entries, and user1 has lost one of them."""
     server.flushall()
     found = World(server)
+    for owner in OWNERS:
+        found.log.add(OpenTimeline(owner, "e", 1), RefillTimeline(owner, "e", 0, []))
     found.log.add(PushEntry("p", "u:a", 1, OWNERS), PushEntry("q", "u:b", 2, OWNERS))
     found.sink()
     server.zrem(KEYS.feed("user1"), member("p", "u:a"))
@@ -190,6 +201,26 @@ def test_what_the_sink_writes_before_a_swap_is_not_lost(
     world.assert_right()
 
 
+def test_a_feed_that_is_closed_before_a_swap_stays_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing = CloseTimeline("user1")
+    outcomes = _before_first_swap(monkeypatch, lambda: world.log.add(closing), world.sink)
+    world.settle()
+    assert outcomes == [Swap.MOVED]
+    assert not world.client.exists(KEYS.feed("user1"), KEYS.floor("user1"))
+    assert not list(world.client.scan_iter("shadow:*"))
+
+
+def test_a_feed_that_is_not_there_or_being_opened_is_left_alone(world: World) -> None:
+    world.log.add(CloseTimeline("user1"), OpenTimeline("user1", "e2", 2))
+    world.log.add(RefillTimeline("user1", "e2", 0, []))
+    world.sink()
+    world.client.zadd(KEYS.feed("stranger"), {member("p", "u:a"): 1})
+    world.feeds.settle(world.replay(), ["user1", "stranger"])
+    assert world.report.different == 0
+
+
 def test_what_the_sink_writes_after_a_swap_comes_on_top(world: World) -> None:
     """Its batch was read before the swap."""
     world.log.add(PushEntry("r", "u:a", 3, ["user1"]), RemoveEntry("q", "u:b", 2, ["user1"]))
@@ -228,7 +259,7 @@ def test_feeds_that_are_written_in_part_are_left_alone(
 ) -> None:
     """In the midst of a batch, and after a crash there: what was written of it would be lost."""
     world.client.delete(KEYS.feed("user2"))
-    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 2 + 2)  # two scripts
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 2 + 3)  # three scripts
     monkeypatch.setattr(patience, "PATIENCE_S", 0.2)
     world.begin_batch(monkeypatch)
     with pytest.raises(NotWrittenError, match="in the midst of a batch"):
@@ -244,7 +275,7 @@ def test_feeds_that_are_written_in_part_are_left_alone(
 def test_a_batch_that_begins_before_a_swap_is_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 2 + 2)
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 2 + 3)
     monkeypatch.setattr(patience, "PATIENCE_S", 0.2)
     outcomes = _before_first_swap(monkeypatch, lambda: world.begin_batch(monkeypatch))
     with pytest.raises(NotWrittenError, match="in the midst of a batch"):
@@ -270,7 +301,7 @@ def test_nothing_is_lost_or_doubled_while_the_sink_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches of one and of several round trips, and feeds that are damaged again and again."""
-    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 4)
+    monkeypatch.setattr(redis_fence, "COMMANDS_PER_ROUND_TRIP", 5)
     rng, stop = Random(11), threading.Event()
     writing = Random(12)
 

@@ -16,11 +16,11 @@ from connectors.redis_shadow import Feed
 from headrace.rebuild.compare import compare_feed, feed_wanted
 from schemas.topics import Topic
 from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, TimelineOp
-from streams import views_sink
+from streams import feeds as feeds_module
 from streams.engine.sink import Write
 from streams.timelines import Timelines
 from streams.views_sink import RedisStore
-from tests.unit.test_views_sink import Client, Command
+from tests.unit.test_views_sink import THERE, Client, Command
 
 OWNERS = ("ann", "bob")
 LONGEST = 4
@@ -28,7 +28,7 @@ LONGEST = 4
 owners = st.lists(st.sampled_from(OWNERS), min_size=1, max_size=2, unique=True)
 posts = st.sampled_from("pqrstuvw")
 reasons = st.sampled_from(["u:x", "s:x", "u:y"])
-times = st.integers(0, 9)
+times = st.integers(1, 9)
 operations = st.one_of(
     st.builds(PushEntry, posts, reasons, times, owners),
     st.builds(PushEntry, posts, reasons, times, owners),
@@ -49,8 +49,9 @@ class Feeds:
     """What the commands of the sink leave in Redis."""
 
     def __init__(self, chances: Iterator[float]) -> None:
-        self.found: dict[str, Feed] = {owner: Feed({}, None) for owner in OWNERS}
+        self.found: dict[str, Feed] = {owner: Feed({}, 0) for owner in OWNERS}
         self._client = Client()
+        self._client.feeds = {owner.encode(): THERE for owner in OWNERS}
         self._store = RedisStore(self._client, 1, "log", lambda: next(chances))  # type: ignore[arg-type]
         self._store.open(Topic.TIMELINE_WRITES, 0)
         self._client.sent.clear()
@@ -90,8 +91,7 @@ class Feeds:
         surplus = len(ranked) - limit
         if surplus > 0:
             newest = ranked[surplus - 1][1]
-            floor = newest if floor is None else max(floor, newest)
-            self.found[owner] = Feed(dict(ranked[surplus:]), floor)
+            self.found[owner] = Feed(dict(ranked[surplus:]), max(floor or 0, newest))
 
 
 def _fold(timelines: Timelines, batch: list[list[TimelineOp]]) -> None:
@@ -101,10 +101,10 @@ def _fold(timelines: Timelines, batch: list[list[TimelineOp]]) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_feeds() -> Iterator[None]:
-    before = views_sink.FEED_ENTRIES
-    views_sink.FEED_ENTRIES = LONGEST
+    before = feeds_module.FEED_ENTRIES
+    feeds_module.FEED_ENTRIES = LONGEST
     yield
-    views_sink.FEED_ENTRIES = before
+    feeds_module.FEED_ENTRIES = before
 
 
 @st.composite
@@ -137,8 +137,8 @@ def test_what_the_sink_leaves_is_no_difference(
             wanted = feed_wanted(timelines, owner, found)
             assert len(wanted.entries) == min(LONGEST, len(timelines.of(owner).entries))
             assert not compare_feed(timelines, owner, wanted)
-            floor = -1 if found.floor is None else found.floor
-            above = {entry: at for entry, at in found.entries.items() if at > floor}
+            assert found.floor is not None
+            above = {entry: at for entry, at in found.entries.items() if at > found.floor}
             assert above.items() <= timelines.of(owner).entries.items()
 
 

@@ -22,7 +22,14 @@ from headrace.rebuild.rows import CorrectionError, TimelineRows, missed_removals
 from headrace.rebuild.run import Options, partitions_of
 from headrace.rebuild.withheld import Now, PostNow
 from schemas.partitioning import partition_of
-from schemas.views import FillTimeline, PushEntry, RemoveEntry, RemoveSource, TimelineOp
+from schemas.views import (
+    FillTimeline,
+    PushEntry,
+    RefillTimeline,
+    RemoveEntry,
+    RemoveSource,
+    TimelineOp,
+)
 from streams.archive_sink import timestamp_of
 from streams.timelines import Timelines
 from tests.unit.folds import DAY, NOW
@@ -107,44 +114,41 @@ FULL = fold(PUSH_P, PUSH_Q)
 
 
 @pytest.mark.parametrize(
-    ("found", "missing", "extra", "is_floor_wrong"),
+    ("found", "missing", "extra"),
     [
-        ({("p", "u:a"): 1, ("q", "u:b"): 2}, [], [], False),
-        ({("p", "u:a"): 1}, [("q", "u:b", 2)], [], False),
-        ({("p", "u:a"): 1, ("q", "u:b"): 2, ("x", "u:a"): 1}, [], [("x", "u:a", 1)], False),
+        ({("p", "u:a"): 1, ("q", "u:b"): 2}, [], []),
+        ({("p", "u:a"): 1}, [("q", "u:b", 2)], []),
+        ({("p", "u:a"): 1, ("q", "u:b"): 2, ("x", "u:a"): 1}, [], [("x", "u:a", 1)]),
         (
             {("p", "u:a"): 2, ("q", "u:b"): 1},
             [("p", "u:a", 1), ("q", "u:b", 2)],
             [("p", "u:a", 2), ("q", "u:b", 1)],
-            False,
         ),
-        ({}, [("p", "u:a", 1), ("q", "u:b", 2)], [], False),
+        ({}, [("p", "u:a", 1), ("q", "u:b", 2)], []),
     ],
 )
-def test_a_feed_is_compared(
-    found: dict[tuple[str, str], int], missing: Any, extra: Any, is_floor_wrong: bool
-) -> None:
-    assert compare_feed(FULL, "bob", Feed(found, None)) == (missing, extra, is_floor_wrong)
-    wanted = feed_wanted(FULL, "bob", Feed(found, None))
-    assert wanted == Feed({("p", "u:a"): 1, ("q", "u:b"): 2}, None)
+def test_a_feed_is_compared(found: dict[tuple[str, str], int], missing: Any, extra: Any) -> None:
+    assert compare_feed(FULL, "bob", Feed(found, 0)) == (missing, extra)
+    wanted = feed_wanted(FULL, "bob", Feed(found, 0))
+    assert wanted == Feed({("p", "u:a"): 1, ("q", "u:b"): 2}, 0)
 
 
-def test_a_floor_that_no_trim_can_have_set_is_wrong() -> None:
+def test_below_the_floor_entries_may_be_missing() -> None:
     entries = {("q", "u:b"): 2, ("r", "u:a"): 3}
-    assert compare_feed(FULL, "bob", Feed({("p", "u:a"): 1, ("q", "u:b"): 2}, 1)).is_floor_wrong
     trimmed = fold(PUSH_P, PUSH_Q, PushEntry("r", "u:a", 3, ["bob"]))
     assert not compare_feed(trimmed, "bob", Feed(entries, 1))
-    assert compare_feed(trimmed, "bob", Feed(entries, 2)).is_floor_wrong
-    assert compare_feed(trimmed, "bob", Feed(entries, None)) == ([("p", "u:a", 1)], [], False)
+    assert compare_feed(trimmed, "bob", Feed(entries, 0)) == ([("p", "u:a", 1)], [])
     assert feed_wanted(trimmed, "bob", Feed({}, 99)) == Feed(entries, 1)
 
 
-def test_a_floor_stays_when_a_feed_has_shrunk() -> None:
-    three = (PUSH_P, PUSH_Q, PushEntry("r", "u:a", 3, ["bob"]))
-    shrunk = fold(*three, LEAVE_A)
-    assert not compare_feed(shrunk, "bob", Feed({("q", "u:b"): 2}, 1))
-    sunken = fold(*three, PushEntry("q", "u:b", 0, ["bob"]))
-    assert not compare_feed(sunken, "bob", Feed({("q", "u:b"): 0, ("r", "u:a"): 3}, 1))
+def test_nothing_is_wanted_of_a_feed_that_is_not_there() -> None:
+    assert not compare_feed(FULL, "bob", Feed({}, None))
+    assert not compare_feed(FULL, "bob", Feed({("x", "u:a"): 1}, None))
+
+
+def test_what_a_source_answered_is_on_the_timeline() -> None:
+    timelines = fold(RefillTimeline("bob", "e", 0, [("p", "u:a", 1)]))
+    assert compare_feed(timelines, "bob", Feed({}, 0)) == ([("p", "u:a", 1)], [])
 
 
 HORIZON = 5
@@ -161,7 +165,7 @@ HORIZON = 5
 )
 def test_what_is_older_than_the_log_is_left(operations: list[TimelineOp], is_extra: bool) -> None:
     timelines = fold(PUSH_Q, *operations, horizon=HORIZON)
-    found = Feed({("old", "u:a"): 4, ("q", "u:b"): 2}, None)
+    found = Feed({("old", "u:a"): 4, ("q", "u:b"): 2}, 0)
     extra = compare_feed(timelines, "bob", found).extra
     assert extra == ([("old", "u:a", 4)] if is_extra else [])
     wanted = feed_wanted(timelines, "bob", found).entries
@@ -171,22 +175,22 @@ def test_what_is_older_than_the_log_is_left(operations: list[TimelineOp], is_ext
 def test_what_was_filled_in_since_is_not_older_than_the_log() -> None:
     timelines = fold(horizon=HORIZON)
     timelines.withdraw([FILL])
-    found = Feed({("r", "u:a"): 3}, None)
+    found = Feed({("r", "u:a"): 3}, 0)
     assert compare_feed(timelines, "bob", found).extra == [("r", "u:a", 3)]
 
 
 def test_a_feed_that_was_lost_sends_readers_to_cassandra_for_what_is_older() -> None:
     timelines = fold(PUSH_Q, horizon=HORIZON)
-    assert feed_wanted(timelines, "bob", Feed({}, None)).floor == HORIZON
+    assert feed_wanted(timelines, "bob", Feed({}, 0)).floor == HORIZON
     assert feed_wanted(timelines, "bob", Feed({("x", "u:a"): 1}, 3)).floor == 3
     assert feed_wanted(timelines, "bob", Feed({("x", "u:a"): 1}, 9)).floor == HORIZON
-    assert feed_wanted(timelines, "bob", Feed({("x", "u:a"): 1}, None)).floor is None
+    assert feed_wanted(timelines, "bob", Feed({("x", "u:a"): 1}, 0)).floor == 0
 
 
 def test_rows_about_to_expire_may_be_there_or_not() -> None:
     old, new = NOW - DAYS_MS + 60_000, NOW - DAY
     timelines = fold(PushEntry("p", "u:a", old, ["bob"]), PushEntry("q", "u:a", new, ["bob"]))
-    assert compare_rows(timelines, "bob", [], NOW) == ([("q", "u:a", new)], [], False)
+    assert compare_rows(timelines, "bob", [], NOW) == ([("q", "u:a", new)], [])
     assert not compare_rows(timelines, "bob", [("p", "u:a", old), ("q", "u:a", new)], NOW)
     extra = compare_rows(timelines, "bob", [("q", "u:a", new), ("q", "u:a", old)], NOW).extra
     assert extra == [("q", "u:a", old)]
