@@ -30,10 +30,13 @@ from schemas.views import (
     CommentView,
     CountersView,
     MineView,
+    OpenTimeline,
     PostView,
     PushEntry,
+    RefillTimeline,
     RelationView,
     SourceView,
+    TimelineOp,
     UserView,
     decode_view,
 )
@@ -81,8 +84,12 @@ class Sinks:
     def push(
         self, owner: str, entries: list[tuple[str, str, int]], *, cassandra: bool = True
     ) -> None:
-        """Put entries (post, reason, time) on a timeline."""
-        operations = [PushEntry(post, reason, at, [owner]) for post, reason, at in entries]
+        """Put entries (post, reason, time) on a timeline, of which Redis keeps the feed."""
+        operations: list[TimelineOp] = [
+            OpenTimeline(owner, "e", 1),
+            RefillTimeline(owner, "e", 0, []),
+        ]
+        operations += [PushEntry(post, reason, at, [owner]) for post, reason, at in entries]
         self._write(Topic.TIMELINE_WRITES, [msgspec.msgpack.encode(operations)], True, cassandra)
 
     def _write(self, topic: Topic, raw: list[bytes], redis: bool, cassandra: bool) -> None:
