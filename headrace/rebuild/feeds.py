@@ -56,7 +56,7 @@ class Feeds:
         Raises:
             NotWrittenError: it stays so, or the sink was always quicker.
         """
-        patience = Patience(REDIS, self._partition)
+        patience = Patience(f"{REDIS}, timeline-writes/{self._partition}")
         waiting = list(owners)
         while True:
             snapshot = self._shadows.read(waiting)

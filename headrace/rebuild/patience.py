@@ -29,8 +29,8 @@ class NotWrittenError(Exception):
 class Patience:
     """Counts the time without progress, up to 30 s."""
 
-    def __init__(self, store: str, partition: int) -> None:
-        self._where = f"{store}, partition {partition}"
+    def __init__(self, where: str) -> None:
+        self._where = where
         self._since = time.monotonic()
 
     def renew(self) -> None:
@@ -67,7 +67,7 @@ def wait_for(
         NotWrittenError: it does not get there.
         LogError: the log cannot be read.
     """
-    patience = Patience(store, partition)
+    patience = Patience(f"{store}, {topic}/{partition}")
     while True:
         found = position()
         if end is None or found >= end:
@@ -75,4 +75,4 @@ def wait_for(
         with PartitionLog(brokers, partition, topic) as log:
             if not log.has_records(found, end):
                 return found
-        patience.wait(f"the sink has not written {topic} up to {end}: it stands at {found}")
+        patience.wait(f"the sink has not come to {end}: it stands at {found}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Protocol
 
 from msgspec import Struct
 
 from connectors import cassandra, redis
+from connectors.lag import LagReader
 from connectors.log_id import log_id_of
 from connectors.redis_keys import Keys
 from connectors.redis_servers import Client
@@ -20,7 +21,7 @@ from headrace.rebuild.archive import CASSANDRA, Archive
 from headrace.rebuild.feeds import REDIS, Feeds
 from headrace.rebuild.log import PartitionLog
 from headrace.rebuild.moment import Moment, MomentError, Window, window_of
-from headrace.rebuild.patience import wait_for
+from headrace.rebuild.patience import Patience, wait_for
 from headrace.rebuild.replay import ENTRIES, Replay, Share
 from headrace.rebuild.report import Report, StoreReport
 from headrace.rebuild.rows import TimelineRows, scan_buckets
@@ -33,6 +34,7 @@ from streams.timelines import Timelines
 OWNERS_PER_ROUND = 20
 """Feeds that are read, or swapped, at once: some 20,000 entries."""
 
+_ARCHIVE = "headrace-archive"
 _JUDGED_BY = (Topic.VIEW_POSTS, Topic.VIEW_USERS, Topic.VIEW_MINE)
 
 
@@ -199,18 +201,15 @@ class Rebuild:
     def _wait_for_deletions(self) -> None:
         """Wait until Cassandra has what the views said of posts, users and shares when this began:
         what is deleted there does not come back."""
-        ends: list[tuple[Topic, int, int]] = []
-        for partition in range(self._partitions):
-            for topic in _JUDGED_BY:
-                with PartitionLog(self._brokers, partition, topic) as log:
-                    ends.append((topic, partition, log.end()))
-        for topic, partition, end in ends:
-            rows = TimelineRows(self._session, self._log_id, partition)
-
-            def position(rows: TimelineRows = rows, topic: Topic = topic) -> int:
-                return rows.position(topic) or 0
-
-            wait_for(CASSANDRA, self._brokers, topic, partition, position, end)
+        patience = Patience(f"{CASSANDRA}, {', '.join(_JUDGED_BY)}")
+        with closing(LagReader(self._brokers, {_ARCHIVE: _JUDGED_BY})) as reader:
+            ends = {place: at.end for place, at in reader.standings(_ARCHIVE).items()}
+            while True:
+                now = reader.standings(_ARCHIVE)
+                waiting = sum(max(0, end - now[place].committed) for place, end in ends.items())
+                if not waiting:
+                    return
+                patience.wait(f"the sink has not written all; {waiting} records wait")
 
 
 def partitions_of(options: Options, partitions: int) -> list[int]:
