@@ -97,12 +97,15 @@ def digest_of(script: str) -> str:
 
 TRIM_FEED = """
 -- KEYS: feed, floor; ARGV: how many entries to keep.
--- Drops the oldest entries and raises the floor to the newest time that was dropped.
+-- Drops the oldest entries and raises the floor to the newest time that was dropped. A feed whose
+-- floor is gone, as Redis may evict keys, is none: it is dropped.
 local surplus = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
 if surplus <= 0 then return 0 end
+local value = redis.call('GET', KEYS[2])
+if not value then return redis.call('DEL', KEYS[1]) end
+local opening, floor = string.match(value, '(%??)(.*)')
 local newest = redis.call('ZRANGE', KEYS[1], surplus - 1, surplus - 1, 'WITHSCORES')[2]
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, surplus - 1)
-local opening, floor = string.match(redis.call('GET', KEYS[2]), '(%??)(.*)')
 if tonumber(newest) > tonumber(floor) then
   redis.call('SET', KEYS[2], opening .. newest)
 end
@@ -111,7 +114,9 @@ return surplus
 
 RAISE_FLOOR = """
 -- KEYS: floor of a feed that is being opened; ARGV: a floor of its sources, 1 if all have answered.
-local floor = string.match(redis.call('GET', KEYS[1]), '%??(.*)')
+local value = redis.call('GET', KEYS[1])
+if not value then return false end
+local floor = string.match(value, '%??(.*)')
 if tonumber(ARGV[1]) > tonumber(floor) then floor = ARGV[1] end
 redis.call('SET', KEYS[1], (ARGV[2] == '1' and '' or '?') .. floor)
 return floor

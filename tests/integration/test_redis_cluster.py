@@ -455,6 +455,9 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "LONGEST_PAUSE_SECONDS", 0.3)
 
 
+SETTLED_S = 1.0
+"""Within it what a killed server had done before is known here."""
+
 Fault = Callable[[Load], Awaitable[None]]
 
 
@@ -497,6 +500,7 @@ def test_a_server_that_is_killed_is_waited_for(empty: Cluster) -> None:
         pid = node.child.pid
         node.kill()
         await load.waits_for("ConnectionError")
+        await asyncio.sleep(SETTLED_S)
         stood = [load.written[partition] for partition in partitions]
         with pytest.raises(StoreDownError):
             await cache.ping()

@@ -320,3 +320,39 @@ def test_what_was_begun_is_said_until_all_of_it_is_written(
     assert owner.position(KEY) == 7
     _write(owner, "c", 9)
     assert _marked(client) == (9, None)
+
+
+# Feeds whose floor Redis has evicted
+
+
+@pytest.mark.parametrize("script", [redis.TRIM_FEED, redis.RAISE_FLOOR])
+def test_a_feed_without_a_floor_stops_no_sink(client: Redis, script: str) -> None:
+    """Readers take it for none; so does the trim."""
+    client.zadd("{p3}feed", {"a": 1, "b": 2})
+    if script is redis.TRIM_FEED:
+        client.eval(script, 2, "{p3}feed", "{p3}floor", 1)
+        assert not client.exists("{p3}feed")
+    else:
+        client.eval(script, 1, "{p3}floor", 5, 1)
+    assert not client.exists("{p3}floor")
+
+
+@pytest.mark.parametrize(("before", "after"), [("0", "1"), ("?0", "?1"), ("7", "7"), ("?7", "?7")])
+def test_a_trim_raises_the_floor(client: Redis, before: str, after: str) -> None:
+    client.zadd("{p3}feed", {"a": 1, "b": 2})
+    client.set("{p3}floor", before)
+    client.eval(redis.TRIM_FEED, 2, "{p3}feed", "{p3}floor", 1)
+    assert client.zrange("{p3}feed", 0, -1) == [b"b"]
+    assert client.get("{p3}floor") == after.encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "floor", "is_last", "after"),
+    [("?0", 5, 0, "?5"), ("?7", 5, 0, "?7"), ("?0", 5, 1, "5"), ("?7", 5, 1, "7")],
+)
+def test_an_answer_raises_the_floor(
+    client: Redis, before: str, floor: int, is_last: int, after: str
+) -> None:
+    client.set("{p3}floor", before)
+    client.eval(redis.RAISE_FLOOR, 1, "{p3}floor", floor, is_last)
+    assert client.get("{p3}floor") == after.encode()
