@@ -48,7 +48,9 @@ class Readers:
         before = self._readings.get(user_id)
         if before is None or before.hour != hour:
             self._in_hour.put(str(hour), user_id, Reader())
-        after = Reading(hour) if before is None else replace(before, hour=hour)
+        after = Reading(hour)
+        if before is not None:  # an hour before the log's first tick is not known
+            after = replace(before, hour=hour, opened=before.opened or hour)
         if not after.is_open or hour - after.opened >= REOPENED_HOURS:
             self._open(user_id, epoch)
             after = Reading(hour, hour, is_open=True)

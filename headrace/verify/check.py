@@ -149,9 +149,10 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
 
 
 def choose(expected: Expected, count: int, seed: int) -> list[str]:
-    """All users with a timeline, or `count` by the seed and those with the longest."""
+    """All readers with a timeline, or `count` by the seed and those with the longest. To read for
+    anyone else would open the timeline, which is given what its sources hold."""
     rows = expected.timelines.rows
-    users = sorted(expected.timelines.users())
+    users = sorted(expected.timelines.users() & expected.readers)
     if len(users) <= count:
         return users
     longest = sorted(users, key=lambda user_id: -len(rows.get(user_id, ())))[:LONGEST]
@@ -166,8 +167,7 @@ def _served(
     now: int,
     floor_of: Callable[[str], int | None],
 ) -> Tally:
-    """What pages say; a read opens a feed, so that a walk that begins in the archive may end in
-    Redis: its floor is that of afterwards."""
+    """What pages say; the floor of a feed is that of afterwards."""
     tally = Tally("timeline", "api")
     for user_id, found in walk_all(url, token, users):
         compare_served(

@@ -69,6 +69,14 @@ def read_since(brokers: str, since: dict[tuple[str, int], int]) -> list[tuple[st
     return found
 
 
+TOPIC_OF = {
+    "Post": "posts",
+    "Engagement": "engagements",
+    "Follow": "follows",
+    "User": "users",
+}
+
+
 def test_all_is_acknowledged_once_on_the_right_topic_in_order(kafka_brokers: str) -> None:
     since = ends(kafka_brokers)
     follows = list(follow_events(PAIRS, int(time.time() * 1000)))
@@ -84,8 +92,7 @@ def test_all_is_acknowledged_once_on_the_right_topic_in_order(kafka_brokers: str
     as_read = Counter(repr(event) for _, _, event in found)
     assert as_read == Counter(map(repr, events))
     for topic, key, event in found:
-        expected = {"Post": "posts", "Engagement": "engagements", "Follow": "follows"}
-        assert topic == expected[type(event).__name__]
+        assert topic == TOPIC_OF[type(event).__name__]
         assert key.decode() in (
             getattr(event, "post_id", None),
             getattr(event, "user_id", None),

@@ -59,6 +59,13 @@ def test_a_timeline_is_open_while_it_is_read(
     assert [name for name, _ in _operations(folded)] == expected
 
 
+def test_a_read_before_the_first_tick_opens_once() -> None:
+    folded = fold_all(UserFold, [user("active"), _tick(0), user("active"), user("active")])
+    assert _operations(folded) == [("open", "ann")]
+    folded.add(_tick(1), user("active"), _tick(168), user("active"))
+    assert [name for name, _ in _operations(folded)] == ["open", "close", "open"]
+
+
 def test_nothing_is_left_of_who_reads_no_longer() -> None:
     folded = _read(0, last=30).checkpoint()
     assert {name for name, size in folded.state.sizes().items() if size} == {"clock"}
