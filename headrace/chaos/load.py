@@ -54,7 +54,7 @@ def sweeper(seed: int) -> str:
 
 
 def sweep(count: int, seed: int) -> Iterator[Event]:
-    """One user follows `count` topics and leaves them again: as many removals on one timeline."""
+    """One reader follows `count` topics and leaves them again: as many removals on one timeline."""
     at = now_ms() - BEFORE_MS
     actions: tuple[FollowAction, ...] = ("follow", "unfollow")
     for step, action in enumerate(actions):
@@ -110,7 +110,7 @@ class Load:
         at = now_ms() - BEFORE_MS
         people = dict.fromkeys(user for pair in self._pairs for user in pair)
         yield from profile_events(people, at, self._seed)
-        yield from reading_events(list(people)[::2], at)
+        yield from reading_events([*list(people)[::2], sweeper(self._seed)], at)
         yield from follow_events(self._pairs, at, prefix=f"chaos{self._seed}")
 
     def _run(self) -> int:

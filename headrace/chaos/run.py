@@ -78,8 +78,8 @@ class Outcome(Struct, kw_only=True):
     def json(self) -> bytes:
         """Everything, with the verdict."""
         values = msgspec.to_builtins(self, enc_hook=repr, str_keys=True)
-        values |= {"is_right": self.is_right}
         values["views"] |= {"compared": self.views.compared, "different": self.views.different}
+        values |= {"is_right": self.is_right, "wrong": self.wrong}
         return msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n"
 
 

@@ -42,10 +42,11 @@ from headrace.verify import check
 from schemas.events import Event, Follow, Post
 from schemas.partitioning import partition_of
 from streams.archive_sink import timestamp_of
+from streams.engine.outbox import MAX_OPERATIONS_PER_RECORD
 
 PEOPLE = generate_network(60, 3)
 NOW = int(time.time() * 1000)
-DAMAGE_PLACE = 2**14 - 1  # as a record's last operation: what the log says later wins
+DAMAGE_PLACE = MAX_OPERATIONS_PER_RECORD - 1  # after what a record does, before corrections
 
 
 class Quiet:
@@ -83,7 +84,8 @@ class Stores:
     def damage_time(self, owner: str) -> int:
         query = "SELECT position FROM positions WHERE topic = 'timeline-writes' AND partition = %s"
         partition = partition_of(owner, self.keys.partitions)
-        return timestamp_of(self.session.execute(query, (partition,)).one().position - 1, 0)
+        position = self.session.execute(query, (partition,)).one().position
+        return timestamp_of(position - 1, DAMAGE_PLACE)
 
     def rebuild(self, **options: Any) -> Report:
         return run(self.addresses, settings(), Options(**options), Quiet())

@@ -201,7 +201,8 @@ def test_an_outcome_is_right_when_all_of_it_is() -> None:
         outcome = _outcome(**changes)
         assert not outcome.is_right
         assert outcome.wrong == [wrong]
-        assert msgspec.json.decode(outcome.json())["is_right"] is False
+        told = msgspec.json.decode(outcome.json())
+        assert (told["is_right"], told["wrong"]) == (False, [wrong])
     found = msgspec.json.decode(_outcome().json())
     assert (found["is_right"], found["views"]["different"]) == (True, 0)
     assert found["faults"][0]["evidence"] == {"placed": [["posts", 1, 2]]}
