@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
-from connectors.redis_keys import SEPARATOR
+from connectors.packed_ids import FIRST_LEAD, unpack_id
+from connectors.redis_keys import halves_of, split_member, unpack_reason
 
-_SEPARATOR = SEPARATOR.encode()
+_Group = tuple[bytes, list[bytes]]
+"""A packed post id; the newest entry's score, and then the packed reasons."""
 
 Position = tuple[int, str]
 """(time in ms of the newest entry, post id): candidates are ordered by it, descending."""
@@ -56,14 +59,14 @@ class Held:
         groups: dict[bytes, list[bytes]] = {}
         pairs = iter(flat)
         for entry, score in zip(pairs, pairs, strict=True):
-            post, _, reason = entry.partition(_SEPARATOR)
+            post, reason = halves_of(entry)
             group = groups.get(post)
             if group is None:
                 groups[post] = [score, reason]
             else:
                 group.append(reason)
         self.floor = floor
-        self._groups = list(groups.items())
+        self._groups = _in_order(list(groups.items()))
         self._end = 0 if floor is None else self._first_below((floor + 1, ""))
 
     def __len__(self) -> int:
@@ -72,7 +75,7 @@ class Held:
 
     def post_ids(self) -> Iterator[str]:
         """The posts whose newest entry is above the floor."""
-        return (post.decode() for post, _ in self._groups[: self._end])
+        return (unpack_id(post) for post, _ in self._groups[: self._end])
 
     def index_below(self, after: Position | None) -> int:
         """The place of the first post that stands below a position."""
@@ -82,8 +85,8 @@ class Held:
         """Some posts above the floor, with all their reasons."""
         found = []
         for post, (score, *reasons) in self._groups[start : min(start + count, self._end)]:
-            names = list(dict.fromkeys(reason.decode() for reason in reasons))
-            found.append(Candidate(post.decode(), _time(score), names))
+            names = list(dict.fromkeys(map(unpack_reason, reasons)))
+            found.append(Candidate(unpack_id(post), _time(score), names))
         return found
 
     def _first_below(self, position: Position) -> int:
@@ -91,11 +94,24 @@ class Held:
         while low < high:
             middle = (low + high) // 2
             post, group = self._groups[middle]
-            if (_time(group[0]), post.decode()) < position:
+            if (_time(group[0]), unpack_id(post)) < position:
                 high = middle
             else:
                 low = middle + 1
         return low
+
+
+def _in_order(groups: list[_Group]) -> list[_Group]:
+    """Posts by (time, id) descending. Redis has them so, but for those of one time: there packed
+    ids stand above texts."""
+    tied = (
+        one[0] != other[0] and one[0] >= FIRST_LEAD
+        for (one, (score, *_)), (other, (below, *_)) in pairwise(groups)
+        if score == below
+    )
+    if not any(tied):
+        return groups
+    return sorted(groups, key=lambda group: (_time(group[1][0]), unpack_id(group[0])), reverse=True)
 
 
 def _merged(feeds: Sequence[Sequence[bytes]]) -> list[bytes]:
@@ -110,8 +126,7 @@ def _merged(feeds: Sequence[Sequence[bytes]]) -> list[bytes]:
 
 def _rows(feed: Sequence[bytes]) -> Iterator[TimelineRow]:
     for entry, score in zip(feed[::2], feed[1::2], strict=True):
-        post, _, reason = entry.partition(_SEPARATOR)
-        yield TimelineRow(_time(score), post.decode(), reason.decode())
+        yield TimelineRow(_time(score), *split_member(entry))
 
 
 def _time(score: bytes) -> int:

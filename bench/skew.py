@@ -70,7 +70,7 @@ class Probes:
         self._client = Redis.from_url(parts.addresses.redis)
         self._producer = Producer({"bootstrap.servers": parts.addresses.kafka, "linger.ms": 0})
         self._posts = crowd.written()
-        self._waiting: list[tuple[float, str, list[str]]] = []
+        self._waiting: list[tuple[float, bytes, list[str]]] = []
         self._times_ms: list[float] = []
 
     def run(self, seconds: float) -> list[float]:

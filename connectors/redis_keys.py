@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from math import exp, log
 
+from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, pack_id, unpack_id
 from schemas.partitioning import partition_of
 
 DAY_MS = 86_400_000
 DECAY_PER_DAY = 0.9
 _RATE_PER_MS = -log(DECAY_PER_DAY) / DAY_MS
-SEPARATOR = "\0"
+SEPARATOR = b"\0"
 
 
 class Keys:
@@ -104,15 +105,35 @@ def by_hash_tag(names: Iterable[str]) -> list[list[str]]:
     return list(groups.values())
 
 
-def member(post_id: str, reason: str) -> str:
-    """An entry as a member of a feed's sorted set."""
-    return f"{post_id}{SEPARATOR}{reason}"
+def member(post_id: str, reason: str) -> bytes:
+    """An entry as a member of a feed's sorted set: the packed post id, NUL if it is a text, and the
+    reason."""
+    packed = pack_id(post_id)
+    return packed + (b"" if packed[0] >= FIRST_LEAD else SEPARATOR) + pack_reason(reason)
 
 
-def split_member(entry: str) -> tuple[str, str]:
+def pack_reason(reason: str) -> bytes:
+    """A reason as it ends a member: what it begins with (`u:`, `t:`, `s:`), and the packed id."""
+    return reason[:2].encode(errors="surrogateescape") + pack_id(reason[2:])
+
+
+def halves_of(entry: bytes) -> tuple[bytes, bytes]:
+    """A member's packed post id, the same of all entries of a post, and its packed reason."""
+    if entry[0] >= FIRST_LEAD:
+        return entry[:PACKED_BYTES], entry[PACKED_BYTES:]
+    post, _, reason = entry.partition(SEPARATOR)
+    return post, reason
+
+
+def unpack_reason(packed: bytes) -> str:
+    """The reason that was packed."""
+    return packed[:2].decode(errors="surrogateescape") + unpack_id(packed[2:])
+
+
+def split_member(entry: bytes) -> tuple[str, str]:
     """(post id, reason) of a member of a feed's sorted set."""
-    post_id, _, reason = entry.partition(SEPARATOR)
-    return post_id, reason
+    post, reason = halves_of(entry)
+    return unpack_id(post), unpack_reason(reason)
 
 
 def floor_of(raw: bytes | None) -> int | None:

@@ -156,6 +156,4 @@ def scan_owners(client: Client, keys: Keys, partitions: Collection[int]) -> dict
 
 def _entries(flat: Sequence[bytes]) -> dict[tuple[str, str], int]:
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    return {
-        split_member(entry.decode(errors="surrogateescape")): int(float(at)) for entry, at in pairs
-    }
+    return {split_member(entry): int(float(at)) for entry, at in pairs}

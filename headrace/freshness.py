@@ -90,7 +90,7 @@ def measure(
     )
 
 
-def _wait(client: Client, feed: str, entry: str, began: float) -> float | None:
+def _wait(client: Client, feed: str, entry: bytes, began: float) -> float | None:
     while True:
         if client.zscore(feed, entry) is not None:
             return time.perf_counter() - began

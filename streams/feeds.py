@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from connectors.redis import RAISE_FLOOR, REMOVE_REASONS, TRIM_FEED, digest_of
 from connectors.redis_fence import FencedPipeline
-from connectors.redis_keys import Keys, member
+from connectors.redis_keys import Keys, member, pack_reason
 from schemas.views import (
     CloseTimeline,
     FillTimeline,
@@ -79,7 +79,7 @@ class FeedChanges:
         self._chance = chance
         self._before = feeds
         self._changed: dict[str, Feed | None] = {}
-        self._net: defaultdict[str, dict[str, int | None]] = defaultdict(dict)
+        self._net: defaultdict[str, dict[bytes, int | None]] = defaultdict(dict)
         self._floors: dict[str, int] = {}
         self._to_trim: set[str] = set()
 
@@ -95,7 +95,8 @@ class FeedChanges:
             case RemoveSource(owner, reasons):
                 if self._feed(owner) is not None:
                     self._write(owner)
-                    self._pipe.add("EVALSHA", _REMOVE, 1, self._keys.feed(owner), *reasons)
+                    packed = map(pack_reason, reasons)
+                    self._pipe.add("EVALSHA", _REMOVE, 1, self._keys.feed(owner), *packed)
             case OpenTimeline(owner, epoch, answers):
                 self._open(owner, Feed(epoch, answers))
             case RefillTimeline(owner, epoch, floor, entries):
@@ -131,7 +132,7 @@ class FeedChanges:
     def _feed(self, owner: str) -> Feed | None:
         return self._changed[owner] if owner in self._changed else self._before.get(owner)
 
-    def _set(self, owners: list[str], entry: str, at: int | None) -> None:
+    def _set(self, owners: list[str], entry: bytes, at: int | None) -> None:
         for owner in owners:
             if self._feed(owner) is not None:
                 self._net[owner][entry] = at
@@ -177,7 +178,7 @@ class FeedChanges:
         if not net:
             return
         feed = self._keys.feed(owner)
-        added: dict[str, int] = {entry: at for entry, at in net.items() if at is not None}
+        added: dict[bytes, int] = {entry: at for entry, at in net.items() if at is not None}
         removed = [entry for entry, at in net.items() if at is None]
         if added:
             self._pipe.add("ZADD", feed, *_scored(added))
@@ -187,7 +188,7 @@ class FeedChanges:
             self._pipe.add("ZREM", feed, *removed)
 
 
-def _scored(entries: dict[str, int]) -> Iterator[str | int]:
+def _scored(entries: dict[bytes, int]) -> Iterator[bytes | int]:
     """Score and member of each, as ZADD takes them."""
     for entry, at in entries.items():
         yield at

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from connectors.redis_keys import Keys, split_member
+from connectors.redis_keys import Keys, halves_of, split_member
 from connectors.redis_servers import Client
 
 Break = Literal["drop-one", "double-one", "swap-two"]
@@ -55,12 +55,12 @@ def damage(client: Client, keys: Keys, users: list[str], how: Break, seed: int) 
             other = rng.choice(others)
             chosen = [one[0], other[0]]
             client.zadd(feed, {one[0]: other[1], other[0]: one[1]})
-        return Damage(how, user_id, [split_member(entry.decode()) for entry in chosen])
+        return Damage(how, user_id, [split_member(entry) for entry in chosen])
     raise NothingToBreakError(f"no timeline in Redis is fit for {how}")
 
 
 def _is_same_post(one: tuple[bytes, float], other: tuple[bytes, float]) -> bool:
-    return one[0].partition(b"\0")[0] == other[0].partition(b"\0")[0]
+    return halves_of(one[0])[0] == halves_of(other[0])[0]
 
 
 def _complete_part(client: Any, feed: str, floor_key: str) -> list[tuple[bytes, float]]:
@@ -75,9 +75,9 @@ def _foreign(
     client: Any, keys: Keys, users: list[str], user_id: str, rng: Random
 ) -> tuple[bytes, float] | None:
     """An entry of another user's timeline whose post is not on this one."""
-    own = {entry.partition(b"\0")[0] for entry in client.zrange(keys.feed(user_id), 0, -1)}
+    own = {halves_of(entry)[0] for entry in client.zrange(keys.feed(user_id), 0, -1)}
     for other in rng.sample(users, min(len(users), 50)):
         for entry, at in client.zrevrange(keys.feed(other), 0, 99, withscores=True):
-            if entry.partition(b"\0")[0] not in own:
+            if halves_of(entry)[0] not in own:
                 return entry, at
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -23,6 +23,15 @@ KINDS = (
 Scored = list[tuple[str, float]]
 
 assert DECAY_PER_DAY == 0.9  # the rank in Redis and the oracle mean the same decay
+
+
+def _text(member: bytes) -> str:
+    return member.decode(errors="surrogateescape")
+
+
+def _entry(member: bytes) -> str:
+    """Post id NUL reason, as what is expected is named."""
+    return "\0".join(split_member(member))
 
 
 class RedisViews:
@@ -70,11 +79,13 @@ class RedisViews:
             if raw is not None:
                 yield entity, decode(raw)
 
-    def _scored(self, kind: str) -> Iterator[tuple[str, Scored]]:
+    def _scored(
+        self, kind: str, decode: Callable[[bytes], str] = _text
+    ) -> Iterator[tuple[str, Scored]]:
         for entity, found in self._values(
             kind, lambda pipe, key: pipe.zrevrange(key, 0, -1, withscores=True)
         ):
-            yield entity, _decoded(found)
+            yield entity, [(decode(member), score) for member, score in found]
 
     def posts(self) -> dict[str, rows.Row]:
         """Post id to its row."""
@@ -97,9 +108,10 @@ class RedisViews:
     def recents(self) -> dict[tuple[str, str, str], int]:
         """(source, post, reason) to the time of what a heavy source holds."""
         return {
-            (source, *split_member(entry)): _whole(at)
-            for source, found in self._scored("recent")
+            (source, post_id, reason): _whole(at)
+            for source, found in self._scored("recent", _entry)
             for entry, at in found
+            for post_id, _, reason in (entry.partition("\0"),)
         }
 
     def heavy(self) -> dict[str, bool]:
@@ -164,14 +176,11 @@ class RedisViews:
             user_id: floor_of(raw)
             for user_id, raw in self._values("floor", lambda pipe, key: pipe.get(key))
         }
-        for user_id, found in self._scored("feed"):
+        for user_id, found in self._scored("feed", _entry):
+            found.sort(key=lambda row: (row[1], row[0]), reverse=True)
             yield user_id, found, floors.pop(user_id, None)
         for user_id, floor in floors.items():
             yield user_id, [], floor
-
-
-def _decoded(found: Sequence[Any]) -> Scored:
-    return [(member.decode(errors="surrogateescape"), score) for member, score in found]
 
 
 def _whole(at: float) -> Any:

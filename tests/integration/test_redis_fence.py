@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError, ResponseError, WatchError
 from connectors import redis, redis_fence
 from connectors.log_id import ForeignStoreError
 from connectors.redis_fence import Fence, StoreMovedError
+from connectors.redis_keys import member, pack_reason, split_member
 from connectors.stack.local import LocalStack
 from tests.proxy import Proxy
 
@@ -322,7 +323,7 @@ def test_what_was_begun_is_said_until_all_of_it_is_written(
     assert _marked(client) == (9, None)
 
 
-# Feeds whose floor Redis has evicted
+# The scripts of feeds, also where Redis has evicted the floor
 
 
 @pytest.mark.parametrize("script", [redis.TRIM_FEED, redis.RAISE_FLOOR])
@@ -356,3 +357,14 @@ def test_an_answer_raises_the_floor(
     client.set("{p3}floor", before)
     client.eval(redis.RAISE_FLOOR, 1, "{p3}floor", floor, is_last)
     assert client.get("{p3}floor") == after.encode()
+
+
+def test_reasons_are_removed_however_ids_are_packed(client: Redis) -> None:
+    ids = ("p", "日本", "01JZ8B0V3QKX4M5T7N9R2C6DHE", "00000000-0000-0000-0000-000000000001")
+    entries = [(post_id, f"{kind}:{other}") for post_id in ids for kind in "us" for other in ids]
+    client.zadd("{p3}feed", {member(*entry): at for at, entry in enumerate(entries)})
+    for gone in (f"{kind}:{other}" for kind in "us" for other in ids):
+        dropped = client.eval(redis.REMOVE_REASONS, 1, "{p3}feed", pack_reason(gone))
+        entries = [entry for entry in entries if entry[1] != gone]
+        assert dropped == len(ids)
+        assert [split_member(raw) for raw in client.zrange("{p3}feed", 0, -1)] == entries

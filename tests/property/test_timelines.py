@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connectors.redis import REMOVE_REASONS, TRIM_FEED, digest_of
-from connectors.redis_keys import split_member
+from connectors.redis_keys import member, pack_reason, split_member
 from connectors.redis_shadow import Feed
 from headrace.rebuild.compare import compare_feed, feed_wanted
 from schemas.topics import Topic
@@ -26,7 +27,7 @@ OWNERS = ("ann", "bob")
 LONGEST = 4
 
 owners = st.lists(st.sampled_from(OWNERS), min_size=1, max_size=2, unique=True)
-posts = st.sampled_from("pqrstuvw")
+posts = st.sampled_from([*"pqrstu", "01JZ8B0V3QKX4M5T7N9R2C6DHE", str(UUID(int=7))])
 reasons = st.sampled_from(["u:x", "s:x", "u:y"])
 times = st.integers(1, 9)
 operations = st.one_of(
@@ -43,6 +44,14 @@ operations = st.one_of(
     ),
 )
 records = st.lists(st.lists(operations, min_size=1, max_size=4), max_size=12)
+
+
+def _raw(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _entry(text: str) -> tuple[str, str]:
+    return split_member(_raw(text))
 
 
 class Feeds:
@@ -68,13 +77,13 @@ class Feeds:
         match command:
             case ("ZADD", key, *scored):
                 for at, entry in zip(scored[::2], scored[1::2], strict=True):
-                    self._of(key).entries[split_member(entry)] = int(at)
+                    self._of(key).entries[_entry(entry)] = int(at)
             case ("ZREM", key, *gone):
                 for entry in gone:
-                    self._of(key).entries.pop(split_member(entry), None)
+                    self._of(key).entries.pop(_entry(entry), None)
             case ("EVALSHA", script, "1", key, *unwanted) if script == digest_of(REMOVE_REASONS):
                 for entry in list(self._of(key).entries):
-                    if entry[1] in unwanted:
+                    if pack_reason(entry[1]) in map(_raw, unwanted):
                         del self._of(key).entries[entry]
             case ("EVALSHA", script, "2", key, _, limit) if script == digest_of(TRIM_FEED):
                 self._trim(key, int(limit))
@@ -87,7 +96,7 @@ class Feeds:
     def _trim(self, key: str, limit: int) -> None:
         owner = key.rpartition(":")[2]
         entries, floor = self.found[owner]
-        ranked = sorted(entries.items(), key=lambda item: (item[1], "\0".join(item[0])))
+        ranked = sorted(entries.items(), key=lambda item: (item[1], member(*item[0])))
         surplus = len(ranked) - limit
         if surplus > 0:
             newest = ranked[surplus - 1][1]

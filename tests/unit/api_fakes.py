@@ -137,8 +137,9 @@ class FakeCache(FakeStore):
 
 
 def _flat(rows: list[TimelineRow]) -> list[bytes]:
-    pairs = ((member(row.post_id, row.reason), row.at) for row in rows)
-    return [part for entry, at in pairs for part in (entry.encode(), str(at).encode())]
+    """As a sorted set gives them, newest first."""
+    pairs = sorted(((row.at, member(row.post_id, row.reason)) for row in rows), reverse=True)
+    return [part for at, entry in pairs for part in (entry, str(at).encode())]
 
 
 class FakeArchive(FakeStore):

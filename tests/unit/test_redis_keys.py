@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from connectors.redis_keys import (
@@ -44,9 +46,18 @@ def test_names_are_grouped_by_slot_and_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("post_id", "reason"), [("p", "u:ann"), ("at://x/y", "s:at://x"), ("日本", "t:#x")]
+    ("post_id", "reason", "size"),
+    [
+        ("p", "u:ann", 7),
+        ("at://x/y", "s:at://x", 17),
+        ("日本", "t:#x", 11),
+        ("01JZ8B0V3QKX4M5T7N9R2C6DHE", "u:ann", 22),
+        ("p", "s:01JZ8B0V3QKX4M5T7N9R2C6DHE", 21),
+        (str(UUID(int=2**127)), f"u:{UUID(int=5)}", 36),
+    ],
 )
-def test_an_entry_is_packed_and_unpacked(post_id: str, reason: str) -> None:
+def test_an_entry_is_packed_and_unpacked(post_id: str, reason: str, size: int) -> None:
+    assert len(member(post_id, reason)) == size
     assert split_member(member(post_id, reason)) == (post_id, reason)
 
 
@@ -59,7 +70,7 @@ def test_entries_of_one_time_stand_in_the_order_of_their_ids() -> None:
         ("p\x1f", "u:a"),
         ("é", "u:a"),
     ]
-    packed = sorted((member(*pair) for pair in pairs), key=str.encode)
+    packed = sorted(member(*pair) for pair in pairs)
     by_ids = sorted(pairs, key=lambda pair: (pair[0].encode(), pair[1].encode()))
     assert [split_member(entry) for entry in packed] == by_ids
 
