@@ -79,6 +79,14 @@ class Refill(Struct, frozen=True, array_like=True, tag="refill", gc=False):
     epoch: str
 
 
+class Dormant(Struct, frozen=True, array_like=True, tag="dormant", gc=False):
+    """By-source: a follower has not read for 30 days; nothing is pushed to that one until `Refill`
+    asks for it."""
+
+    source: str
+    user_id: str
+
+
 class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity", gc=False):
     """By-user: the user was (`weight` > 0), or is no longer (< 0), close to another at `at`."""
 
@@ -138,6 +146,7 @@ Fact = (
     | RelationFact
     | Handling
     | Refill
+    | Dormant
     | AffinityFact
     | Touched
     | Met

@@ -6,6 +6,7 @@ nobody. How work is cut and when it is done changes no timeline:
 
 - A source's jobs are done in the order of its log, and nothing of it is done at once while one
   waits. Timelines of different sources share no entry, so their order does not matter.
+- Who is dormant is passed over by what is pushed, and given what the source holds on waking up.
 - A job is for who followed when it stood in the log: followers since an earlier place. Whoever came
   later was given what the source held then; whoever left lost all of that source's entries, and is
   passed over by what is still to come.
@@ -31,9 +32,10 @@ _ALL = ""
 
 class SourceRelation(Relation, frozen=True, array_like=True, gc=False):
     """A relation as its source has it; `since` is the place in the source's log at which the
-    follow began that is in force."""
+    follow began that is in force. To a follower who is dormant nothing is pushed."""
 
     since: int = 0
+    is_dormant: bool = False
 
 
 class Spread(Struct, frozen=True, array_like=True, gc=False):
@@ -154,7 +156,10 @@ class FanOut:
         owners = [
             user_id
             for user_id, follower in followers
-            if follower.is_following and follower.since < place and spread.is_for(user_id)
+            if follower.is_following
+            and follower.since < place
+            and not (follower.is_dormant and spread.is_push)
+            and spread.is_for(user_id)
         ]
         put = self._outbox.push if spread.is_push else self._outbox.remove
         put(spread.post_id, spread.reason, spread.at, owners)

@@ -22,6 +22,7 @@ from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.facts import (
     Activity,
+    Dormant,
     Fact,
     FollowerErased,
     Handling,
@@ -76,7 +77,9 @@ class Erasing(Struct, frozen=True, array_like=True, gc=False):
     """A source is being erased: relations to it are still to go."""
 
 
-_Fact = Activity | Removal | RelationFact | Handling | Refill | SourceErased | FollowerErased
+_Fact = (
+    Activity | Removal | RelationFact | Handling | Refill | Dormant | SourceErased | FollowerErased
+)
 
 
 class SourceFold(Fold):
@@ -138,6 +141,8 @@ class SourceFold(Fold):
                 self._handle(fact, place)
             case Refill():
                 self._refill(fact)
+            case Dormant(source, user_id):
+                self._let_sleep(source, user_id)
             case SourceErased(source):
                 self._erase(source)
             case FollowerErased(source, user_id):
@@ -191,7 +196,7 @@ class SourceFold(Fold):
         if after is None:
             return
         if after.is_following and not before.is_following:
-            after = replace(after, since=place)
+            after = replace(after, since=place, is_dormant=False)
         self._relations.put(fact.source, fact.user_id, after)
         if after.is_following and not before.is_following:
             now = self._resize(fact.source, 1, place)
@@ -256,10 +261,12 @@ class SourceFold(Fold):
 
     def _refill(self, fact: Refill) -> None:
         """Answer with what is held of a timeline: all for the source's own, else what was pushed
-        and is for the follower; what is not pushed is pulled."""
+        and is for the follower; what is not pushed is pulled. A follower is awake from then on."""
         is_own = fact.owner in _own(fact.source)
         relation = self._relations.get(fact.source, fact.owner)
         entries: list[tuple[str, str, int]] = []
+        if relation is not None and relation.is_dormant:
+            self._relations.put(fact.source, fact.owner, replace(relation, is_dormant=False))
         if is_own or (relation is not None and relation.is_following):
             held = ((_push(key, row), row) for key, row in self._recent.scan(fact.source))
             entries = sorted(
@@ -268,6 +275,11 @@ class SourceFold(Fold):
                 if is_own or (row.is_pushed and each.is_for(fact.owner))
             )
         self._outbox.refill(fact.owner, fact.epoch, self._floor(fact.source), entries)
+
+    def _let_sleep(self, source: str, user_id: str) -> None:
+        relation = self._relations.get(source, user_id)
+        if relation is not None and relation.is_following and not relation.is_dormant:
+            self._relations.put(source, user_id, replace(relation, is_dormant=True))
 
     def _floor(self, source: str) -> int:
         return (self._floors.get(source) or Floor()).at

@@ -28,7 +28,7 @@ from streams.facts import (
     Tick,
     Touched,
 )
-from streams.readers import Readers
+from streams.readers import HOURS_A_DAY, Readers
 from streams.relations import NEVER, Stamp, UserRelation, advance
 
 DAY_MS = 86_400_000
@@ -37,6 +37,7 @@ DECAY_PER_DAY = 0.9
 MESSAGE_WEIGHT = 10.0
 PROFILE_VIEW_WEIGHT = 1.0
 SEEN_HOURS = 24
+AWAKE_DAYS = 30
 FORGOTTEN_PER_TICK = 10_000  # ids; a partition may see as many in the 10 s between two ticks
 USER = "u:"
 
@@ -86,7 +87,8 @@ class Seen(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Clock(Struct, frozen=True, array_like=True, gc=False):
-    """The partition's newest tick, and the oldest hour whose seen ids are still kept.
+    """The partition's newest tick, the oldest hour whose seen ids are still kept, and the oldest
+    day of whose users it is not known yet that they are dormant.
 
     What was seen before the first tick counts as seen in that tick's hour.
     """
@@ -94,6 +96,7 @@ class Clock(Struct, frozen=True, array_like=True, gc=False):
     at: int = 0
     first_hour: int = 0
     oldest_hour: int = 0
+    oldest_day: int = 0
 
 
 def add_decayed(affinity: Affinity | None, weight: float, at: int) -> Affinity:
@@ -186,6 +189,8 @@ class UserFold(Fold):
         fact = RelationFact(source, event.user_id, kind, event.at, event.event_id)
         if not self._relate(fact):
             return
+        if kind == "follow":
+            self._readers.follow(event.user_id, self._hour())
         self._outbox.tell(Topic.BY_SOURCE, source, fact)
         seen_by_target = _SEEN_BY_TARGET.get(kind)
         if seen_by_target is not None and source.startswith(USER):
@@ -241,7 +246,7 @@ class UserFold(Fold):
         if event.action == "active":
             self._readers.read(event.user_id, self._hour(), event.event_id)
         if after.is_deleted:
-            self._readers.close(event.user_id)
+            self._readers.erase(event.user_id)
             self._erasure.begin(event.user_id)
         if after != before:
             self._put_user(event.user_id, after)
@@ -294,7 +299,8 @@ class UserFold(Fold):
         if self._affinities.get(user_id, target_id) is not None:
             self._put_affinity(user_id, target_id, Affinity(0.0, 0, is_erased=True))
 
-    # The clock: after a day, event ids that were seen are forgotten, and timelines closed
+    # The clock: after a day, event ids that were seen are forgotten, and timelines closed; after 30
+    # days nothing is brought to them
 
     def _hour(self) -> int:
         clock = self._clock.get("") or Clock()
@@ -308,14 +314,17 @@ class UserFold(Fold):
         first = clock.first_hour or hour
         oldest = clock.oldest_hour or hour
         room = FORGOTTEN_PER_TICK
-        while oldest < hour - SEEN_HOURS:
-            for past in (oldest, 0) if oldest == first else (oldest,):
+        while oldest < hour - SEEN_HOURS and room > 0:
+            for past in _with_unknown(oldest, first):
                 room -= self._forget_seen(past, room)
                 room -= self._readers.sweep(past, room)
-            if not room:
-                break
-            oldest += 1
-        self._clock.put("", Clock(at, first, oldest))
+            oldest += room > 0
+        day = clock.oldest_day or first // HOURS_A_DAY
+        while day < hour // HOURS_A_DAY - AWAKE_DAYS and room > 0:
+            for past in _with_unknown(day, first // HOURS_A_DAY):
+                room -= self._readers.put_to_sleep(past, max(0, room))
+            day += room > 0
+        self._clock.put("", Clock(at, first, oldest, day))
 
     def _forget_seen(self, hour: int, limit: int) -> int:
         """Forget at most `limit` ids that were seen in an hour; how many that were."""
@@ -325,6 +334,11 @@ class UserFold(Fold):
             self._seen.delete(user_id, event_id)
             self._seen_in_hour.delete(str(hour), key)
         return len(keys)
+
+
+def _with_unknown(past: int, first: int) -> tuple[int, ...]:
+    """An hour or day; with the first also 0, that of what came before the first tick."""
+    return (past, 0) if past == first else (past,)
 
 
 def _after(row: UserRow, event: User) -> UserRow:

@@ -1,4 +1,5 @@
-"""Readers: when a timeline is opened, what its sources answer, and when it is closed."""
+"""Readers: when a timeline is opened, what its sources answer, when it is closed, and when nothing
+is brought to it any more."""
 
 from __future__ import annotations
 
@@ -8,10 +9,21 @@ import pytest
 
 from schemas.topics import Topic
 from schemas.views import CloseTimeline, OpenTimeline, RefillTimeline, TimelineOp
-from streams.facts import Fact, FollowerErased, Refill, SourceErased, Tick
+from streams import users
+from streams.facts import Dormant, Fact, FollowerErased, Refill, SourceErased, Tick
 from streams.sources import BACKFILL_ACTIVITIES, RECENT_ACTIVITIES, SourceFold
 from streams.users import HOUR_MS, UserFold
-from tests.unit.folds import NOW, Folded, activity, fold_all, followed, relation, time, user
+from tests.unit.folds import (
+    NOW,
+    Folded,
+    activity,
+    fold_all,
+    followed,
+    relation,
+    removal,
+    time,
+    user,
+)
 
 HOUR = NOW // HOUR_MS
 
@@ -66,9 +78,106 @@ def test_a_read_before_the_first_tick_opens_once() -> None:
     assert [name for name, _ in _operations(folded)] == ["open", "close", "open"]
 
 
+def test_a_timeline_is_closed_that_was_opened_within_the_hour_of_the_first_follow() -> None:
+    folded = Folded(UserFold).add(_tick(0), followed("follow", "ann", "u:bob"), user("active"))
+    folded.add(*(_tick(hour) for hour in range(1, 26)))
+    assert _operations(folded) == [("open", "ann"), ("close", "ann")]
+
+
 def test_nothing_is_left_of_who_reads_no_longer() -> None:
-    folded = _read(0, last=30).checkpoint()
+    folded = _read(0, last=32 * 24).checkpoint()
     assert {name for name, size in folded.state.sizes().items() if size} == {"clock"}
+
+
+# Who is dormant
+
+FOLLOWS = [followed("follow", "ann", f"u:{name}") for name in ("bob", "cy", "dan")]
+LEFT = followed("unfollow", "ann", "u:dan", 1)
+
+
+def _dormant(folded: Folded) -> list[tuple[str, str]]:
+    facts = folded.facts(Topic.BY_SOURCE)
+    return [(fact.source, fact.user_id) for fact in facts if isinstance(fact, Dormant)]
+
+
+@pytest.mark.parametrize(
+    ("days", "last", "times"),
+    [
+        pytest.param([0], 30, 0, id="awake for 30 days"),
+        pytest.param([0], 31, 1, id="and then dormant"),
+        pytest.param([0], 90, 1, id="which is told once"),
+        pytest.param([0, 20, 40], 70, 0, id="as long as it is read"),
+        pytest.param([0, 20, 40], 71, 1, id="30 days after the last"),
+        pytest.param([0, 40], 71, 2, id="and again"),
+        pytest.param([], 30, 0, id="who follows is awake as long"),
+        pytest.param([], 31, 1, id="and then dormant too"),
+    ],
+)
+def test_who_has_not_read_for_30_days_is_dormant(days: list[int], last: int, times: int) -> None:
+    midnight = -HOUR % 24
+    folded = Folded(UserFold).add(_tick(midnight), *FOLLOWS, LEFT)
+    for day in range(last + 1):
+        for half in (0, 12):
+            folded.add(_tick(midnight + 24 * day + half))
+            folded.add(*(user("active") for each in days if each == day and half))
+        folded.checkpoint()
+    assert _dormant(folded) == [("u:bob", "ann"), ("u:cy", "ann")] * times
+
+
+def test_who_was_there_before_the_first_tick_is_awake_from_then_on() -> None:
+    folded = Folded(UserFold).add(*FOLLOWS[:1], *(_tick(24 * day) for day in range(31)))
+    assert _dormant(folded) == []
+    assert _dormant(folded.add(_tick(24 * 31))) == [("u:bob", "ann")]
+
+
+def test_a_tick_tells_of_some_and_the_next_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "FORGOTTEN_PER_TICK", 4)
+    folded = Folded(UserFold).add(_tick(0))
+    for name in ("ann", "eve", "flo"):
+        folded.add(*(followed("follow", name, f"u:{other}") for other in ("bob", "cy")))
+    folded.add(*(_tick(24 * day) for day in range(31)))
+    counts = []
+    for more in range(4):
+        folded.add(_tick(24 * 31 + more))
+        counts.append(len(_dormant(folded)))
+    assert counts == [4, 6, 6, 6]
+
+
+def test_who_is_erased_is_not_dormant() -> None:
+    folded = Folded(UserFold).add(_tick(0), *FOLLOWS, user("active"), user("deleted"))
+    folded.add(*(_tick(24 * day) for day in range(33))).checkpoint()
+    assert _dormant(folded) == []
+    assert not {"reading", "last_day"} & {n for n, size in folded.state.sizes().items() if size}
+
+
+FOLLOW = relation("follow")
+DORMANT = Dormant("u:ann", "bob")
+
+
+def test_nothing_is_pushed_to_who_is_dormant() -> None:
+    folded = fold_all(SourceFold, [FOLLOW, activity("seen"), DORMANT, activity("missed", 1)])
+    assert folded.timelines()["bob"] == {("seen", "u:ann"): time(0)}
+    folded.add(removal(activity("seen")))
+    assert "bob" not in folded.timelines()
+
+
+def test_who_wakes_up_is_given_what_is_held_and_pushed_to_again() -> None:
+    facts = [FOLLOW, DORMANT, activity("missed"), Refill("u:ann", "bob", "e"), activity("new", 1)]
+    folded = fold_all(SourceFold, facts)
+    expected = {("missed", "u:ann"): time(0), ("new", "u:ann"): time(1)}
+    assert folded.timelines()["bob"] == expected
+
+
+def test_who_follows_anew_is_awake() -> None:
+    again = [relation("unfollow", at=1), relation("follow", at=2)]
+    folded = fold_all(SourceFold, [FOLLOW, DORMANT, *again, activity("new", 3)])
+    assert folded.timelines()["bob"] == {("new", "u:ann"): time(3)}
+
+
+@pytest.mark.parametrize("facts", [[], [FOLLOW, relation("unfollow", at=1)]])
+def test_who_does_not_follow_is_not_dormant(facts: list[Fact]) -> None:
+    folded = fold_all(SourceFold, [*facts, DORMANT, relation("follow", at=2), activity("new", 3)])
+    assert folded.timelines()["bob"] == {("new", "u:ann"): time(3)}
 
 
 def test_each_followed_source_and_ones_own_is_asked() -> None:
@@ -107,7 +216,6 @@ def _answers(facts: list[Fact], owner: str = "bob", heavy_followers: int = 9) ->
     return answer
 
 
-FOLLOW = relation("follow")
 OLD = [activity(f"old{n}", n) for n in range(BACKFILL_ACTIVITIES + 5)]
 
 
