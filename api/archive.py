@@ -256,6 +256,7 @@ def _user(row: Any) -> UserView:
         is_verified=bool(row.is_verified),
         following=row.following or 0,
         status=row.status or "active",
+        is_dormant=bool(row.is_dormant),
     )
 
 

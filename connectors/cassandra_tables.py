@@ -30,7 +30,7 @@ TABLES = {
         shared_at bigint, PRIMARY KEY (user_id, post_id)""",
     "users": """
         user_id text PRIMARY KEY, username text, display_name text, bio text, avatar text,
-        is_verified boolean, following int, status text""",
+        is_verified boolean, following int, status text, is_dormant boolean""",
     "sources": "source text PRIMARY KEY, followers int",
     "heavy": "source text PRIMARY KEY",
     "recents": """

@@ -83,7 +83,8 @@ class MineView(Struct, frozen=True, array_like=True, gc=False):
 
 
 class UserView(Struct, frozen=True, array_like=True, gc=False):
-    """A profile with the number of sources followed (`view.users`, key: user id)."""
+    """A profile with the number of sources followed (`view.users`, key: user id); nothing is pushed
+    to the timeline of who is dormant."""
 
     user_id: str
     username: str | None = None
@@ -93,6 +94,7 @@ class UserView(Struct, frozen=True, array_like=True, gc=False):
     is_verified: bool = False
     following: int = 0
     status: str = "active"
+    is_dormant: bool = False
 
 
 class RelationView(Struct, frozen=True, array_like=True, gc=False):

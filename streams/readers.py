@@ -3,6 +3,7 @@ within 30 days nothing is brought at all."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
 from msgspec import Struct
@@ -43,12 +44,19 @@ class Readers:
     followed push nothing until the timeline is opened again, and they answer with what they hold.
     """
 
-    def __init__(self, state: State, outbox: Outbox, relations: GroupTable[UserRelation]) -> None:
+    def __init__(
+        self,
+        state: State,
+        outbox: Outbox,
+        relations: GroupTable[UserRelation],
+        note_sleep: Callable[[str, bool], None],
+    ) -> None:
         self._readings = state.table("reading", Reading)
         self._in_hour = state.group_table("read_in_hour", Reader)
         self._last_day = state.group_table("last_day", Reader)
         self._relations = relations
         self._outbox = outbox
+        self._note_sleep = note_sleep
 
     def read(self, user_id: str, hour: int, epoch: str) -> None:
         """A user reads; `epoch` names the opening of the timeline, if it is to be opened."""
@@ -104,6 +112,8 @@ class Readers:
             followed = self._followed(user_id)
             for source in followed:
                 self._outbox.tell(Topic.BY_SOURCE, source, Dormant(source, user_id))
+            if followed:
+                self._note_sleep(user_id, True)
             done += 1 + len(followed)
         return done
 
@@ -125,6 +135,7 @@ class Readers:
     def _open(self, user_id: str, epoch: str) -> None:
         sources = [f"u:{user_id}", *self._followed(user_id)]
         self._outbox.open_timeline(user_id, epoch, len(sources))
+        self._note_sleep(user_id, False)
         for source in sources:
             self._outbox.tell(Topic.BY_SOURCE, source, Refill(source, user_id, epoch))
 

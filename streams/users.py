@@ -51,7 +51,8 @@ _SEEN_BY_TARGET: dict[str, RelationKind] = {"block": "blocked", "unblock": "unbl
 
 
 class UserRow(Struct, frozen=True, array_like=True, gc=False):
-    """A user: the newest profile, the newest standing, how many sources are followed."""
+    """A user: the newest profile, the newest standing, how many sources are followed, and whether
+    they push to the user."""
 
     profile_stamp: Stamp = NEVER
     username: str | None = None
@@ -65,6 +66,7 @@ class UserRow(Struct, frozen=True, array_like=True, gc=False):
     is_deactivated: bool = False
     is_deleted: bool = False
     following: int = 0
+    is_dormant: bool = False
 
     @property
     def status(self) -> str:
@@ -129,7 +131,7 @@ class UserFold(Fold):
         self._seen_in_hour = state.group_table("seen_in_hour", Seen)
         self._clock = state.table("clock", Clock)
         self._outbox = outbox
-        self._readers = Readers(state, outbox, self._relations)
+        self._readers = Readers(state, outbox, self._relations, self._note_sleep)
         self._erasure = Erasure(state, outbox, self._relations, self._affinities, self._seen)
 
     @property
@@ -241,10 +243,10 @@ class UserFold(Fold):
     # Profile and standing
 
     def _user(self, event: User) -> None:
-        before = self._users.get(event.user_id) or UserRow()
-        after = _after(before, event)
         if event.action == "active":
             self._readers.read(event.user_id, self._hour(), event.event_id)
+        before = self._users.get(event.user_id) or UserRow()
+        after = _after(before, event)
         if after.is_deleted:
             self._readers.erase(event.user_id)
             self._erasure.begin(event.user_id)
@@ -262,8 +264,14 @@ class UserFold(Fold):
             row.is_verified,
             row.following,
             row.status,
+            row.is_dormant,
         )
         self._outbox.show(Topic.VIEW_USERS, user_id, user_id, view)
+
+    def _note_sleep(self, user_id: str, is_dormant: bool) -> None:
+        row = self._users.get(user_id) or UserRow()
+        if row.is_dormant != is_dormant:
+            self._put_user(user_id, replace(row, is_dormant=is_dormant))
 
     # Affinity
 

@@ -121,14 +121,9 @@ class CassandraViews:
 
     def users(self) -> dict[str, rows.Row]:
         """User id to the profile."""
-        columns = "user_id, username, display_name, bio, avatar, is_verified, following, status"
-        return rows.present(
-            (
-                row[0],
-                rows.user_row(_user(row)),
-            )
-            for row in self._scan("users", "user_id", columns)
-        )
+        profile = "username, display_name, bio, avatar, is_verified, following, status, is_dormant"
+        found = self._scan("users", "user_id", f"user_id, {profile}")
+        return rows.present((row[0], rows.user_row(_user(row))) for row in found)
 
     def sources(self) -> dict[str, int]:
         """Source to its followers, where there are some."""
@@ -181,6 +176,7 @@ def _user(row: tuple[Any, ...]) -> UserView:
         is_verified=bool(row[5]),
         following=row[6] or 0,
         status=row[7] or "active",
+        is_dormant=bool(row[8]),
     )
 
 

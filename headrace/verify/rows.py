@@ -70,6 +70,7 @@ def user_row(view: UserView) -> Row | None:
         "is_verified": view.is_verified,
         "following": view.following,
         "status": view.status,
+        "is_dormant": view.is_dormant,
     }
     unknown = user_unknown()
     return None if row == unknown else row

@@ -36,7 +36,7 @@ class Expected:
     first_offsets: dict[tuple[str, int], int]
     readers: set[str]
     """Whose timelines Redis holds: who has read, and is not erased. (Nobody has been away for a day
-    when it is looked at.)"""
+    when it is looked at, so nobody is dormant.)"""
 
     def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
         """Whether the API leaves an entry out: the post's author is gone, or either blocks the

@@ -15,6 +15,7 @@ NOBODY: dict[str, object] = {
     "is_verified": False,
     "following": 0,
     "status": "active",
+    "is_dormant": False,
 }
 """The view of a user of whom nothing is known, which equals no view."""
 

@@ -43,7 +43,7 @@ POST = PostView(
 )
 COUNTERS = CountersView("p", {"like": 2, "love": 1}, 3, 4, 5, 6, 7, 8)
 MINE = MineView("u", "p", "like", 5, True, 6)
-USER = UserView("u", "name", "Name", "bio", "avatar", True, 7, "deactivated")
+USER = UserView("u", "name", "Name", "bio", "avatar", True, 7, "deactivated", True)
 
 
 def _changed(value: Any) -> Any:
