@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -18,9 +20,15 @@ from connectors.cassandra_tables import month_of
 from schemas.events import Media
 from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
 
+USER = "u:"
 TIMEOUT_SECONDS = 2.0
 RETRY_SECONDS = (0.5, 1, 2, 5)
 """Pauses between attempts to connect; the last one repeats."""
+
+MAX_FOLLOWED = 5_000
+AUTHORS_A_QUERY = 100
+FIRST_POSTS = 3
+"""Of each author, as most have no more among the newest."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +46,9 @@ _QUERIES = {
     "mine": "SELECT post_id, reaction, is_shared FROM {k}.mine WHERE user_id = ? AND post_id IN ?",
     "following": "SELECT target FROM {k}.following WHERE user_id = ? AND target IN ?",
     "comment": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id = ?",
+    "followed": "SELECT target FROM {k}.following WHERE user_id = ? LIMIT ?",
+    "authored": "SELECT author_id, at, post_id FROM {k}.posts_by_author WHERE author_id IN ? "
+    "AND (at, post_id) < (?, ?) AND (at) >= (?) PER PARTITION LIMIT ?",
     "author": "SELECT post_id FROM {k}.posts_by_author WHERE author_id = ? LIMIT 1",
     "ping": "SELECT key FROM system.local",
 }
@@ -143,6 +154,47 @@ class CassandraArchive:
         followed = [row.target for row in await self._rows("following", user_id, heavy)]
         found = await self._rows("recents", followed) if followed else []
         return [TimelineRow(row.at, row.post_id, row.reason) for row in found]
+
+    async def authors(self, user_id: str) -> list[str]:
+        """The user and the users that this one follows, 5,000 at most."""
+        rows = await self._rows("followed", user_id, MAX_FOLLOWED)
+        targets = [row.target for row in rows if row.target.startswith(USER)]
+        return [user_id, *(target.removeprefix(USER) for target in targets)]
+
+    async def authored(
+        self, authors: list[str], below: tuple[int, str, str], oldest: int, limit: int
+    ) -> list[TimelineRow]:
+        """The newest posts of authors below a place and not before `oldest` (ms), as rows of a
+        timeline; O(authors + limit).
+
+        Some of each are read first. Only an author whose posts were all among the newest of these
+        may have more that are.
+        """
+        some = min(limit, max(FIRST_POSTS, 2 * limit // len(authors)))
+        found = await self._authored(authors, below, oldest, some)
+        if some < limit:
+            rows = sorted((row for each in found.values() for row in each), reverse=True)
+            least = rows[limit - 1] if len(rows) >= limit else ()
+            more = [name for name, each in found.items() if len(each) == some and each[-1] > least]
+            found |= await self._authored(more, below, oldest, limit)
+        places = (place for each in found.values() for place in each)
+        return [TimelineRow(*place) for place in sorted(places, reverse=True)[:limit]]
+
+    async def _authored(
+        self, authors: list[str], below: tuple[int, str, str], oldest: int, limit: int
+    ) -> dict[str, list[tuple[int, str, str]]]:
+        """Author to places of at most `limit` posts each, newest first."""
+        parts = [
+            authors[first : first + AUTHORS_A_QUERY]
+            for first in range(0, len(authors), AUTHORS_A_QUERY)
+        ]
+        answers = await asyncio.gather(
+            *(self._rows("authored", part, *below[:2], oldest, limit) for part in parts)
+        )
+        found: defaultdict[str, list[tuple[int, str, str]]] = defaultdict(list)
+        for row in chain.from_iterable(answers):
+            found[row.author_id].append((row.at, row.post_id, f"{USER}{row.author_id}"))
+        return found
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, all but the blocks, read concurrently."""

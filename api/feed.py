@@ -88,7 +88,7 @@ async def read_feed(
 
     A post stands once, where its newest entry does, with all its reasons. The feed goes back
     30 days. When a store is down, `degraded` says which. A first read, or one after a day without,
-    comes from the archive; those after it from the cache.
+    comes from the archive, one after 30 days from the authors; those after it from the cache.
     """
     text = cursor if cursor is not None else before
     after = None if text is None else decode_cursor(text)
@@ -128,6 +128,7 @@ async def _page(reader: Reader, timeline: Timeline, limit: int) -> FeedPage:
         next_cursor=encode_cursor(last or timeline.resume_at) if has_more else None,
         has_more=has_more,
         degraded=reader.degraded,
+        is_opening=timeline.is_opening,
     )
 
 

@@ -270,6 +270,11 @@ class FeedPage(BaseModel):
     degraded: list[Degraded] = Field(
         description="The stores that were needed and could not be reached: posts may be missing."
     )
+    is_opening: bool = Field(
+        default=False,
+        description="Whether the timeline is being opened, after 30 days or more without a read: "
+        "until it is, it has the posts of users who are followed, and may lack shares and topics.",
+    )
 
 
 class Profile(BaseModel):

@@ -88,6 +88,14 @@ class Archive(Protocol):
     async def pulled(self, user_id: str) -> Sequence[TimelineRow]:
         """What is held by the heavy sources that a user follows, in no set order."""
 
+    async def authors(self, user_id: str) -> list[str]:
+        """The user and the users that this one follows, up to a bound."""
+
+    async def authored(
+        self, authors: list[str], below: tuple[int, str, str], oldest: int, limit: int
+    ) -> Sequence[TimelineRow]:
+        """The newest posts of authors, as `timeline` of one on which they all stand."""
+
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, all but the blocks, read concurrently."""
 

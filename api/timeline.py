@@ -3,6 +3,7 @@ with what heavy sources hold that the user follows.
 
 A post stands where its newest entry does and never again below. Redis is complete above the
 floor; at and below it, or where there is no feed, Cassandra is read, for the 30 days that it keeps.
+To who was dormant nothing was pushed: until the feed is there, posts are pulled from their authors.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 from api.held import Candidate, Held, Position, TimelineRow
 from api.stores import StoreDownError
-from api.views import Reader
+from api.views import Needs, Reader
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS
 
 KEPT_MS = TIMELINE_TTL_SECONDS * 1000
@@ -20,6 +21,7 @@ AHEAD_MS = 3_600_000
 """Entries may stand a little in the future, by a producer's clock."""
 
 CHUNK_ROWS = 500
+PULLED_ROWS = 100
 SKIP_ROWS = 2_000
 
 
@@ -35,6 +37,7 @@ class Timeline:
         self._held = Held([], None)
         self._next = 0
         self._pulled: Sequence[TimelineRow] = ()
+        self._authors: list[str] = []
         self._ready: deque[Candidate] = deque()
         self._seen: set[str] = set()
         self._below: tuple[int, str, str] | None = None
@@ -43,6 +46,8 @@ class Timeline:
         """Whether Redis has a feed, as far as is known."""
         self.is_cut = False
         """Whether entries may remain that could not be read."""
+        self.is_opening = False
+        """Whether posts are pulled from their authors, and shares and topics may be missing."""
 
     @property
     def may_have_more(self) -> bool:
@@ -79,6 +84,8 @@ class Timeline:
         except StoreDownError as error:
             self._reader.mark_down(error)
             await self._pull()
+        if self._held.floor is None:
+            await self._look_who_slept()
         self._next = self._held.index_below(self._after)
         floor = self._held.floor
         if floor is None:
@@ -93,6 +100,15 @@ class Timeline:
         except StoreDownError as error:
             self._reader.mark_down(error)
 
+    async def _look_who_slept(self) -> None:
+        await self._reader.load(Needs(users=[self._owner]))
+        self.is_opening = self._reader.user(self._owner).is_dormant
+        if self.is_opening:
+            try:
+                self._authors = await self._reader.stores.archive.authors(self._owner)
+            except StoreDownError as error:
+                self._reader.mark_down(error)
+
     async def _read_on(self, count: int) -> None:
         """Read one more chunk from Cassandra."""
         if not self._seen:
@@ -101,15 +117,11 @@ class Timeline:
             if self._after is not None and (*self._after, "") < (self._below or ()):
                 await self._skip_to(self._after)
             assert self._below is not None
-            limit = max(CHUNK_ROWS, count)
-            rows = await self._reader.stores.archive.timeline(
-                self._owner, self._below, self._oldest, limit
-            )
+            rows, end = await self._chunk(self._below, count)
         except StoreDownError as error:
             self.is_cut = True
             self._reader.mark_down(error)
             return
-        end = rows[-1].place if len(rows) >= limit else None
         waiting = {candidate.post_id: candidate for candidate in self._ready}
         for row in self._with_pulled(rows, end):
             candidate = waiting.get(row.post_id)
@@ -122,6 +134,19 @@ class Timeline:
                 self._ready.append(candidate)
                 self._seen.add(row.post_id)
         self._below = end
+
+    async def _chunk(
+        self, below: tuple[int, str, str], count: int
+    ) -> tuple[list[TimelineRow], tuple[int, str, str] | None]:
+        """At least `count` rows below a place, and the place down to which they are all; None: to
+        the end."""
+        archive, oldest = self._reader.stores.archive, self._oldest
+        limit = max(PULLED_ROWS if self._authors else CHUNK_ROWS, count)
+        parts = [await archive.timeline(self._owner, below, oldest, limit)]
+        if self._authors:
+            parts.append(await archive.authored(self._authors, below, oldest, limit))
+        end = max((rows[-1].place for rows in parts if len(rows) >= limit), default=None)
+        return [row for rows in parts for row in rows if end is None or row.place >= end], end
 
     def _with_pulled(
         self, rows: Sequence[TimelineRow], end: tuple[int, str, str] | None

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import httpx
@@ -342,3 +343,32 @@ def test_kafka_down_is_told_in_time(addresses: Addresses) -> None:
     response, seconds = asyncio.run(run())
     assert response.status_code == 503
     assert seconds < 8
+
+
+@pytest.mark.parametrize("authors", [3, 250])
+def test_who_was_dormant_pages_through_the_posts_of_those_followed(
+    addresses: Addresses, sinks: Sinks, name: str, authors: int
+) -> None:
+    """Whoever posts much and whoever posts little: the newest of all, each once."""
+    al, now, rng = f"al-{name}", time.time_ns() // 1_000_000, Random(authors)
+    followed = [f"{number}-{name}" for number in range(authors)]
+    sinks.write(UserView(al, is_dormant=True))
+    sinks.write(*(RelationView(al, f"u:{author}", True, now) for author in followed))
+    posts = [
+        PostView(f"{number}-{name}", author, now - 1_000 * rng.randrange(500))
+        for number, author in enumerate(
+            [rng.choice(followed[:2]) for _ in range(150)] + [*followed, f"stranger-{name}"] * 2
+        )
+    ]
+    sinks.write(*posts)
+    expected = sorted(
+        ((post.at, post.post_id) for post in posts if post.author_id in followed), reverse=True
+    )
+
+    async def run() -> list[str]:
+        async with served(addresses) as ask:
+            found, degraded = await all_pages(ask, al, limit=50)
+            assert degraded == set()
+            return found
+
+    assert asyncio.run(run()) == [post_id for _, post_id in expected]

@@ -162,6 +162,24 @@ class FakeArchive(FakeStore):
         self.touch("pulled")
         return [row for rows in self.views.pulled(user_id) for row in rows]
 
+    async def authors(self, user_id: str) -> list[str]:
+        self.touch("authors")
+        followed = (target for user, target in self.views.found.follows if user == user_id)
+        return [user_id, *(target[2:] for target in followed if target.startswith("u:"))]
+
+    async def authored(
+        self, authors: list[str], below: tuple[int, str, str], oldest: int, limit: int
+    ) -> list[TimelineRow]:
+        self.touch("authored")
+        posts = (post for post in self.views.found.posts.values() if not post.is_deleted)
+        rows = [
+            TimelineRow(post.at, post.post_id, f"u:{post.author_id}")
+            for post in posts
+            if post.author_id in authors and post.at >= oldest
+        ]
+        rows.sort(key=lambda row: row.place, reverse=True)
+        return [row for row in rows if (row.at, row.post_id) < below[:2]][:limit]
+
     async def load(self, wanted: Wanted) -> Found:
         self.touch("load")
         return self.views.select(wanted, has_blocks=False)

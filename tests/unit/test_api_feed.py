@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from api import timeline
 from api.feed import decode_cursor, encode_cursor
 from api.models import FeedPage
 from tests.unit.api_fakes import DAY, NOW, World, ids, problem_of
@@ -44,6 +45,7 @@ def test_an_empty_feed_has_no_more(world: World) -> None:
         "next_cursor": None,
         "has_more": False,
         "degraded": [],
+        "is_opening": False,
     }
 
 
@@ -398,6 +400,81 @@ def test_without_a_feed_in_redis_the_archive_is_read(world: World) -> None:
     pages = world.pages("al", 20)
     assert [name for page in pages for name in ids(page)] == names
     assert all(page["degraded"] == [] for page in pages)
+
+
+# Who comes back after a long time
+
+
+def _slept(world: World, rng: random.Random, *, posts: int = 60) -> list[str]:
+    """Al was dormant: some posts of those followed were still pushed, then nothing."""
+    world.redis.user("al", is_dormant=True)
+    for name in ("bob", "cy"):
+        world.redis.follow("al", name)
+    places = []
+    for number in range(posts):
+        author, at = rng.choice(["al", "bob", "cy", "stranger"]), NOW - rng.randrange(40) * 1000
+        world.redis.post(f"p{number}", author, at)
+        if author != "stranger":
+            places.append((at, f"p{number}"))
+            if at < NOW - 20_000:
+                world.redis.entry("al", f"p{number}", f"u:{author}", at)
+    world.redis.floors["al"] = None
+    return [post_id for _, post_id in sorted(places, reverse=True)]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_who_was_dormant_is_served_the_posts_of_those_followed(world: World, limit: int) -> None:
+    names = _slept(world, random.Random(limit))
+    pages = world.pages("al", limit)
+    assert [name for page in pages for name in ids(page)] == names
+    assert all(page["is_opening"] for page in pages)
+    assert pages[0]["posts"][0]["reasons"] == [f"u:{pages[0]['posts'][0]['user']['user_id']}"]
+
+
+def test_more_posts_than_are_pulled_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "PULLED_ROWS", 3)
+    names = _slept(world, random.Random(2))
+    assert [name for page in world.pages("al", 5) for name in ids(page)] == names
+
+
+def test_what_was_pushed_before_and_what_heavy_sources_hold_is_there_too(world: World) -> None:
+    names = _slept(world, random.Random(3), posts=4)
+    world.redis.post("shared", "stranger", NOW - DAY)
+    world.redis.entry("al", "shared", "s:bob", NOW - DAY)
+    world.redis.recent("u:bob", "heavy", "u:bob", NOW - 2 * DAY)
+    world.redis.post("heavy", "bob", NOW - 2 * DAY)
+    assert ids(world.feed("al")) == [*names, "shared", "heavy"]
+
+
+def test_who_is_not_dormant_is_served_what_was_pushed_alone(world: World) -> None:
+    _slept(world, random.Random(1))
+    world.redis.user("al", is_dormant=False)
+    page = world.feed("al", limit=100)
+    assert ids(page) == [row.post_id for row in world.redis.newest_first("al")]
+    assert not page["is_opening"]
+    assert "authored" not in world.archive.calls
+
+
+def test_a_feed_that_is_there_again_is_served_as_any(world: World) -> None:
+    _slept(world, random.Random(1))
+    world.redis.floors["al"] = 0
+    assert not world.feed("al")["is_opening"]
+    assert "authored" not in world.archive.calls
+
+
+def test_who_was_dormant_is_served_without_redis_too(world: World) -> None:
+    names = _slept(world, random.Random(5))
+    world.cache.is_down = True
+    page = world.feed("al", limit=100)
+    assert ids(page) == names
+    assert (page["is_opening"], page["degraded"]) == (True, ["redis"])
+
+
+def test_without_cassandra_nothing_can_be_pulled(world: World) -> None:
+    _slept(world, random.Random(5))
+    world.archive.is_down = True
+    page = world.feed("al")
+    assert (ids(page), page["is_opening"], page["degraded"]) == ([], True, ["cassandra"])
 
 
 def test_what_redis_lacks_comes_from_cassandra_and_is_not_asked_again(world: World) -> None:
