@@ -1,4 +1,5 @@
-"""`headrace bench fanout`: from posts to entries on their followers' timelines in Redis."""
+"""`headrace bench fanout`: from posts to entries on timelines in Redis, and to rows of them in
+Cassandra."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import psutil  # type: ignore[import-untyped]
 from confluent_kafka import Producer
 from redis import Redis
 
+from bench import archive
+from bench.archive import ArchiveFigures
 from bench.core import Say
 from bench.engagements import PARTITIONS
 from bench.figures import Machine, Target, ratio, this_machine
@@ -32,6 +35,7 @@ FLAT = (100, 10_000, 1_000_000)
 FLAT_AUDIENCE = 100
 FLAT_RATIO = 1.5
 MAX_BYTES_PER_ENTRY = 100
+MIN_ARCHIVE_ROWS = 30_000
 QUIET_S = 600.0
 APPS = {group: topics for group, topics in GROUPS.items() if group != "headrace-archive"}
 _AT_A_TIME = 10_000
@@ -58,6 +62,11 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
         """The entries that all posts come to, without those of the authors."""
         return self.sources * self.audience * self.posts
 
+    @property
+    def rows(self) -> int:
+        """The entries on all timelines."""
+        return self.deliveries + self.sources * self.posts
+
     def user(self, number: int) -> str:
         """The id of a user."""
         return f"{self.name}r{number:07}"
@@ -72,7 +81,7 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
         return (self.user((start + n) % self.users) for n in range(self.audience))
 
     def post(self, source: int, number: int) -> str:
-        """The id of a post, as long as those that the API gives."""
+        """The id of a post, a ULID as the API gives them."""
         return f"{number:010}{source:014}{self.name}"
 
     def reads(self) -> Iterator[User]:
@@ -132,12 +141,14 @@ class FanOutReport(msgspec.Struct, kw_only=True):
     raw_deliveries_per_s: float
     by_audience: dict[str, FanOutFigures]
     by_users: dict[str, FanOutFigures]
+    archive: ArchiveFigures | None = None
     ratio_to_raw_10: float | None = None
     ratio_to_raw_200: float | None = None
     ratio_to_raw_1000: float | None = None
     ratio_to_raw_9000: float | None = None
     ratio_of_costs: float | None = None
     bytes_per_entry: float | None = None
+    archive_rows_per_s: float | None = None
 
     def compare(self) -> None:
         """Compute the ratios: to the raw loop, and of the fold's greatest cost of a delivery to
@@ -151,6 +162,7 @@ class FanOutReport(msgspec.Struct, kw_only=True):
             self.ratio_of_costs = ratio(max(cost or 0 for cost in costs), costs[0])
         sizes = [each.bytes_per_entry for each in self.by_users.values() if each.bytes_per_entry]
         self.bytes_per_entry = sizes[0] if sizes else None
+        self.archive_rows_per_s = self.archive.rows_per_s if self.archive else None
 
     def targets(self) -> list[Target]:
         """What must hold."""
@@ -160,12 +172,14 @@ class FanOutReport(msgspec.Struct, kw_only=True):
             Target("ratio_to_raw_9000", MIN_RATIO, self.ratio_to_raw_9000),
             Target("ratio_of_costs", FLAT_RATIO, self.ratio_of_costs, is_most=True),
             Target("bytes_per_entry", MAX_BYTES_PER_ENTRY, self.bytes_per_entry, is_most=True),
+            Target("archive_rows_per_s", MIN_ARCHIVE_ROWS, self.archive_rows_per_s),
         ]
 
     @property
     def is_void(self) -> bool:
         """Whether any part failed."""
-        return any(each.void for each in (*self.by_audience.values(), *self.by_users.values()))
+        figures = (*self.by_audience.values(), *self.by_users.values(), self.archive)
+        return any(each is None or each.void for each in figures)
 
 
 def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
@@ -177,7 +191,7 @@ def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
         posts = max(1, deliveries // (sources * audience))
         by_audience.append(
             Crowd(
-                name=f"a{len(by_audience)}",
+                name=f"A{len(by_audience)}",
                 users=sources * audience,
                 sources=sources,
                 audience=audience,
@@ -192,7 +206,7 @@ def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
         posts = max(1, fewer // (sources * FLAT_AUDIENCE))
         by_users.append(
             Crowd(
-                name=f"u{len(by_users)}",
+                name=f"N{len(by_users)}",
                 users=users,
                 sources=sources,
                 audience=FLAT_AUDIENCE,
@@ -215,7 +229,7 @@ def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
     ):
         sink = workers.start_ready("views", "topology:views")
         processes = (workers.start_ready("app", "topology:app"), sink)
-        warm_up = msgspec.structs.replace(by_audience[0], name="w0", posts=1)
+        warm_up = msgspec.structs.replace(by_audience[0], name="W0", posts=1)
         _measure(parts, warm_up, processes, workers, client)
         for each, found in ((by_audience, report.by_audience), (by_users, report.by_users)):
             for crowd in each:
@@ -225,6 +239,11 @@ def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
                 found[key] = figures
         say("the same with a pipeline of redis-py")
         report.raw_deliveries_per_s = _raw(client, by_audience[-1])
+    say("the same timelines in Cassandra")
+    last = by_users[-1]
+    expected = {last.user(number): last.deliveries // last.users for number in range(last.users)}
+    rows = sum(crowd.rows for crowd in (warm_up, *by_audience, *by_users))
+    report.archive = archive.measure(parts, rows, expected, last.began_at, say)
     report.compare()
     return report
 

@@ -48,6 +48,7 @@ class Workers:
             **os.environ,
             "KAFKA_BROKERS": addresses.kafka,
             "REDIS_URL": addresses.redis,
+            "CASSANDRA_HOSTS": addresses.cassandra,
             "HEADRACE_DATA_DIR": str(directory),
             "HEADRACE_PARTITIONS": str(PARTITIONS),
             "HEADRACE_WORKER_ID": "",

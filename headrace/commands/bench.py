@@ -203,8 +203,9 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
     (10, 200, 1,000 and 9,000 followers) people follow first; the time is taken from the first post
     until the last followers of every author have all of them. Then every timeline must have every
     entry. A loop of redis-py that sets the same entries, one ZADD for each, 10,000 a round trip,
-    runs in the same run. Starts a Kafka and a Valkey of its own. Exits with 1 if a figure is void;
-    a missed target is no failure.
+    runs in the same run. Then the Cassandra sink writes all of these timelines. Starts a Kafka, a
+    Valkey and a Cassandra of its own. Exits with 1 if a figure is void; a missed target is no
+    failure.
     """
     from bench.fanout import run
     from bench.parts import own_parts
@@ -292,6 +293,15 @@ def _show_fanout(report: FanOutReport) -> None:
         if each.void:
             click.echo(f"{each.audience:,} of {each.users:,} is void: {each.void}")
     click.echo(f"redis-py alone adds {report.raw_deliveries_per_s:,.0f} entries/s")
+    written = report.archive
+    if written is None or written.void:
+        click.echo(f"Cassandra is void: {written.void if written else 'not measured'}")
+    else:
+        click.echo(
+            f"Cassandra: {written.rows:,} rows, {written.rows_per_s:,.0f} a second, "
+            f"{written.cpu_us_per_row} µs of the sink each; the driver's own loop writes "
+            f"{written.raw_rows_per_s:,.0f}"
+        )
 
 
 def _show_restore(report: RestoreReport) -> None:

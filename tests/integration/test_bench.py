@@ -70,3 +70,5 @@ def test_fanout(tmp_path: Path) -> None:
         assert figures["deliveries_per_s"] > 0
     assert found["raw_deliveries_per_s"] > 0
     assert found["ratio_to_raw_200"] > 0
+    assert found["archive"]["void"] is None
+    assert found["archive"]["rows_per_s"] > 0
