@@ -336,6 +336,24 @@ def test_a_source_that_becomes_light_pushes_what_it_holds_and_shows_none() -> No
     assert all(("after", "u:ann") not in held for held in folded.timelines().values())
 
 
+def test_what_a_heavy_source_spreads_costs_the_same_whoever_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not one row of a follower is looked at, by a post, an edit, a share or a removal."""
+    folded = _fold(HEAVY)
+    for name in ("get", "scan", "page"):
+        relations = folded.fold._relations
+        monkeypatch.setattr(relations, name, lambda *_: pytest.fail("a follower is looked at"))
+    before = len(folded.checkpoint().operations())
+    posted = activity("p", 5)
+    folded.add(posted, activity("q", 6, sharer="ann", author="cy"), removal(posted))
+    folded.checkpoint()
+    folded.fold.work(10_000)
+    assert folded.fold.backlog == 0
+    put_out = folded.operations()[before:]
+    assert [each.owners for each in put_out] == [["ann"]] * 3, "that of its own timeline alone"
+
+
 def test_a_heavy_source_holds_100() -> None:
     posts = [activity(f"p{n:03}", n) for n in range(102)]
     folded = _fold([*_follows("bob", "cy", "di"), *posts])
