@@ -28,11 +28,17 @@ def addresses(stack: LocalStack) -> Addresses:
 
 
 @pytest.fixture(scope="module")
-def own_addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    """Parts for one module alone, which writes into them what no event says."""
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Parts for one module alone."""
     with LocalStack(tmp_path_factory.mktemp("stack"), fresh=True) as stack:
         prepare(stack.addresses)
-        yield stack.addresses
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def own_addresses(own_stack: LocalStack) -> Addresses:
+    """Where the module's own parts are."""
+    return own_stack.addresses
 
 
 @pytest.fixture(scope="session")

@@ -54,13 +54,16 @@ UNFENCED = Fault(kind="zombie", target="archive", point="mid-sink")
 STALL_S = 30.0  # the longest
 
 
-def every_fault(rng: Random, outage_s: float, stall_s: float, state: str) -> list[Fault]:
+def every_fault(
+    rng: Random, *, outage_s: float, stall_s: float, kafka_kills: int, state: str
+) -> list[Fault]:
     """Each fault once: every failpoint, and one of every other kind for each of its targets.
 
     Args:
         rng: Chooses the passes.
         outage_s: How long a store is down.
         stall_s: How long the network holds bytes back.
+        kafka_kills: How often the broker is killed.
         state: Where workers keep rows; those on disk (`rocksdb`) can be damaged too.
     """
     faults = [
@@ -77,7 +80,7 @@ def every_fault(rng: Random, outage_s: float, stall_s: float, state: str) -> lis
         flips = Fault(kind="state-flipped", passes=rng.randint(1, 1_000))
         faults += [Fault(kind="state-deleted"), flips]
     faults += [
-        Fault(kind="kafka-kill", passes=5, seconds=1.0),
+        Fault(kind="kafka-kill", passes=kafka_kills, seconds=1.0),
         Fault(kind="kafka-kill-at-commit"),
         Fault(kind="lost-answer"),
         Fault(kind="kafka-stall", seconds=stall_s),
@@ -97,7 +100,8 @@ def schedule(seed: int, state: str = "rocksdb") -> Iterator[Fault]:
     """Rounds of every fault without an end, each round in an order of its own."""
     rng = Random(f"chaos:{seed}")
     while True:
-        faults = every_fault(rng, outage_s=60.0, stall_s=rng.uniform(5, STALL_S), state=state)
+        stall_s = rng.uniform(5, STALL_S)
+        faults = every_fault(rng, outage_s=60.0, stall_s=stall_s, kafka_kills=5, state=state)
         rng.shuffle(faults)
         for fault in faults:
             yield replace(fault, pause_s=round(rng.uniform(0, LONGEST_PAUSE_S), 1))
@@ -118,5 +122,6 @@ def within(
 
 def brief(seed: int) -> list[Fault]:
     """Every fault but the one that nothing fences once, in a fixed order, with short outages."""
-    faults = every_fault(Random(f"chaos:{seed}"), outage_s=10.0, stall_s=6.0, state="rocksdb")
+    rng = Random(f"chaos:{seed}")
+    faults = every_fault(rng, outage_s=5.0, stall_s=4.0, kafka_kills=2, state="rocksdb")
     return [fault for fault in faults if replace(fault, passes=1) != UNFENCED]

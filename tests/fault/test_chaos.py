@@ -35,10 +35,11 @@ class Printed(Progress):
 
 
 @pytest.mark.timeout(1500)
-def test_every_fault(stack: LocalStack, tmp_path: Path) -> None:
+def test_every_fault(own_stack: LocalStack, tmp_path: Path) -> None:
     print(f"seed {SEED}")
     faults = brief(SEED)
-    outcome = run(Options(seed=SEED, faults=faults, rate=RATE), stack, tmp_path / "logs", Printed())
+    options = Options(seed=SEED, faults=faults, rate=RATE)
+    outcome = run(options, own_stack, tmp_path / "logs", Printed())
     print(outcome.json().decode())
     assert outcome.wrong == []
     assert [landed.fault for landed in outcome.faults] == faults
@@ -54,12 +55,12 @@ def run_workers(supervisor: Supervisor) -> None:
 
 
 def test_a_redis_and_a_cassandra_of_another_kafka_are_refused(
-    addresses: Addresses, tmp_path: Path
+    own_addresses: Addresses, tmp_path: Path
 ) -> None:
     """Views of one log are never mixed with those of another: the sinks end and say why."""
     with LocalStack(tmp_path / "stack", fresh=True, parts=("kafka",)) as other:
         create_topics(other.addresses.kafka, settings())
-        mixed = replace(addresses, kafka=other.addresses.kafka)
+        mixed = replace(own_addresses, kafka=other.addresses.kafka)
         for name in ("views", "archive"):
             with pytest.raises(PartDied, match="holds the views of another Kafka"):
                 run_workers(Supervisor(mixed, (name,), log_dir=tmp_path / "logs"))
