@@ -14,7 +14,7 @@ import structlog
 from cassandra.cluster import Cluster, Session
 
 from api.held import TimelineRow
-from api.stores import CASSANDRA, Found, StoreDownError, Wanted
+from api.stores import CASSANDRA, MANY_HEAVY, Found, StoreDownError, Wanted
 from connectors.cassandra import connect
 from connectors.cassandra_tables import month_of
 from schemas.events import Media
@@ -147,11 +147,16 @@ class CassandraArchive:
         return rows
 
     async def pulled(self, user_id: str) -> list[TimelineRow]:
-        """What is held by the heavy sources that a user follows, in no set order."""
-        heavy = [row.source for row in await self._rows("heavy")]
+        """What is held by the heavy sources that a user follows, in no set order; where many are
+        heavy, of 5,000 followed at most."""
+        heavy = {row.source for row in await self._rows("heavy")}
         if not heavy:
             return []
-        followed = [row.target for row in await self._rows("following", user_id, heavy)]
+        if len(heavy) <= MANY_HEAVY:
+            rows = await self._rows("following", user_id, list(heavy))
+        else:
+            rows = await self._rows("followed", user_id, MAX_FOLLOWED)
+        followed = [row.target for row in rows if row.target in heavy]
         found = await self._rows("recents", followed) if followed else []
         return [TimelineRow(row.at, row.post_id, row.reason) for row in found]
 

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from api.held import Held
-from api.stores import REDIS, Found, StoreDownError, Wanted
+from api.stores import MANY_HEAVY, REDIS, Found, StoreDownError, Wanted
 from connectors.redis import GREETING, is_of_cluster
 from connectors.redis_keys import Keys, by_hash_tag, floor_of
 from schemas.views import CountersView, PostView, SourceView, UserView
@@ -44,13 +44,14 @@ class RedisCache:
     def __init__(self, url: str, partitions: int) -> None:
         self._url = url
         self._keys = Keys(partitions)
-        self._heavy_sources: list[str] = []
+        self._heavy_sources: set[str] = set()
         self._heavy_until = -math.inf
         self._redis: Client | None = None
 
     async def timeline(self, user_id: str) -> Held:
         """All entries that are held, and what the heavy sources hold that the user follows: one
-        round trip, or two if there are such.
+        round trip, or two if there are such. O(entries), and O(heavy sources) of which there are
+        few, else O(sources followed).
 
         The floor is read after the entries: what a trim takes away in between is then below it.
         """
@@ -61,10 +62,16 @@ class RedisCache:
             ("ZREVRANGE", feed, 0, MAX_ENTRIES - 1, "WITHSCORES"),
             ("GET", floor),
         ]
+        following, are_few = self._keys.following(user_id), len(heavy) <= MANY_HEAVY
         if heavy:
-            commands.append(("ZMSCORE", self._keys.following(user_id), *heavy))
-        flat, raw_floor, *scores = await self._pipeline(commands)
-        followed = _scored(heavy, scores[0]) if scores else []
+            ask = ("ZMSCORE", following, *heavy) if are_few else ("ZRANGE", following, 0, -1)
+            commands.append(ask)
+        flat, raw_floor, *found = await self._pipeline(commands)
+        followed: list[str] = []
+        if heavy and are_few:
+            followed = _scored(heavy, found[0])
+        elif heavy:
+            followed = [source for raw in found[0] if (source := raw.decode()) in heavy]
         recents = await self._recents(followed) if followed else []
         known_from = floor_of(raw_floor)
         if known_from is None:
@@ -73,12 +80,12 @@ class RedisCache:
             known_from = max(known_from, int(float(flat[-1])))
         return Held(flat, known_from, recents)
 
-    async def _heavy(self) -> list[str]:
+    async def _heavy(self) -> set[str]:
         """All heavy sources, as they were a second ago at most."""
         if time.monotonic() > self._heavy_until:
             partitions = range(self._keys.partitions)
             found = await self._pipeline([("SMEMBERS", self._keys.heavy(p)) for p in partitions])
-            self._heavy_sources = [source.decode() for sources in found for source in sources]
+            self._heavy_sources = {source.decode() for sources in found for source in sources}
             self._heavy_until = time.monotonic() + HEAVY_SECONDS
         return self._heavy_sources
 

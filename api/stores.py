@@ -18,6 +18,11 @@ KAFKA = "kafka"
 Degraded = Literal["cassandra", "redis"]
 
 
+MANY_HEAVY = 200
+"""Up to so many heavy sources are asked for by name whether a user follows them; if there are more,
+what the user follows is read."""
+
+
 class StoreDownError(Exception):
     """A store did not answer in time; `store` is its name."""
 

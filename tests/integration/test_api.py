@@ -19,6 +19,8 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 import api.app
+import api.archive
+import api.cache
 from api.app import create_app
 from api.auth import issue
 from connectors import cassandra, redis
@@ -30,10 +32,12 @@ from schemas.topics import IN_CASSANDRA, IN_REDIS, Topic
 from schemas.views import (
     CommentView,
     CountersView,
+    HeavySource,
     MineView,
     OpenTimeline,
     PostView,
     PushEntry,
+    RecentActivity,
     RefillTimeline,
     RelationView,
     SourceView,
@@ -57,6 +61,8 @@ TOPIC_OF: dict[type[Struct], Topic] = {
     UserView: Topic.VIEW_USERS,
     RelationView: Topic.VIEW_RELATIONS,
     SourceView: Topic.VIEW_SOURCES,
+    HeavySource: Topic.VIEW_RECENTS,
+    RecentActivity: Topic.VIEW_RECENTS,
 }
 
 
@@ -372,3 +378,31 @@ def test_who_was_dormant_pages_through_the_posts_of_those_followed(
             return found
 
     assert asyncio.run(run()) == [post_id for _, post_id in expected]
+
+
+@pytest.mark.parametrize("many", [0, 3], ids=["what is followed is read", "asked for by name"])
+def test_what_heavy_sources_hold_is_read_of_those_followed(
+    addresses: Addresses, sinks: Sinks, name: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for store in (api.cache, api.archive):
+        monkeypatch.setattr(store, "MANY_HEAVY", many)
+    al, now = f"al-{name}", time.time_ns() // 1_000_000
+    stars = [f"star{number}-{name}" for number in range(3)]
+    for star in stars:
+        sinks.write(
+            PostView(f"by-{star}", star, now),
+            HeavySource(f"u:{star}", True),
+            RecentActivity(f"u:{star}", f"by-{star}", f"u:{star}", now, True),
+        )
+    sinks.write(*(RelationView(al, f"u:{star}", True, now) for star in stars[:2]))
+    sinks.push(al, [])
+
+    async def run(where: Addresses) -> list[str]:
+        async with served(where) as ask:
+            return (await all_pages(ask, al))[0]
+
+    without_redis = replace(addresses, redis="redis://127.0.0.1:1/0")
+    found = [asyncio.run(run(where)) for where in (addresses, without_redis)]
+    for star in stars:
+        sinks.write(HeavySource(f"u:{star}", False))
+    assert found == [[f"by-{star}" for star in reversed(stars[:2])]] * 2
