@@ -97,11 +97,11 @@ class Crew(Supervisor):
             self._workers[name].child.kill()
             yield
 
-    def are_ready(self) -> bool:
-        """Whether all run and are ready."""
+    def are_ready(self, *names: str) -> bool:
+        """Whether workers, all or those named, run and are ready."""
         return all(
-            worker.child.is_alive() and self.is_ready(name)
-            for name, worker in self._workers.items()
+            self._workers[name].child.is_alive() and self.is_ready(name)
+            for name in names or self._workers
         )
 
     def forgive(self) -> None:

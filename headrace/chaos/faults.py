@@ -49,7 +49,7 @@ def inject(ground: Ground, fault: Fault) -> Evidence:
     """
     time.sleep(fault.pause_s)
     evidence = FAULTS[fault.kind](ground, fault)
-    ground.recover()
+    ground.recover(*filter(None, [fault.worker]))
     return evidence
 
 
@@ -171,7 +171,7 @@ def _zombie(ground: Ground, fault: Fault) -> Evidence:
             os.kill(mark.pid, signal.SIGCONT)
         if name != "archive":
             ground.changed(name, mark.pid)
-        ground.recover()
+        ground.recover(name)
         if name != "archive" and second.ends:
             raise NotLandedError(f"who had taken over was disturbed: {second.ends}")
         return {

@@ -150,10 +150,10 @@ class Ground:
 
         return self.wait(f"another process of {name}", other)
 
-    def recover(self) -> None:
-        """Wait until every worker is ready."""
+    def recover(self, *names: str) -> None:
+        """Wait until workers are ready, all or those named."""
         self.crew.forgive()
-        self.wait("workers that are ready", lambda: self.crew.are_ready() or None)
+        self.wait("workers that are ready", lambda: self.crew.are_ready(*names) or None)
 
     def empty_redis(self) -> None:
         """Delete what a killed Redis has on disk."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from connectors.stack.local import LocalStack
 from headrace.chaos.faults import inject
 from headrace.chaos.ground import Ground, NotLandedError
 from headrace.chaos.outputs import Outputs
-from headrace.chaos.schedule import Fault
+from headrace.chaos.schedule import Fault, beside
 from headrace.chaos.verdict import Once, compare
 from headrace.verify.report import Report
 from headrace.verify.run import Progress
@@ -84,11 +86,13 @@ class Outcome(Struct, kw_only=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What to do: the faults, the load (events a second, of so many people), where the workers
-    keep rows, and how long is waited for each step of a recovery, and for the end of all work."""
+    """What to do: the faults, whether those of different workers come beside each other, the load
+    (events a second, of so many people), where the workers keep rows, and how long is waited for
+    each step of a recovery, and for the end of all work."""
 
     seed: int
     faults: Iterable[Fault]
+    are_beside: bool = False
     rate: float = 300.0
     users: int = 250
     state: str = "rocksdb"
@@ -119,7 +123,14 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
         outcome.memory_at_begin = ground.crew.memory_mb()
         began = time.monotonic()
         with ground.load:
-            _break(ground, options.faults, outcome, began, progress)
+            breaking = partial(_break, ground, outcome, began, progress)
+            if options.are_beside:
+                lanes, rest = beside(options.faults)
+                with ThreadPoolExecutor(len(lanes)) as pool:
+                    list(pool.map(breaking, lanes))
+                breaking(rest)
+            else:
+                breaking(options.faults)
         outcome.events = ground.load.acknowledged
         outcome.load_s = _since(began)
         progress.step("waiting until nothing waits any more")
@@ -145,10 +156,12 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
 
 
 def _break(
-    ground: Ground, faults: Iterable[Fault], outcome: Outcome, began: float, progress: Progress
+    ground: Ground, outcome: Outcome, began: float, progress: Progress, faults: Iterable[Fault]
 ) -> None:
-    """Inject one fault after the other."""
+    """Inject one fault after the other, until one does not land."""
     for fault in faults:
+        if outcome.failure:
+            return
         progress.step(str(fault))
         at_s, since = _since(began), time.monotonic()
         try:
@@ -158,7 +171,7 @@ def _break(
             return
         landed = Landed(fault, at_s, _since(since), evidence)
         outcome.faults.append(landed)
-        progress.detail(f"mended in {landed.seconds:.1f} s: {evidence}")
+        progress.detail(f"{fault}: mended in {landed.seconds:.1f} s: {evidence}")
 
 
 def _since(start: float) -> float:

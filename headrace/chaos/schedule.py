@@ -34,6 +34,17 @@ class Fault(Struct, frozen=True, kw_only=True):
         at = f"@{self.topic}" if self.topic else ""
         return self.point and f"{self.point}{at}:{self.passes}"
 
+    @property
+    def worker(self) -> str | None:
+        """The only worker that it breaks, if the others need not be whole meanwhile; they must when
+        the timeline of one reader is swept, for which the sink is kept away."""
+        is_sweep = (self.target, self.point) == ("views", "mid-sink")
+        if self.kind in ("state-deleted", "state-flipped"):
+            return "app"
+        if self.kind in ("kill", "join-and-leave", "zombie") and not is_sweep:
+            return self.target
+        return None
+
     def __str__(self) -> str:
         parts = [self.kind, self.target, self.order]
         return " ".join(filter(None, [*parts, f"{self.seconds:.0f} s" if self.seconds else ""]))
@@ -118,6 +129,19 @@ def within(
         if now >= end:
             return
         yield fault
+
+
+def beside(faults: Iterable[Fault]) -> tuple[list[list[Fault]], list[Fault]]:
+    """What breaks one worker each, in lanes by worker that need not wait for each other; and the
+    rest, in order."""
+    lanes: dict[str, list[Fault]] = {}
+    rest = []
+    for fault in faults:
+        if fault.worker is None:
+            rest.append(fault)
+        else:
+            lanes.setdefault(fault.worker, []).append(fault)
+    return list(lanes.values()), rest
 
 
 def brief(seed: int) -> list[Fault]:

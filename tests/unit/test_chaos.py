@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 from typing import Any
 
@@ -19,7 +19,7 @@ from headrace.chaos.letters import due
 from headrace.chaos.load import PLACES, disturbed, sweep
 from headrace.chaos.outputs import Outputs
 from headrace.chaos.run import Landed, Outcome
-from headrace.chaos.schedule import UNFENCED, Fault, brief, schedule, within
+from headrace.chaos.schedule import UNFENCED, Fault, beside, brief, schedule, within
 from headrace.chaos.verdict import Once
 from headrace.verify.report import Compared, Report
 from schemas.views import DeadLetter
@@ -63,6 +63,15 @@ def test_every_kind_and_every_failpoint_is_planned() -> None:
     assert {fault.kind for fault in faults} == FAULTS.keys()
     assert {fault.point for fault in faults if fault.kind == "kill"} == set(failpoints.NAMES)
     assert len(set(_names(faults))) == len(faults)
+
+
+def test_faults_of_different_workers_are_beside_each_other() -> None:
+    faults = brief(1)
+    lanes, rest = beside(faults)
+    assert [{fault.worker for fault in lane} for lane in lanes] == [{"app"}, {"views"}, {"archive"}]
+    assert sorted(map(str, [*chain(*lanes), *rest])) == sorted(map(str, faults))
+    assert {fault.kind for fault in rest}.isdisjoint({"zombie", "state-deleted", "join-and-leave"})
+    assert [fault.order for fault in rest if fault.kind == "kill"] == ["mid-sink:1"]
 
 
 def test_an_order_names_point_topic_and_pass() -> None:
