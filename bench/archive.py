@@ -1,31 +1,32 @@
-"""The Cassandra sink in `headrace bench fanout`: the timelines that wait in the log, as rows."""
+"""The Cassandra sink in `headrace bench fanout`: what waits for timelines, written as rows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
 from bench.core import Say
-from bench.parts import Parts
+from bench.crowd import Crowd, publish
+from bench.topic import make
 from bench.workers import Workers, cpu_seconds
 from connectors.admin import create_tables
 from connectors.cassandra import connect
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of
-from connectors.lag import LagReader, wait_quiet
+from connectors.lag import GROUPS, LagReader, wait_until_quiet
 from connectors.settings import settings
 from connectors.stack.errors import StackError
 from connectors.stack.local import LocalStack
-from schemas.topics import Topic
+from schemas.topics import Topic, declared
 from streams.archive_sink import INSERT_ENTRY
 
-GROUP = "headrace-archive"
-QUIET_S = 900.0
+APP, ARCHIVE = "headrace-app", "headrace-archive"
+QUIET_S = 600.0
+LOOK_EVERY_S = 0.05
 RAW_ROWS = 20_000
 RAW_CONCURRENCY = 100
 COUNTED = 100
@@ -34,7 +35,7 @@ COUNTED = 100
 
 class ArchiveFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of timelines written by the Cassandra sink; void (None) if some are missing. Beside it
-    the rows/s of single inserts, 100 at once."""
+    the rows/s of the driver's own loop."""
 
     rows: int
     seconds: float | None = None
@@ -44,37 +45,44 @@ class ArchiveFigures(msgspec.Struct, frozen=True, kw_only=True):
     void: str | None = None
 
 
-def measure(
-    parts: Parts, rows: int, expected: Mapping[str, int], at: int, say: Say
-) -> ArchiveFigures:
-    """Write what `timeline-writes` holds, some `rows`, into a Cassandra of its own. `expected` are
-    owners with the rows of each, of which the first are counted; `at` is in their month (ms). The
-    time is from the start of the process."""
-    figures = ArchiveFigures(rows=rows)
-    directory = parts.directory / "archive"
-    with LocalStack(directory, fresh=True, parts=("cassandra",), say=say) as stack:
-        addresses = replace(parts.addresses, cassandra=stack.addresses.cassandra)
-        cluster, session = connect(addresses.cassandra)
+def measure(directory: Path, crowd: Crowd, say: Say) -> ArchiveFigures:
+    """Fold what a crowd posts while the sink is away, and take the time that it needs, for what is
+    left when it is ready; with parts of its own."""
+    figures = ArchiveFigures(rows=crowd.rows)
+    with LocalStack(directory, fresh=True, parts=("kafka", "cassandra"), say=say) as stack:
+        brokers = stack.addresses.kafka
+        make(brokers, [spec.name for spec in declared()])
+        cluster, session = connect(stack.addresses.cassandra)
         try:
             create_tables(session, settings())
             session.set_keyspace(settings().cassandra_keyspace)
-            with Workers(addresses, directory, say) as workers:
-                began = time.monotonic()
-                sink = workers.start_ready("archive", "topology:archive")
-                _wait_for_all(addresses.kafka, workers)
-                seconds, cpu = time.monotonic() - began, cpu_seconds(sink)
-            for owner, wanted in list(expected.items())[:COUNTED]:
-                found = _count(session, owner, at)
-                if found != wanted:
-                    void = f"{found:,} of {wanted:,} rows of {owner} are there"
-                    return msgspec.structs.replace(figures, void=void)
-            raw = _raw(session, min(RAW_ROWS, rows), at)
+            with Workers(stack.addresses, directory, say) as workers:
+                workers.start_ready("app", "topology:app")
+                workers.start_ready("follows", "topology:archive")
+                publish(brokers, Topic.FOLLOWS, crowd.follows())
+                wait_until_quiet(brokers, QUIET_S, groups=_groups(APP, ARCHIVE))
+                workers.end("follows")
+                publish(brokers, Topic.POSTS, crowd.written())
+                wait_until_quiet(brokers, QUIET_S, groups=_groups(APP))
+                with closing(LagReader(brokers, {ARCHIVE: (Topic.TIMELINE_WRITES,)})) as reader:
+                    all_records = reader.read().total
+                    sink = workers.start_ready("archive", "topology:archive")
+                    left, before = reader.read().total, cpu_seconds(sink)
+                    seconds = _until_written(reader, workers)
+                rows = crowd.rows * left // all_records
+                cpu = cpu_seconds(sink) - before
+            for number in range(min(COUNTED, crowd.users)):
+                found = _count(session, crowd.user(number), crowd.began_at)
+                if found != crowd.deliveries // crowd.users:
+                    raise TimeoutError(f"{found:,} rows of a timeline are there")
+            raw = _raw(session, min(RAW_ROWS, crowd.rows), crowd.began_at)
         except (StackError, TimeoutError) as error:
             return msgspec.structs.replace(figures, void=str(error))
         finally:
             cluster.shutdown()
     return msgspec.structs.replace(
         figures,
+        rows=rows,
         seconds=round(seconds, 3),
         rows_per_s=round(rows / seconds, 1),
         cpu_us_per_row=round(cpu / rows * 1e6, 2),
@@ -82,9 +90,19 @@ def measure(
     )
 
 
-def _wait_for_all(brokers: str, workers: Workers) -> None:
-    with closing(LagReader(brokers, {GROUP: (Topic.TIMELINE_WRITES,)})) as reader:
-        wait_quiet(reader.read, QUIET_S, lambda _: workers.check())
+def _groups(*names: str) -> dict[str, tuple[str, ...]]:
+    return {name: GROUPS[name] for name in names}
+
+
+def _until_written(reader: LagReader, workers: Workers) -> float:
+    """Wait until no record waits; the seconds that it took."""
+    began = time.monotonic()
+    while reader.read().total:
+        workers.check()
+        time.sleep(LOOK_EVERY_S)
+        if time.monotonic() - began > QUIET_S:
+            raise TimeoutError(f"not all timelines were written within {QUIET_S:.0f} s")
+    return time.monotonic() - began
 
 
 def _count(session: Session, owner: str, at: int) -> int:
@@ -93,7 +111,7 @@ def _count(session: Session, owner: str, at: int) -> int:
 
 
 def _raw(session: Session, count: int, at: int) -> float:
-    """Rows/s of the driver's own loop, a request for each."""
+    """Rows/s of the driver's own loop, a request for each, 100 at once."""
     insert = session.prepare(INSERT_ENTRY)
     bucket = month_of(at)
     rows = [

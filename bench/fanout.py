@@ -4,17 +4,16 @@ Cassandra."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import msgspec
 import psutil  # type: ignore[import-untyped]
-from confluent_kafka import Producer
 from redis import Redis
 
 from bench import archive
 from bench.archive import ArchiveFigures
 from bench.core import Say
+from bench.crowd import Crowd, publish
 from bench.engagements import PARTITIONS
 from bench.figures import Machine, Target, ratio, this_machine
 from bench.parts import Parts
@@ -22,10 +21,7 @@ from bench.topic import make
 from bench.workers import Workers, cpu_seconds
 from connectors.lag import GROUPS, wait_until_quiet
 from connectors.redis_keys import Keys, member
-from connectors.sources import reading_events
 from connectors.stack.errors import StackError
-from schemas.codec import encode
-from schemas.events import Event, Follow, Post, User
 from schemas.partitioning import partition_of
 from schemas.topics import Topic, declared
 
@@ -43,78 +39,6 @@ _LOOKED_AT = 200
 _RAW = 300_000
 _LOST_AFTER_S = 300.0
 _LOOK_EVERY_S = 0.01
-_QUEUED = 200_000
-_HOUR_MS = 3_600_000
-
-
-class Crowd(msgspec.Struct, frozen=True, kw_only=True):
-    """`sources` with `audience` followers each among `users`, who post `posts` times each."""
-
-    name: str
-    users: int
-    sources: int
-    audience: int
-    posts: int
-    began_at: int = msgspec.field(default_factory=lambda: time.time_ns() // 1_000_000 - _HOUR_MS)
-
-    @property
-    def deliveries(self) -> int:
-        """The entries that all posts come to, without those of the authors."""
-        return self.sources * self.audience * self.posts
-
-    @property
-    def rows(self) -> int:
-        """The entries on all timelines."""
-        return self.deliveries + self.sources * self.posts
-
-    def user(self, number: int) -> str:
-        """The id of a user."""
-        return f"{self.name}r{number:07}"
-
-    def source(self, number: int) -> str:
-        """The id of an author."""
-        return f"{self.name}a{number:07}"
-
-    def followers(self, source: int) -> Iterator[str]:
-        """Who follows an author."""
-        start = source * self.audience
-        return (self.user((start + n) % self.users) for n in range(self.audience))
-
-    def post(self, source: int, number: int) -> str:
-        """The id of a post, a ULID as the API gives them."""
-        return f"{number:010}{source:014}{self.name}"
-
-    def reads(self) -> Iterator[User]:
-        """All read, so that Redis keeps their timelines."""
-        return reading_events(map(self.user, range(self.users)), self.began_at)
-
-    def follows(self) -> Iterator[Follow]:
-        """Who follows whom."""
-        for source in range(self.sources):
-            target = f"u:{self.source(source)}"
-            for user_id in self.followers(source):
-                event_id = f"{user_id}{target}"
-                yield Follow(
-                    event_id=event_id,
-                    action="follow",
-                    user_id=user_id,
-                    target=target,
-                    at=self.began_at,
-                )
-
-    def written(self) -> Iterator[Post]:
-        """What is posted, the authors by turns."""
-        for number in range(self.posts):
-            for source in range(self.sources):
-                post_id = self.post(source, number)
-                yield Post(
-                    event_id=post_id,
-                    action="created",
-                    post_id=post_id,
-                    author_id=self.source(source),
-                    at=self.began_at + number,
-                    content="nothing new",
-                )
 
 
 class FanOutFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,11 +163,8 @@ def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
                 found[key] = figures
         say("the same with a pipeline of redis-py")
         report.raw_deliveries_per_s = _raw(client, by_audience[-1])
-    say("the same timelines in Cassandra")
-    last = by_users[-1]
-    expected = {last.user(number): last.deliveries // last.users for number in range(last.users)}
-    rows = sum(crowd.rows for crowd in (warm_up, *by_audience, *by_users))
-    report.archive = archive.measure(parts, rows, expected, last.began_at, say)
+    say("timelines in Cassandra")
+    report.archive = archive.measure(parts.directory / "archive", by_audience[0], say)
     report.compare()
     return report
 
@@ -283,32 +204,6 @@ def _measure(
         sink_us_per_delivery=round((after[1] - before[1]) / crowd.deliveries * 1e6, 2),
         bytes_per_entry=round(size, 1),
     )
-
-
-def publish(brokers: str, topic: Topic, events: Iterator[Event]) -> None:
-    """Write events as a producer does.
-
-    Raises:
-        TimeoutError: not all were acknowledged.
-    """
-    producer = Producer(
-        {
-            "bootstrap.servers": brokers,
-            "enable.idempotence": True,
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "queue.buffering.max.messages": _QUEUED,
-        }
-    )
-    for number, event in enumerate(events):
-        while True:
-            try:
-                producer.produce(str(topic), encode(event), None, number % PARTITIONS)
-                break
-            except BufferError:
-                producer.poll(0.05)
-    if producer.flush(60):
-        raise TimeoutError(f"{topic}: not all events were acknowledged")
 
 
 def _wait_for_all(client: Redis, crowd: Crowd, workers: Workers) -> None:

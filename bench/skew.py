@@ -10,8 +10,9 @@ from confluent_kafka import Producer
 from redis import Redis
 
 from bench.core import Say
+from bench.crowd import Crowd, publish
 from bench.engagements import PARTITIONS
-from bench.fanout import APPS, Crowd, count, publish
+from bench.fanout import APPS, count
 from bench.figures import Machine, Target, percentiles, ratio, this_machine
 from bench.parts import Parts
 from bench.topic import make

@@ -90,6 +90,12 @@ class Workers:
         child.wait_ready(lambda: _answer(url), READY_S, self._never)
         return psutil.Process(child.pid)
 
+    def end(self, name: str) -> None:
+        """End what was started under a name, in order."""
+        (child,) = (each for each in self._children if each.name == name)
+        child.stop()
+        self._children.remove(child)
+
     def start_measured(self, name: str, command: Sequence[str]) -> tuple[psutil.Process, Start]:
         """Start what marks its own start, and return as soon as it has."""
         child, start = self._start_marked(name, command, marks.START, Start, READY_S)
