@@ -27,7 +27,7 @@ RETRY_SECONDS = (0.5, 1, 2, 5)
 
 MAX_FOLLOWED = 5_000
 AUTHORS_A_QUERY = 100
-FIRST_POSTS = 3
+FIRST_POSTS = 2
 """Of each author, as most have no more among the newest."""
 
 log = structlog.get_logger(__name__)

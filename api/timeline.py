@@ -21,7 +21,7 @@ AHEAD_MS = 3_600_000
 """Entries may stand a little in the future, by a producer's clock."""
 
 CHUNK_ROWS = 500
-PULLED_ROWS = 100
+PULLED_ROWS = 50
 SKIP_ROWS = 2_000
 
 
