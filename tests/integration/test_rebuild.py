@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import redis
 from cassandra.cluster import Session
+from confluent_kafka import Producer
 
 from connectors import cassandra
 from connectors.cassandra_tables import month_of
@@ -41,8 +42,10 @@ from headrace.supervisor import Supervisor
 from headrace.verify import check
 from schemas.events import Event, Follow, Post
 from schemas.partitioning import partition_of
+from schemas.topics import Topic
 from streams.archive_sink import timestamp_of
 from streams.engine.outbox import MAX_OPERATIONS_PER_RECORD
+from streams.facts import Tick, encode_fact
 
 PEOPLE = generate_network(60, 3)
 NOW = int(time.time() * 1000)
@@ -304,3 +307,33 @@ def test_damage_is_named_and_mended_under_load(
     tallies = list(check.compare_all(stores.addresses, expected_views, None, 0, 1, print))
     different = {(each.kind, each.store): each.different for each in tallies if each.different}
     assert different == {}
+
+
+def test_nothing_is_written_for_the_dormant_until_they_read(stores: Stores) -> None:
+    """The last test of the module: its clock is a month ahead from here on."""
+
+    def is_dormant() -> bool:
+        query = "SELECT is_dormant FROM users WHERE user_id = 'sleeper'"
+        return bool(stores.session.execute(query).one().is_dormant)
+
+    entry, next_entry = ("asleep", "u:star"), ("awake", "u:star")
+    stores.publish(follow("sleeper", "u:star"))
+    stores.settle()
+    assert not is_dormant()
+    month_later = encode_fact(Tick(int(time.time() * 1000) + 31 * 86_400_000))
+    producer = Producer({"bootstrap.servers": stores.addresses.kafka})
+    for partition in range(stores.keys.partitions):
+        producer.produce(str(Topic.BY_USER), month_later, partition=partition)
+    assert producer.flush(10) == 0
+    stores.settle()
+    assert is_dormant()
+    stores.publish(post("star", "asleep"))
+    stores.settle()
+    assert entry not in stores.rows("sleeper")
+    assert entry in stores.rows("star")
+    stores.publish(*reading_events(["sleeper"], int(time.time() * 1000)))
+    stores.settle()
+    assert not is_dormant()
+    stores.publish(post("star", "awake"))
+    stores.settle()
+    assert stores.feed("sleeper").keys() == stores.rows("sleeper") == {entry, next_entry}
