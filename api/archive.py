@@ -111,11 +111,12 @@ class CassandraArchive:
         return cluster, session
 
     async def _rows(self, query: str, *values: Any) -> list[Any]:
-        """The rows that a prepared query answers with."""
+        """The rows that a prepared query answers with, of all pages."""
         if self._session is None:
             raise StoreDownError(CASSANDRA, self._reason)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Any]] = loop.create_future()
+        found: list[Any] = []
 
         def resolve(settle: Callable[[Any], None], value: Any) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -124,11 +125,16 @@ class CassandraArchive:
         try:
             bound = self._prepared[query].bind(values)
             pending = self._session.execute_async(bound, timeout=TIMEOUT_SECONDS)
-            pending.add_callbacks(
-                lambda rows: resolve(done.set_result, rows),
-                lambda error: resolve(done.set_exception, error),
-            )
-            return list(await done)
+
+            def take(page: list[Any]) -> None:
+                found.extend(page)
+                if pending.has_more_pages:
+                    pending.start_fetching_next_page()
+                else:
+                    resolve(done.set_result, found)
+
+            pending.add_callbacks(take, lambda error: resolve(done.set_exception, error))
+            return await done
         except Exception as error:
             log.warning("cassandra read failed", query=query, error=type(error).__name__)
             raise StoreDownError(CASSANDRA, type(error).__name__) from error
@@ -170,7 +176,7 @@ class CassandraArchive:
         self, authors: list[str], below: tuple[int, str, str], oldest: int, limit: int
     ) -> list[TimelineRow]:
         """The newest posts of authors below a place and not before `oldest` (ms), as rows of a
-        timeline; O(authors + limit).
+        timeline. Reads some rows of each author, and at worst limit²/2 more.
 
         Some of each are read first. Only an author whose posts were all among the newest of these
         may have more that are.

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from cassandra.cluster import Session
 from confluent_kafka import Consumer, TopicPartition
 from msgspec import Struct
 from pydantic import SecretStr
@@ -351,11 +352,18 @@ def test_kafka_down_is_told_in_time(addresses: Addresses) -> None:
     assert seconds < 8
 
 
-@pytest.mark.parametrize("authors", [3, 250])
+@pytest.mark.parametrize(("authors", "rows_a_page"), [(3, 7), (250, 5_000)])
 def test_who_was_dormant_pages_through_the_posts_of_those_followed(
-    addresses: Addresses, sinks: Sinks, name: str, authors: int
+    addresses: Addresses,
+    sinks: Sinks,
+    name: str,
+    authors: int,
+    rows_a_page: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever posts much and whoever posts little: the newest of all, each once."""
+    """Whoever posts much and whoever posts little, and whatever the driver's pages hold: the newest
+    of all, each once."""
+    monkeypatch.setattr(Session, "default_fetch_size", rows_a_page)
     al, now, rng = f"al-{name}", time.time_ns() // 1_000_000, Random(authors)
     followed = [f"{number}-{name}" for number in range(authors)]
     sinks.write(UserView(al, is_dormant=True))
