@@ -104,7 +104,7 @@ class Readers:
         """Who was there last on a day (since 1970) is dormant from now on; at most some `limit`
         follows are told. How many users and follows that were."""
         done = 0
-        for user_id, _ in islice(self._last_day.scan(str(day)), limit):
+        for user_id, _ in list(islice(self._last_day.scan(str(day)), limit)):
             if done >= limit:
                 break
             self._last_day.delete(str(day), user_id)
