@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 from cassandra.cluster import Session
-from cassandra.query import PreparedStatement
+from cassandra.query import BoundStatement, PreparedStatement
 
-from connectors.cassandra_batches import Row, write_rows
+from connectors.cassandra_batches import each_with, write_rows
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
 from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
@@ -49,6 +49,7 @@ DELETE_ENTRY = (
     "DELETE FROM timeline USING TIMESTAMP ? "
     "WHERE owner = ? AND bucket = ? AND at = ? AND post_id = ? AND reason = ?"
 )
+INSERT_OWNER, DELETE_OWNER = 0, 1  # the owner's place among the values
 _MOVE = (
     "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?) "
     "USING TIMESTAMP ?"
@@ -103,7 +104,7 @@ class CassandraStore:
         self._clock = clock
         self._left: dict[tuple[Topic, int], set[int | None]] = {}
         self._prepared: dict[str, PreparedStatement] = {}
-        self._rows: dict[Topic, Callable[[Write], Iterator[Row]]] = {
+        self._rows: dict[Topic, Callable[[Write], Iterator[BoundStatement]]] = {
             Topic.VIEW_POSTS: self._posts,
             Topic.VIEW_COUNTERS: self._counters,
             Topic.VIEW_COMMENTS: self._comments,
@@ -183,18 +184,20 @@ class CassandraStore:
         for removal in removals:
             write_rows(self._session, self._of_reasons(removal))
 
-    def _entries(self, writes: Sequence[Write], removals: list[_Removal]) -> Iterator[Row]:
+    def _entries(
+        self, writes: Sequence[Write], removals: list[_Removal]
+    ) -> Iterator[BoundStatement]:
         now_ms = int(self._clock() * 1000)
         for write in writes:
             for index, operation in enumerate(write.view or ()):
                 timestamp = timestamp_of(write.offset, index)
                 match operation:
                     case PushEntry(post_id, reason, at, owners):
-                        for owner in owners:
-                            yield from self._insert(owner, at, post_id, reason, timestamp, now_ms)
+                        for row in self._insert("", at, post_id, reason, timestamp, now_ms):
+                            yield from each_with(row, INSERT_OWNER, owners)
                     case RemoveEntry(post_id, reason, at, owners):
-                        for owner in owners:
-                            yield self._delete(owner, at, post_id, reason, timestamp)
+                        row = self._delete("", at, post_id, reason, timestamp)
+                        yield from each_with(row, DELETE_OWNER, owners)
                     case FillTimeline(owner, entries) | RefillTimeline(owner, _, _, entries):
                         for post_id, reason, at in entries:
                             yield from self._insert(owner, at, post_id, reason, timestamp, now_ms)
@@ -203,17 +206,19 @@ class CassandraStore:
 
     def _insert(
         self, owner: str, at: int, post_id: str, reason: str, timestamp: int, now_ms: int
-    ) -> Iterator[Row]:
+    ) -> Iterator[BoundStatement]:
         ttl = TIMELINE_TTL_SECONDS - max(0, (now_ms - at) // 1000)
         if ttl > 0:
-            statement = self._prepare(INSERT_ENTRY)
-            yield Row(statement, (owner, month_of(at), at, post_id, reason, timestamp, ttl))
+            values = (owner, month_of(at), at, post_id, reason, timestamp, ttl)
+            yield self._prepare(INSERT_ENTRY).bind(values)
 
-    def _delete(self, owner: str, at: int, post_id: str, reason: str, timestamp: int) -> Row:
-        statement = self._prepare(DELETE_ENTRY)
-        return Row(statement, (timestamp, owner, month_of(at), at, post_id, reason))
+    def _delete(
+        self, owner: str, at: int, post_id: str, reason: str, timestamp: int
+    ) -> BoundStatement:
+        values = (timestamp, owner, month_of(at), at, post_id, reason)
+        return self._prepare(DELETE_ENTRY).bind(values)
 
-    def _of_reasons(self, removal: _Removal) -> Iterator[Row]:
+    def _of_reasons(self, removal: _Removal) -> Iterator[BoundStatement]:
         select = self._prepare(SELECT_ENTRIES)
         for bucket in months_back(int(self._clock() * 1000), TIMELINE_DAYS):
             for entry in self._session.execute(select, (removal.owner, bucket)):
@@ -230,18 +235,18 @@ class CassandraStore:
         rows = (row for write in newest.values() for row in rows_of(write))
         write_rows(self._session, rows)
 
-    def _upsert(self, write: Write, table: str, **values: Any) -> Row:
+    def _upsert(self, write: Write, table: str, **values: Any) -> BoundStatement:
         columns = ", ".join(values)
         marks = ", ".join("?" * len(values))
         query = f"INSERT INTO {table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
-        return Row(self._prepare(query), (*values.values(), timestamp_of(write.offset, 0)))
+        return self._prepare(query).bind((*values.values(), timestamp_of(write.offset, 0)))
 
-    def _drop(self, write: Write, table: str, **key: Any) -> Row:
+    def _drop(self, write: Write, table: str, **key: Any) -> BoundStatement:
         where = " AND ".join(f"{column} = ?" for column in key)
         query = f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}"
-        return Row(self._prepare(query), (timestamp_of(write.offset, 0), *key.values()))
+        return self._prepare(query).bind((timestamp_of(write.offset, 0), *key.values()))
 
-    def _posts(self, write: Write) -> Iterator[Row]:
+    def _posts(self, write: Write) -> Iterator[BoundStatement]:
         view: PostView = write.view
         yield self._upsert(
             write,
@@ -272,11 +277,11 @@ class CassandraStore:
         else:
             yield self._upsert(write, "posts_by_author", **place)
 
-    def _counters(self, write: Write) -> Iterator[Row]:
+    def _counters(self, write: Write) -> Iterator[BoundStatement]:
         view: CountersView = write.view
         yield self._upsert(write, "counters", **msgspec.structs.asdict(view))
 
-    def _comments(self, write: Write) -> Iterator[Row]:
+    def _comments(self, write: Write) -> Iterator[BoundStatement]:
         view: CommentView = write.view
         key = {"post_id": view.post_id, "comment_id": view.comment_id}
         if view.is_deleted:
@@ -292,18 +297,18 @@ class CassandraStore:
                 parent=view.parent,
             )
 
-    def _mine(self, write: Write) -> Iterator[Row]:
+    def _mine(self, write: Write) -> Iterator[BoundStatement]:
         view: MineView = write.view
         if view.reaction is None and not view.is_shared:
             yield self._drop(write, "mine", user_id=view.user_id, post_id=view.post_id)
         else:
             yield self._upsert(write, "mine", **msgspec.structs.asdict(view))
 
-    def _users(self, write: Write) -> Iterator[Row]:
+    def _users(self, write: Write) -> Iterator[BoundStatement]:
         view: UserView = write.view
         yield self._upsert(write, "users", **msgspec.structs.asdict(view))
 
-    def _relations(self, write: Write) -> Iterator[Row]:
+    def _relations(self, write: Write) -> Iterator[BoundStatement]:
         view: RelationView = write.view
         following = {"user_id": view.user_id, "target": view.target}
         followers = {"source": view.target, "user_id": view.user_id}
@@ -314,7 +319,7 @@ class CassandraStore:
             yield self._drop(write, "following", **following)
             yield self._drop(write, "followers", **followers)
 
-    def _affinity(self, write: Write) -> Iterator[Row]:
+    def _affinity(self, write: Write) -> Iterator[BoundStatement]:
         view: AffinityView = write.view
         key = {"user_id": view.user_id, "target_id": view.target_id}
         if view.score > MIN_SCORE:
@@ -322,11 +327,11 @@ class CassandraStore:
         else:
             yield self._drop(write, "affinity", **key)
 
-    def _sources(self, write: Write) -> Iterator[Row]:
+    def _sources(self, write: Write) -> Iterator[BoundStatement]:
         view: SourceView = write.view
         yield self._upsert(write, "sources", source=view.source, followers=view.followers)
 
-    def _recents(self, write: Write) -> Iterator[Row]:
+    def _recents(self, write: Write) -> Iterator[BoundStatement]:
         match write.view:
             case HeavySource(source, is_heavy):
                 change = self._upsert if is_heavy else self._drop

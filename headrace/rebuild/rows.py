@@ -7,9 +7,8 @@ from typing import Any
 
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.query import SimpleStatement
+from cassandra.query import BoundStatement, SimpleStatement
 
-from connectors.cassandra_batches import Row as Written
 from connectors.cassandra_batches import write_rows
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
 from connectors.log_id import ForeignStoreError
@@ -129,7 +128,7 @@ class TimelineRows:
             ttl = TIMELINE_TTL_SECONDS - max(0, (now_ms - at) // 1000)
             if ttl > 0:
                 values = (owner, month_of(at), at, post_id, reason, timestamp, ttl)
-                written.append(Written(self._insert, values))
+                written.append(self._insert.bind(values))
         write_rows(self._session, written)
 
     def take_at(self, removals: Iterable[tuple[str, Row, int]]) -> None:
@@ -138,9 +137,9 @@ class TimelineRows:
             self._session, [self._deleted(owner, row, when) for owner, row, when in removals]
         )
 
-    def _deleted(self, owner: str, row: Row, timestamp: int) -> Written:
+    def _deleted(self, owner: str, row: Row, timestamp: int) -> BoundStatement:
         post_id, reason, at = row
-        return Written(self._delete, (timestamp, owner, month_of(at), at, post_id, reason))
+        return self._delete.bind((timestamp, owner, month_of(at), at, post_id, reason))
 
 
 def buckets_of(rows: Iterable[Row], known: Iterable[int], now_ms: int) -> set[int]:

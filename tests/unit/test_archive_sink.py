@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from unittest import mock
 
+import msgspec
 import pytest
 from cassandra import Unavailable, WriteTimeout
 from cassandra.cluster import Session
-from cassandra.protocol import OverloadedErrorMessage
-from cassandra.query import BatchType
+from cassandra.protocol import ColumnMetadata, OverloadedErrorMessage
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 
 from connectors import cassandra_batches
 from connectors.cassandra_batches import BATCH_BYTES, BATCH_ROWS, CONCURRENCY
@@ -50,15 +52,43 @@ MONTH = month_of(NOW)
 ANOTHERS = 2
 
 
-class Batch:
-    """Stands in for the driver's batch statement."""
+class Anything:
+    """Stands in for a column's type: any value, as MessagePack."""
+
+    @staticmethod
+    def serialize(value: Any, _protocol_version: int) -> bytes:
+        return msgspec.msgpack.encode(value)
+
+
+def _prepared(query: str) -> PreparedStatement:
+    columns = [ColumnMetadata("ks", "t", f"c{n}", Anything) for n in range(query.count("?"))]
+    return PreparedStatement(columns, b"id", None, query, "ks", 5, None, None)
+
+
+class Batch(BatchStatement):
+    """The driver's batch statement, whose rows can be read."""
 
     def __init__(self, batch_type: BatchType) -> None:
         assert batch_type is BatchType.UNLOGGED
+        super().__init__(batch_type)
         self.rows: list[tuple[str, tuple[Any, ...]]] = []
 
-    def add(self, statement: str, values: tuple[Any, ...]) -> None:
-        self.rows.append((statement, values))
+    def add(self, row: BoundStatement) -> None:
+        super().add(row)
+        values = tuple(None if v is None else msgspec.msgpack.decode(v) for v in row.values)
+        self.rows.append((row.prepared_statement.query_string, values))
+
+
+class Answer(NamedTuple):
+    """Stands in for what the driver returns at once."""
+
+    fault: Exception | None
+    wait: Callable[[], None]
+
+    def result(self) -> None:
+        self.wait()
+        if self.fault is not None:
+            raise self.fault
 
 
 class AwayError(Exception):
@@ -75,11 +105,13 @@ class Database:
         self.positions: dict[int, int] = {1: 17, ANOTHERS: 17}
         self.forgets = False
         self.position_fault: Exception | None = None
+        self.in_flight = self.most_in_flight = 0
 
-    def prepare(self, query: str) -> str:
-        return query
+    def prepare(self, query: str) -> PreparedStatement:
+        return _prepared(query)
 
-    def execute(self, statement: str, values: tuple[Any, ...]) -> Any:
+    def execute(self, prepared: PreparedStatement, values: tuple[Any, ...]) -> Any:
+        statement = prepared.query_string
         if statement.startswith("SELECT at"):
             return [
                 SimpleNamespace(at=at, post_id=post_id, reason=reason)
@@ -99,23 +131,16 @@ class Database:
             self.positions[values[1]] = values[3]
         return None
 
-    def concurrently(
-        self,
-        _session: Any,
-        statements: list[tuple[Batch, None]],
-        *,
-        concurrency: int,
-        raise_on_first_error: bool,
-    ) -> list[tuple[bool, Any]]:
-        assert concurrency > 1
-        assert not raise_on_first_error, "the driver would go on with the rest behind our back"
-        results: list[tuple[bool, Any]] = []
-        for batch, _none in statements:
-            fault = self.faults.pop(0) if self.faults else None
-            if fault is None:
-                self.executed.append(batch)
-            results.append((fault is None, fault))
-        return results
+    def execute_async(self, batch: Batch) -> Answer:
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is None:
+            self.executed.append(batch)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        return Answer(fault, self._answered)
+
+    def _answered(self) -> None:
+        self.in_flight -= 1
 
     @property
     def batches(self) -> list[Batch]:
@@ -131,7 +156,6 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Database:
     """A database with nothing in it but two positions."""
     found = Database()
     monkeypatch.setattr(cassandra_batches, "BatchStatement", Batch)
-    monkeypatch.setattr(cassandra_batches, "execute_concurrent", found.concurrently)
     return found
 
 
@@ -477,6 +501,11 @@ def test_what_an_overloaded_server_refuses_of_much_is_sent_again(
     assert _positions(database) == [99]
 
 
+def test_some_batches_are_in_flight_at_once(database: Database) -> None:
+    _push_to(database, 3 * CONCURRENCY)
+    assert (database.most_in_flight, database.in_flight) == (CONCURRENCY, 0)
+
+
 def test_a_server_that_refuses_the_most_is_left_alone(database: Database) -> None:
     database.faults = [*OVERLOADED * 5, None, None, None]
     with pytest.raises(OverloadedErrorMessage):
@@ -489,7 +518,7 @@ def test_a_server_that_is_away_is_not_sent_the_rest(database: Database) -> None:
     database.faults = [None, AWAY]
     with pytest.raises(Unavailable):
         _push_to(database, 10 * CONCURRENCY)
-    assert len(database.batches) == CONCURRENCY - 1
+    assert len(database.batches) == CONCURRENCY
     assert _positions(database) == []
 
 
