@@ -25,6 +25,8 @@ from schemas.topics import Topic, declared
 from streams.archive_sink import INSERT_ENTRY
 
 APP, ARCHIVE = "headrace-app", "headrace-archive"
+TIMELINES, POSTS = Topic.TIMELINE_WRITES.value, Topic.VIEW_POSTS.value
+ROWS_OF_POST = 2  # itself, and its place among its author's
 QUIET_S = 600.0
 LOOK_EVERY_S = 0.05
 RAW_ROWS = 20_000
@@ -34,8 +36,8 @@ COUNTED = 100
 
 
 class ArchiveFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of timelines written by the Cassandra sink; void (None) if some are missing. Beside it
-    the rows/s of the driver's own loop."""
+    """Rows of timelines and posts written by the Cassandra sink; void (None) if some are missing.
+    Beside it the rows/s of the driver's own loop."""
 
     rows: int
     seconds: float | None = None
@@ -64,12 +66,13 @@ def measure(directory: Path, crowd: Crowd, say: Say) -> ArchiveFigures:
                 workers.end("follows")
                 publish(brokers, Topic.POSTS, crowd.written())
                 wait_until_quiet(brokers, QUIET_S, groups=_groups(APP))
-                with closing(LagReader(brokers, {ARCHIVE: (Topic.TIMELINE_WRITES,)})) as reader:
-                    all_records = reader.read().total
+                with closing(LagReader(brokers, {ARCHIVE: (TIMELINES, POSTS)})) as reader:
+                    all_timelines, all_posts = _waiting(reader)
                     sink = workers.start_ready("archive", "topology:archive")
-                    left, before = reader.read().total, cpu_seconds(sink)
+                    (timelines, posts), before = _waiting(reader), cpu_seconds(sink)
                     seconds = _until_written(reader, workers)
-                rows = crowd.rows * left // all_records
+                rows = crowd.rows * timelines // all_timelines
+                rows += ROWS_OF_POST * crowd.sources * crowd.posts * posts // all_posts
                 cpu = cpu_seconds(sink) - before
             for number in range(min(COUNTED, crowd.users)):
                 found = _count(session, crowd.user(number), crowd.began_at)
@@ -92,6 +95,12 @@ def measure(directory: Path, crowd: Crowd, say: Say) -> ArchiveFigures:
 
 def _groups(*names: str) -> dict[str, tuple[str, ...]]:
     return {name: GROUPS[name] for name in names}
+
+
+def _waiting(reader: LagReader) -> tuple[int, int]:
+    """The records of timelines and of posts that wait."""
+    waiting = reader.read().by_topic()
+    return waiting.get((ARCHIVE, TIMELINES), 0), waiting.get((ARCHIVE, POSTS), 0)
 
 
 def _until_written(reader: LagReader, workers: Workers) -> float:
