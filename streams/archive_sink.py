@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from cassandra.cluster import Session
 from cassandra.query import BoundStatement, PreparedStatement
 
-from connectors.cassandra_batches import each_with, write_rows
+from connectors.cassandra_rows import each_with, read_rows, write_rows
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
 from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
@@ -57,10 +58,8 @@ _MOVE = (
 SELECT_ENTRIES = "SELECT at, post_id, reason FROM timeline WHERE owner = ? AND bucket = ?"
 
 
-class _Removal(NamedTuple):
-    owner: str
-    reasons: list[str]
-    timestamp: int
+Removals = defaultdict[str, dict[str, int]]
+"""The reasons that go from an owner's timeline, each with the write time of that."""
 
 
 def timestamp_of(offset: int, index: int) -> int:
@@ -179,14 +178,11 @@ class CassandraStore:
         A removal deletes what it reads of the owner's rows at its own place in the log; rows
         that later operations of the batch have written bear later write times and stay.
         """
-        removals: list[_Removal] = []
+        removals: Removals = defaultdict(dict)
         write_rows(self._session, self._entries(writes, removals))
-        for removal in removals:
-            write_rows(self._session, self._of_reasons(removal))
+        write_rows(self._session, self._of_reasons(removals))
 
-    def _entries(
-        self, writes: Sequence[Write], removals: list[_Removal]
-    ) -> Iterator[BoundStatement]:
+    def _entries(self, writes: Sequence[Write], removals: Removals) -> Iterator[BoundStatement]:
         now_ms = int(self._clock() * 1000)
         for write in writes:
             for index, operation in enumerate(write.view or ()):
@@ -202,7 +198,7 @@ class CassandraStore:
                         for post_id, reason, at in entries:
                             yield from self._insert(owner, at, post_id, reason, timestamp, now_ms)
                     case RemoveSource(owner, reasons):
-                        removals.append(_Removal(owner, reasons, timestamp))
+                        removals[owner].update(dict.fromkeys(reasons, timestamp))
 
     def _insert(
         self, owner: str, at: int, post_id: str, reason: str, timestamp: int, now_ms: int
@@ -218,14 +214,15 @@ class CassandraStore:
         values = (timestamp, owner, month_of(at), at, post_id, reason)
         return self._prepare(DELETE_ENTRY).bind(values)
 
-    def _of_reasons(self, removal: _Removal) -> Iterator[BoundStatement]:
-        select = self._prepare(SELECT_ENTRIES)
-        for bucket in months_back(int(self._clock() * 1000), TIMELINE_DAYS):
-            for entry in self._session.execute(select, (removal.owner, bucket)):
-                if entry.reason in removal.reasons:
-                    yield self._delete(
-                        removal.owner, entry.at, entry.post_id, entry.reason, removal.timestamp
-                    )
+    def _of_reasons(self, removals: Removals) -> Iterator[BoundStatement]:
+        """Reads the rows of some owners at once, each owner's once."""
+        months = months_back(int(self._clock() * 1000), TIMELINE_DAYS)
+        keys = [(owner, bucket) for owner in removals for bucket in months]
+        for (owner, _), rows in read_rows(self._session, self._prepare(SELECT_ENTRIES), keys):
+            timestamps = removals[owner]
+            for at, post_id, reason in rows:
+                if reason in timestamps:
+                    yield self._delete(owner, at, post_id, reason, timestamps[reason])
 
     # View topics: a row holds the whole value
 

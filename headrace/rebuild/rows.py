@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import BoundStatement, SimpleStatement
 
-from connectors.cassandra_batches import write_rows
+from connectors.cassandra_rows import read_rows, write_rows
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
 from connectors.log_id import ForeignStoreError
 from headrace.rebuild.compare import Row
@@ -27,7 +26,6 @@ from streams.archive_sink import (
 )
 from streams.engine.outbox import MAX_OPERATIONS_PER_RECORD
 
-CONCURRENCY = 16
 CORRECTIONS = f"{Topic.TIMELINE_WRITES}.corrections"
 """Under this name stands, beside the positions, the write time of the last correction."""
 
@@ -82,11 +80,8 @@ class TimelineRows:
         """Owner to the rows in the buckets named; O(rows)."""
         keys = [(owner, bucket) for owner, months in buckets.items() for bucket in months]
         found: dict[str, set[Row]] = {owner: set() for owner in buckets}
-        answers = execute_concurrent_with_args(
-            self._session, self._select, keys, concurrency=CONCURRENCY
-        )
-        for (owner, _), answer in zip(keys, answers, strict=True):
-            found[owner].update((row.post_id, row.reason, row.at) for row in answer.result_or_exc)
+        for (owner, _), rows in read_rows(self._session, self._select, keys):
+            found[owner].update((row.post_id, row.reason, row.at) for row in rows)
         return found
 
     def time_of_correction(self, position: int) -> int:

@@ -14,8 +14,8 @@ from cassandra.cluster import Session
 from cassandra.protocol import ColumnMetadata, OverloadedErrorMessage
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 
-from connectors import cassandra_batches
-from connectors.cassandra_batches import BATCH_BYTES, BATCH_ROWS, CONCURRENCY
+from connectors import cassandra_rows
+from connectors.cassandra_rows import BATCH_BYTES, BATCH_ROWS, CONCURRENCY
 from connectors.cassandra_tables import month_of, months_back
 from connectors.log_id import ForeignStoreError
 from schemas.events import Media
@@ -82,13 +82,15 @@ class Batch(BatchStatement):
 class Answer(NamedTuple):
     """Stands in for what the driver returns at once."""
 
-    fault: Exception | None
     wait: Callable[[], None]
+    rows: Any = None
+    fault: Exception | None = None
 
-    def result(self) -> None:
+    def result(self) -> Any:
         self.wait()
         if self.fault is not None:
             raise self.fault
+        return self.rows
 
 
 class AwayError(Exception):
@@ -102,6 +104,7 @@ class Database:
         self.executed: list[Any] = []
         self.faults: list[Exception | None] = []
         self.timeline: list[tuple[int, str, str]] = []
+        self.read: list[tuple[Any, ...] | None] = []
         self.positions: dict[int, int] = {1: 17, ANOTHERS: 17}
         self.forgets = False
         self.position_fault: Exception | None = None
@@ -113,11 +116,7 @@ class Database:
     def execute(self, prepared: PreparedStatement, values: tuple[Any, ...]) -> Any:
         statement = prepared.query_string
         if statement.startswith("SELECT at"):
-            return [
-                SimpleNamespace(at=at, post_id=post_id, reason=reason)
-                for at, post_id, reason in self.timeline
-                if values == ("bob", month_of(at))
-            ]
+            return [entry for entry in self.timeline if values == ("bob", month_of(entry[0]))]
         if statement.startswith("SELECT log_id"):
             stands = self.positions.get(values[1])
             log_id = "another" if values[1] == ANOTHERS else "log"
@@ -131,13 +130,16 @@ class Database:
             self.positions[values[1]] = values[3]
         return None
 
-    def execute_async(self, batch: Batch) -> Answer:
-        fault = self.faults.pop(0) if self.faults else None
-        if fault is None:
-            self.executed.append(batch)
+    def execute_async(self, statement: Any, values: tuple[Any, ...] | None) -> Answer:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        return Answer(fault, self._answered)
+        if not isinstance(statement, Batch):
+            self.read.append(values)
+            return Answer(self._answered, self.execute(statement, values or ()))
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is None:
+            self.executed.append(statement)
+        return Answer(self._answered, fault=fault)
 
     def _answered(self) -> None:
         self.in_flight -= 1
@@ -155,7 +157,7 @@ class Database:
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
     """A database with nothing in it but two positions."""
     found = Database()
-    monkeypatch.setattr(cassandra_batches, "BatchStatement", Batch)
+    monkeypatch.setattr(cassandra_rows, "BatchStatement", Batch)
     return found
 
 
@@ -258,6 +260,18 @@ def test_a_source_leaves_after_the_entries_of_the_batch(database: Database) -> N
         (timestamp_of(3, 0), "bob", MONTH, new, "p", "u:a"),
         (timestamp_of(3, 0), "bob", month_of(old), old, "q", "s:a"),
     ]
+
+
+def test_an_owner_whom_many_sources_leave_is_read_once(database: Database) -> None:
+    """What came and left again goes at its last leave."""
+    database.timeline = [(NOW, "p", "u:a"), (NOW, "q", "u:b")]
+    removals = [(n, [RemoveSource("bob", [f"u:{name}"])]) for n, name in enumerate("abcda")]
+    _write_timelines(database, *removals)
+    assert [row[1] for row in database.rows] == [
+        (timestamp_of(4, 0), "bob", MONTH, NOW, "p", "u:a"),
+        (timestamp_of(1, 0), "bob", MONTH, NOW, "q", "u:b"),
+    ]
+    assert database.read == [("bob", month) for month in months_back(NOW, 30)]
 
 
 def test_the_position_is_written_last(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Rows on their way into Cassandra: in unlogged batches, several at once."""
+"""Rows into Cassandra, in unlogged batches, and out of it: several requests at once."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 from cassandra import WriteTimeout
 from cassandra.cluster import ResponseFuture, Session
 from cassandra.protocol import OverloadedErrorMessage
-from cassandra.query import BatchStatement, BatchType, BoundStatement
+from cassandra.query import (
+    BatchStatement,
+    BatchType,
+    BoundStatement,
+    PreparedStatement,
+    Statement,
+)
 
 BATCH_ROWS = 100
 BATCH_BYTES = 32 * 1024
 CONCURRENCY = 8
 OVERLOADED = (WriteTimeout, OverloadedErrorMessage)
 _LENGTH_BYTES = 4  # before each value
-
-
-class _Sent(NamedTuple):
-    batch: BatchStatement
-    answer: ResponseFuture
 
 
 class _Refused(NamedTuple):
@@ -53,28 +54,43 @@ def write_rows(session: Session, rows: Iterable[BoundStatement]) -> None:
         sent, refused = _send(session, [each.batch for each in refused])
 
 
+def read_rows(
+    session: Session, select: PreparedStatement, keys: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Each key with the rows that it selects, in the order of the keys.
+
+    Raises:
+        Exception: the driver's; no more is asked for then.
+    """
+    for key, answer in _ask(session, ((key, select, key) for key in keys)):
+        yield key, answer.result()
+
+
 def _send(session: Session, batches: Iterable[BatchStatement]) -> tuple[int, list[_Refused]]:
     """Send each once; their number, and what was refused. Raises what is no refusal, and sends no
     more then."""
     count = 0
     refused: list[_Refused] = []
-    in_flight: deque[_Sent] = deque()
-    for batch in batches:
-        if len(in_flight) == CONCURRENCY:
-            refused += _wait_for(in_flight.popleft())
-        in_flight.append(_Sent(batch, session.execute_async(batch)))
+    for batch, answer in _ask(session, ((batch, batch, None) for batch in batches)):
         count += 1
-    for each in in_flight:
-        refused += _wait_for(each)
+        try:
+            answer.result()
+        except OVERLOADED as error:
+            refused.append(_Refused(batch, error))
     return count, refused
 
 
-def _wait_for(sent: _Sent) -> list[_Refused]:
-    try:
-        sent.answer.result()
-    except OVERLOADED as error:
-        return [_Refused(sent.batch, error)]
-    return []
+def _ask(
+    session: Session, requests: Iterable[tuple[Any, Statement, tuple[Any, ...] | None]]
+) -> Iterator[tuple[Any, ResponseFuture]]:
+    """The name of each request, with its answer to come; while the first is waited for, the next
+    are under way."""
+    under_way: deque[tuple[Any, ResponseFuture]] = deque()
+    for name, statement, values in requests:
+        if len(under_way) == CONCURRENCY:
+            yield under_way.popleft()
+        under_way.append((name, session.execute_async(statement, values)))
+    yield from under_way
 
 
 def _batches(rows: Iterable[BoundStatement]) -> Iterator[BatchStatement]:
