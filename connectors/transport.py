@@ -24,6 +24,7 @@ from connectors.assignor import StandbyAssignor, by_topic
 from connectors.batch import Batch, message_of
 from connectors.consumer_thread import ConsumerThread
 from connectors.deal import Claims
+from connectors.log_bounds import LogBounds, PositionError
 from connectors.owner import LeavingError, PartitionOwner, StatefulOwner
 from connectors.records import Record
 from connectors.slots import Slot, due, wanted
@@ -43,16 +44,13 @@ class Progress(NamedTuple):
     steps: int = 0
 
 
-class PositionError(Exception):
-    """A partition would be read on from another place than where its reading has ended."""
-
-
 class Consumer(stock.Consumer):  # type: ignore[misc]
     """Delivers a `Batch` per event and moves on when told that it is done."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.assignor = StandbyAssignor(self._claims, self.stages, self.app.settings.standbys)
+        self._bounds = LogBounds(self._thread)
         self._slots: dict[TP, Slot] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._owned: set[TP] = set()
@@ -160,7 +158,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 await asyncio.wait([earlier])
             position = await self.owners[tp.topic].open(tp.partition)
             self._owned.add(tp)
-            position = await self._within_log(tp, position)
+            position = await self._bounds.within(tp, position)
             if generation != self.generation:
                 return
             await self._thread.seek_wait({tp: position})
@@ -180,31 +178,6 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
 
     def _has_work(self, tp: TP) -> bool:
         return self.owners[tp.topic].has_work(tp.partition)
-
-    async def _within_log(self, tp: TP, position: int | None) -> int:
-        """Where to read from.
-
-        Raises:
-            PositionError: the log ends before the position.
-        """
-        oldest: int = (await self._thread.earliest_offsets(tp))[tp]
-        end: int = (await self._thread.highwaters(tp))[tp]
-        if position is None:
-            return oldest
-        if position > end:
-            raise PositionError(
-                f"{tp.topic}/{tp.partition} ends at {end}, and {position} was processed before: "
-                "the topic lost records or was made anew; restore it, or start with empty data"
-            )
-        if position < oldest:
-            log.error(
-                "records were deleted before they were read",
-                topic=tp.topic,
-                partition=tp.partition,
-                position=position,
-                oldest=oldest,
-            )
-        return max(position, oldest)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let what is in flight finish, then forget the slots; owners keep what comes back."""

@@ -50,6 +50,11 @@ class ShownTables(TableManager):  # type: ignore[misc]
         self[table.name] = table
         self._channels[table] = None
 
+    async def on_start(self) -> None:
+        """Start at once: all tables are known, for which Faust waits a second."""
+        await self._update_channels()
+        await self.recovery.start()
+
     def __bool__(self) -> bool:
         """Whether Faust has tables to restore."""
         return False

@@ -13,16 +13,17 @@ from faust.types import TP
 from connectors import slots, transport
 from connectors.batch import Batch
 from connectors.deal import Claims
+from connectors.log_bounds import LogBounds, PositionError
 from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.slots import Slot
 from connectors.transport import (
     Consumer,
-    PositionError,
     Progress,
     broker_url,
 )
 from tests.unit.folds import record
+from tests.unit.test_log_bounds import KafkaLog
 
 PLACE = TP("posts", 2)
 
@@ -50,6 +51,7 @@ class Bench:
         consumer._owned = {PLACE}
         consumer._followed = set()
         consumer._group_offsets = {}
+        consumer._bounds = LogBounds(KafkaLog())
         consumer.generation = 1
         consumer._is_assigned = True
         consumer.leaving = asyncio.Event()
@@ -322,8 +324,6 @@ def test_who_was_owned_or_followed_is_owned_followed_or_neither(
         consumer.assignor = SimpleNamespace(
             followed=frozenset({*(TP("posts", number) for number in followed), TP("other", 1)})
         )
-        consumer._thread.earliest_offsets = _log_of_10_to_20()._thread.earliest_offsets
-        consumer._thread.highwaters = _log_of_10_to_20()._thread.highwaters
         consumer._thread.seek_wait = mock.AsyncMock()
         await consumer.perform_seek()
         await asyncio.gather(*consumer._opening.values())
@@ -351,8 +351,7 @@ def test_a_partition_is_opened_by_one_at_a_time(
     """A rebalance comes while a partition is still being opened for the one before."""
 
     async def run() -> None:
-        consumer: Any = _log_of_10_to_20()
-        vars(consumer).update(vars(Bench().consumer), _thread=consumer._thread)
+        consumer: Any = Bench().consumer
         consumer._thread.seek_wait = mock.AsyncMock()
         consumer._thread.commit = mock.AsyncMock(return_value=True)
         consumer._owned.clear()
@@ -517,25 +516,6 @@ def test_broker_urls(brokers: str, url: str) -> None:
     assert broker_url(brokers) == url
 
 
-@pytest.mark.parametrize(
-    ("position", "start"),
-    [
-        pytest.param(None, 10, id="new"),
-        pytest.param(10, 10, id="at the oldest"),
-        pytest.param(15, 15, id="between"),
-        pytest.param(20, 20, id="at the end"),
-        pytest.param(9, 10, id="what was deleted cannot be read"),
-    ],
-)
-def test_where_a_log_is_read_from(position: int | None, start: int) -> None:
-    assert asyncio.run(_log_of_10_to_20()._within_log(PLACE, position)) == start
-
-
-def test_a_log_that_ends_before_the_position_is_another() -> None:
-    with pytest.raises(PositionError, match="posts/2 ends at 20, and 21 was processed"):
-        asyncio.run(_log_of_10_to_20()._within_log(PLACE, 21))
-
-
 @pytest.mark.parametrize(("position", "start"), [(12, 12), (None, 10)])
 def test_a_partition_is_read_from_where_its_owner_stands(position: int | None, start: int) -> None:
     """And not from where the group's offsets stand."""
@@ -544,7 +524,6 @@ def test_a_partition_is_read_from_where_its_owner_stands(position: int | None, s
         consumer: Any = Bench().consumer
         consumer._slots = {}
         sought: list[dict[TP, int]] = []
-        consumer._thread = _log_of_10_to_20()._thread
 
         async def seek(positions: dict[TP, int]) -> None:
             sought.append(positions)
@@ -565,20 +544,6 @@ def test_a_partition_is_read_from_where_its_owner_stands(position: int | None, s
     asyncio.run(run())
 
 
-def _log_of_10_to_20() -> Consumer:
-    async def oldest(tp: TP) -> dict[TP, int]:
-        return {tp: 10}
-
-    async def end(tp: TP) -> dict[TP, int]:
-        return {tp: 20}
-
-    consumer: Any = object.__new__(Consumer)
-    consumer._thread = SimpleNamespace(
-        earliest_offsets=oldest, highwaters=end, stop_fetching=lambda: None
-    )
-    return consumer
-
-
 # What the transport asks of Kafka
 
 
@@ -589,11 +554,8 @@ def test_a_partition_is_read_from_where_its_owner_stands_not_from_the_groups_off
         consumer._slots.clear()
         consumer._group_offsets = {PLACE: 3}
         consumer.app.owners = {PLACE.topic: mock.Mock(open=mock.AsyncMock(return_value=15))}
-        log = _log_of_10_to_20()._thread
         sought = mock.AsyncMock()
         consumer._thread = SimpleNamespace(
-            earliest_offsets=log.earliest_offsets,
-            highwaters=log.highwaters,
             seek_wait=sought,
             commit=bench._commit,
         )
