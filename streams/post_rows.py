@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.events import Media, Post, Visibility
 from schemas.views import CountersView
 from streams.engine.records import RejectedError, Tags
-from streams.engine.rows import SEPARATOR
 from streams.relations import NEVER, Stamp
 
 MAX_PLACES = 64
@@ -103,7 +100,7 @@ class Comment(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Counters(Struct, frozen=True, array_like=True, gc=False):
-    """A post's counts; views, clicks, hides and reports are of distinct users."""
+    """A post's counts; views, clicks, hides and reports are of distinct users (`DistinctUsers`)."""
 
     reactions: dict[str, int] = {}
     comments: int = 0
@@ -146,18 +143,6 @@ def counters_view(post_id: str, row: Counters) -> CountersView:
         row.hides,
         row.reports,
     )
-
-
-class Mark(Struct, frozen=True, array_like=True, gc=False):
-    """Someone viewed, clicked, hid or reported a post, at least once; its key tells nobody who."""
-
-
-def mark_key(action: str, post_id: str, user_id: str) -> str:
-    """The key of a mark among its post's: 64 bits of a digest stand for the user, so that rows
-    need not be found when the user is erased. Two of a million users of one post share a key once
-    in 37 million posts."""
-    digest = blake2b(f"{post_id}\0{user_id}".encode(), digest_size=8)
-    return f"{action}{SEPARATOR}{digest.hexdigest()}"
 
 
 def after_event(row: PostRow, event: Post) -> PostRow:

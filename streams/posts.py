@@ -10,6 +10,7 @@ from schemas.events import Engagement, Event, Post
 from schemas.topics import Topic
 from schemas.views import CommentView, MineView, PostView
 from streams.activities import activities
+from streams.distinct import DistinctUsers
 from streams.engine.outbox import Outbox
 from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
 from streams.engine.replica import Fold
@@ -30,7 +31,6 @@ from streams.post_rows import (
     Body,
     Comment,
     Counters,
-    Mark,
     PostRow,
     Reaction,
     Share,
@@ -38,7 +38,6 @@ from streams.post_rows import (
     after_event,
     body_of,
     counters_view,
-    mark_key,
 )
 from streams.relations import NEVER
 
@@ -65,7 +64,7 @@ class PostFold(Fold):
         self._reactions = state.group_table("react", Reaction)
         self._shares = state.group_table("share", Share)
         self._comments = state.group_table("comment", Comment)
-        self._marks = state.group_table("mark", Mark)
+        self._users = DistinctUsers(state)
         self._outbox = outbox
         outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
 
@@ -292,10 +291,11 @@ class PostFold(Fold):
         self._outbox.show(Topic.VIEW_COMMENTS, post_id, f"{post_id}\0{comment_id}", view)
 
     def _mark(self, post_id: str, event: Engagement) -> None:
-        key = mark_key(event.action, post_id, event.user_id)
-        if self._marks.get(post_id, key) is None:
-            self._marks.put(post_id, key, Mark())
-            self._count(post_id, MARKS[event.action], 1)
+        counters = self._counters.get(post_id) or Counters()
+        field = MARKS[event.action]
+        before = getattr(counters, field)
+        after = self._users.add(post_id, event.action, event.user_id, before)
+        self._count(post_id, field, after - before)
 
     def _show_mine(self, post_id: str, user_id: str) -> None:
         reaction = self._reactions.get(post_id, user_id)

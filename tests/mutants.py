@@ -494,6 +494,14 @@ MUTANTS = (
         "tests/unit/test_erasure.py",
     ),
     Mutant(
+        "registers-go-down",
+        "a sketch's register takes the last rank, not the greatest",
+        "streams/distinct.py",
+        "        if rank <= former:",
+        "        if rank == former:",
+        "tests/unit/test_distinct.py",
+    ),
+    Mutant(
         "old-rows-win",
         "a row in Cassandra bears no order, so that a late write wins",
         "streams/archive_sink.py",

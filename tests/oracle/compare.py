@@ -15,6 +15,9 @@ from tests.oracle.affinity import NEGLIGIBLE
 from tests.oracle.timelines import Timelines, member
 
 TOLERANCE = 1e-6
+ESTIMATED = frozenset({"views", "clicks"})
+EXACT_UP_TO = 1_024
+FOUR_SIGMA = 4 * 1.04 / 4096**0.5
 KEPT_DIFFERENCES = 1_000
 REDIS_HOLDS = 1_000
 CASSANDRA_DAYS_MS = 30 * 86_400_000
@@ -83,6 +86,22 @@ def same_score(want: object, got: object) -> bool:
     if abs(a - b) <= TOLERANCE * (1 + max(abs(a), abs(b))):
         return True
     return max(a, b) < NEGLIGIBLE * (1 + TOLERANCE)
+
+
+def same_counts(want: object, got: object) -> bool:
+    """Whether a post's counts are the same: views and clicks by more than 1,024 users are estimated
+    with a standard error of 1.6 %, and may be off by four of it; all else is exact."""
+    if not isinstance(want, dict) or not isinstance(got, dict):
+        return False
+    return want.keys() == got.keys() and all(
+        got[name] == count
+        or (
+            name in ESTIMATED
+            and count > EXACT_UP_TO
+            and abs(got[name] - count) <= FOUR_SIGMA * count
+        )
+        for name, count in want.items()
+    )
 
 
 class TimelineCheck:

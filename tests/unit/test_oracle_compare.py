@@ -16,6 +16,7 @@ from tests.oracle.compare import (
     TimelineCheck,
     compare_rows,
     compare_served,
+    same_counts,
     same_score,
 )
 from tests.oracle.posts import fold_posts
@@ -150,6 +151,26 @@ def test_rows_missing_wrong_or_too_many(
 )
 def test_scores(want: float | None, got: float | None, is_same: bool) -> None:
     assert same_score(want, got) == is_same
+
+
+def _counts(views: int, reports: int = 0) -> dict[str, object]:
+    return {"reactions": {"like": 1}, "views": views, "reports": reports}
+
+
+@pytest.mark.parametrize(
+    ("want", "got", "is_same"),
+    [
+        pytest.param(_counts(1_024), _counts(1_025), False, id="few are exact"),
+        pytest.param(_counts(10_000), _counts(10_600), True, id="many within four deviations"),
+        pytest.param(_counts(10_000), _counts(9_300), False, id="and not beyond"),
+        pytest.param(_counts(1, 5_000), _counts(1, 5_001), False, id="reports are exact"),
+        pytest.param(_counts(10_000), None, False, id="no row"),
+        pytest.param(None, _counts(10_000), False, id="a row too many"),
+        pytest.param(_counts(1), {**_counts(1), "dislikes": 1}, False, id="a field too many"),
+    ],
+)
+def test_counts(want: object, got: object, is_same: bool) -> None:
+    assert same_counts(want, got) == is_same
 
 
 def _timelines(count: int = 4, step: int = -10) -> Timelines:
