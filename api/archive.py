@@ -21,6 +21,7 @@ from schemas.events import Media
 from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
 
 USER = "u:"
+AFTER_USERS = "u;"  # the first text behind all that begin with u:
 TIMEOUT_SECONDS = 2.0
 RETRY_SECONDS = (0.5, 1, 2, 5)
 """Pauses between attempts to connect; the last one repeats."""
@@ -47,6 +48,10 @@ _QUERIES = {
     "following": "SELECT target FROM {k}.following WHERE user_id = ? AND target IN ?",
     "comment": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id = ?",
     "followed": "SELECT target FROM {k}.following WHERE user_id = ? LIMIT ?",
+    "followers": "SELECT user_id FROM {k}.followers WHERE source = ? AND user_id > ? LIMIT ?",
+    "followers_among": "SELECT user_id FROM {k}.followers WHERE source = ? AND user_id IN ?",
+    "followed_users": "SELECT target FROM {k}.following WHERE user_id = ? AND target > ? "
+    "AND target < ? LIMIT ?",
     "authored": "SELECT author_id, at, post_id FROM {k}.posts_by_author WHERE author_id IN ? "
     "AND (at, post_id) < (?, ?) AND (at) >= (?) PER PARTITION LIMIT ?",
     "author": "SELECT post_id FROM {k}.posts_by_author WHERE author_id = ? LIMIT 1",
@@ -256,6 +261,20 @@ class CassandraArchive:
                 parent=row.parent,
             )
         return None
+
+    async def followers(self, source: str, after: str, limit: int) -> list[str]:
+        """The users behind one who follow a source, in the order of their ids."""
+        return [row.user_id for row in await self._rows("followers", source, after, limit)]
+
+    async def followers_among(self, source: str, users: list[str]) -> list[str]:
+        """Those of some users, at most a few hundred, who follow a source."""
+        return [row.user_id for row in await self._rows("followers_among", source, users)]
+
+    async def followed(self, user_id: str, after: str, limit: int) -> list[str]:
+        """The users behind one whom a user follows, in the order of their ids."""
+        bounds = (f"{USER}{after}", AFTER_USERS)
+        rows = await self._rows("followed_users", user_id, *bounds, limit)
+        return [row.target.removeprefix(USER) for row in rows]
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

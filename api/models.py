@@ -291,6 +291,20 @@ class Profile(BaseModel):
     is_following: bool = Field(description="Whether the caller follows the user.")
 
 
+class Person(Author):
+    """A user in a list."""
+
+    is_following: bool = Field(description="Whether the caller follows the user.")
+
+
+class People(BaseModel):
+    """A page of users, in the order of their ids."""
+
+    users: list[Person]
+    next_cursor: str | None = Field(description="For the next page; null at the end.")
+    has_more: bool
+
+
 class Health(BaseModel):
     """Whether the process runs."""
 

@@ -23,7 +23,7 @@ TAGS = [
     {"name": "feed", "description": "The caller's timeline."},
     {"name": "posts", "description": "Posts."},
     {"name": "engagements", "description": "What users do with posts."},
-    {"name": "users", "description": "Profiles, and following."},
+    {"name": "users", "description": "Profiles, following, and lists of users."},
     {"name": "health", "description": "For supervisors and Prometheus."},
 ]
 _REF = {"$ref": "#/components/schemas/Problem"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.models import Author, Counts, FeedPost, MediaOut, PostOut
+from api.models import Author, Counts, FeedPost, MediaOut, Person, PostOut
 from api.views import Reader
 from schemas.views import PostView
 
@@ -17,18 +17,22 @@ def rfc3339(at: int) -> str:
     return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds") + "Z"
 
 
+def _who(reader: Reader, user_id: str) -> dict[str, Any]:
+    user = reader.user(user_id)
+    return {
+        "user_id": user.user_id,
+        "username": user.username,
+        "display_name": user.display_name,
+        "avatar": user.avatar,
+        "is_verified": user.is_verified,
+    }
+
+
 def _fields(reader: Reader, post: PostView) -> dict[str, Any]:
-    user = reader.user(post.author_id)
     counters = reader.counters(post.post_id)
     return {
         "post_id": post.post_id,
-        "user": Author(
-            user_id=user.user_id,
-            username=user.username,
-            display_name=user.display_name,
-            avatar=user.avatar,
-            is_verified=user.is_verified,
-        ),
+        "user": Author(**_who(reader, post.author_id)),
         "content": post.content,
         "media": [
             MediaOut(url=m.url, kind=m.kind, width=m.width, height=m.height, alt=m.alt)
@@ -56,6 +60,12 @@ def _fields(reader: Reader, post: PostView) -> dict[str, Any]:
         "is_liked": post.post_id in reader.known.liked,
         "is_shared": post.post_id in reader.known.shared,
     }
+
+
+def person(reader: Reader, user_id: str) -> Person:
+    """A user in a list."""
+    is_following = reader.follows(reader.viewer or "", f"u:{user_id}")
+    return Person(**_who(reader, user_id), is_following=is_following)
 
 
 def post_out(reader: Reader, post: PostView) -> PostOut:

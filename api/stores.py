@@ -107,6 +107,15 @@ class Archive(Protocol):
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
 
+    async def followers(self, source: str, after: str, limit: int) -> list[str]:
+        """The users behind one who follow a source, in the order of their ids."""
+
+    async def followers_among(self, source: str, users: list[str]) -> list[str]:
+        """Those of some users, at most a few hundred, who follow a source."""
+
+    async def followed(self, user_id: str, after: str, limit: int) -> list[str]:
+        """The users behind one whom a user follows, in the order of their ids."""
+
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""
 

@@ -414,3 +414,40 @@ def test_what_heavy_sources_hold_is_read_of_those_followed(
     for star in stars:
         sinks.write(HeavySource(f"u:{star}", False))
     assert found == [[f"by-{star}" for star in reversed(stars[:2])]] * 2
+
+
+def test_lists_of_users_come_page_by_page(addresses: Addresses, sinks: Sinks, name: str) -> None:
+    """In the order of the ids, with topics, former followers and the erased left out."""
+    ann, bob, now = f"ann-{name}", f"bob-{name}", time.time_ns() // 1_000_000
+    crowd = [f"{letter}{number}-{name}" for letter in "aä日" for number in range(60)]
+    left, gone = f"left-{name}", f"gone-{name}"
+    sinks.write(
+        UserView(ann),
+        UserView(gone, status="deleted"),
+        *(RelationView(user, f"u:{ann}", True, now) for user in (*crowd, left, gone)),
+        *(RelationView(ann, f"u:{user}", True, now) for user in (*crowd[:7], gone)),
+        *(RelationView(ann, topic, True, now) for topic in ("t:a", "t:z")),
+        *(RelationView(bob, f"u:{user}", True, now) for user in (*crowd[5:9], f"other-{name}")),
+    )
+    sinks.write(RelationView(left, f"u:{ann}", False))
+
+    async def read(ask: Ask, path: str) -> list[str]:
+        found: list[str] = []
+        params: dict[str, str] = {"limit": "25"}
+        while True:
+            response = await ask("GET", f"/api/v1/users/{ann}/{path}", bob, params=params)
+            assert response.status_code == 200, response.text
+            page = response.json()
+            found += [each["user_id"] for each in page["users"]]
+            if not page["has_more"]:
+                return found
+            params["cursor"] = page["next_cursor"]
+
+    async def run() -> list[list[str]]:
+        async with served(addresses) as ask:
+            return [await read(ask, path) for path in ("followers", "following", "mutuals")]
+
+    followers, following, mutuals = asyncio.run(run())
+    assert followers == sorted(crowd)
+    assert following == sorted(crowd[:7])
+    assert mutuals == sorted(crowd[5:9])

@@ -188,6 +188,21 @@ class FakeArchive(FakeStore):
         self.touch("comment")
         return self.views.comments.get((post_id, comment_id))
 
+    async def followers(self, source: str, after: str, limit: int) -> list[str]:
+        self.touch("followers")
+        follows = self.views.found.follows
+        return sorted(user for user, target in follows if target == source and user > after)[:limit]
+
+    async def followers_among(self, source: str, users: list[str]) -> list[str]:
+        self.touch("followers_among")
+        return [user for user in users if (user, source) in self.views.found.follows]
+
+    async def followed(self, user_id: str, after: str, limit: int) -> list[str]:
+        self.touch("followed")
+        followed = (target for user, target in self.views.found.follows if user == user_id)
+        users = (target[2:] for target in followed if target.startswith("u:"))
+        return sorted(user for user in users if user > after)[:limit]
+
     async def has_posts(self, author_id: str) -> bool:
         self.touch("has_posts")
         return any(post.author_id == author_id for post in self.views.found.posts.values())

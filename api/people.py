@@ -1,0 +1,178 @@
+"""Who follows a user, whom a user follows, and which of the followers the caller follows."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.auth import Anyone, Caller, Reading
+from api.errors import ProblemError, not_found, unavailable
+from api.ids import MAX_ID_BYTES, Id, is_id
+from api.models import People, problems
+from api.render import person
+from api.state import Services, Shared
+from api.stores import StoreDownError
+from api.views import Needs, Reader
+from api.visibility import GONE
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+MAX_EXAMINED = 1_000
+"""Users that one request looks at: a page may come out short, but never without end."""
+
+_VERSION = b"\x02"
+_MAX_CURSOR = 4 * (MAX_ID_BYTES + 3) // 3
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Users on the page.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+Take = Callable[[str, int], Awaitable[list[str]]]
+"""The ids behind one, at most so many, in order; fewer only when there are no more."""
+
+_PROBLEMS = problems(
+    _400="The cursor is not valid.",
+    _401="The token is not valid, or there is none and one is needed.",
+    _403="The token lacks the scope `read`.",
+    _404="There is no such user, or the account is deleted or deactivated.",
+    _422="The id or the limit is not valid.",
+    _503="The stores cannot be reached.",
+)
+
+
+def encode_cursor(user_id: str) -> str:
+    """The last user of a page as an opaque text."""
+    return base64.urlsafe_b64encode(_VERSION + user_id.encode()).rstrip(b"=").decode()
+
+
+def decode_cursor(text: str) -> str:
+    """The user in a cursor.
+
+    Raises:
+        ProblemError: 400, when it is none of ours.
+    """
+    try:
+        if len(text) > _MAX_CURSOR:
+            raise ValueError
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        user_id = raw[1:].decode()
+        if raw[:1] != _VERSION or not is_id(user_id) or encode_cursor(user_id) != text:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise ProblemError(400, "bad-cursor", "The cursor is not one of this API's.") from None
+    return user_id
+
+
+@router.get("/{user_id:path}/followers", summary="List followers", responses=_PROBLEMS)
+async def read_followers(
+    user_id: Id,
+    services: Shared,
+    caller: Anyone,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> People:
+    """Who follows a user, in the order of their ids."""
+    reader = await _reader_about(user_id, services, caller)
+
+    async def take(after: str, count: int) -> list[str]:
+        return await reader.stores.archive.followers(f"u:{user_id}", after, count)
+
+    return await _page(reader, take, limit, cursor)
+
+
+@router.get("/{user_id:path}/following", summary="List the followed", responses=_PROBLEMS)
+async def read_following(
+    user_id: Id,
+    services: Shared,
+    caller: Anyone,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> People:
+    """The users whom a user follows, in the order of their ids."""
+    reader = await _reader_about(user_id, services, caller)
+
+    async def take(after: str, count: int) -> list[str]:
+        return await reader.stores.archive.followed(user_id, after, count)
+
+    return await _page(reader, take, limit, cursor)
+
+
+@router.get("/{user_id:path}/mutuals", summary="List followers one knows", responses=_PROBLEMS)
+async def list_mutuals(
+    user_id: Id,
+    services: Shared,
+    caller: Reading,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> People:
+    """The followers of a user whom the caller follows too, in the order of their ids. Looks through
+    up to 1,000 of those whom the caller follows for a page."""
+    reader = await _reader_about(user_id, services, caller)
+    archive = reader.stores.archive
+
+    async def take(after: str, count: int) -> list[str]:
+        return await archive.followed(caller.user_id, after, count)
+
+    async def are_followers(users: list[str]) -> set[str]:
+        return set(await archive.followers_among(f"u:{user_id}", users))
+
+    return await _page(reader, take, limit, cursor, are_followers)
+
+
+async def _reader_about(user_id: str, services: Services, caller: Caller | None) -> Reader:
+    reader = services.reader(caller)
+    if not await reader.is_known(user_id) or reader.user(user_id).status in GONE:
+        raise not_found("user")
+    return reader
+
+
+async def _page(
+    reader: Reader,
+    take: Take,
+    limit: int,
+    cursor: str | None,
+    are_wanted: Callable[[list[str]], Awaitable[set[str]]] | None = None,
+) -> People:
+    """Take ids until `limit` users may be shown, and one more is there, or there are no more."""
+    last = "" if cursor is None else decode_cursor(cursor)
+    shown: list[str] = []
+    examined = 0
+    has_more = True
+    try:
+        while has_more and examined < MAX_EXAMINED:
+            batch = await take(last, MAX_LIMIT + 1)
+            has_more = len(batch) > MAX_LIMIT
+            wanted = set(batch) if are_wanted is None else await are_wanted(batch)
+            await _load(reader, [user_id for user_id in batch if user_id in wanted])
+            for user_id in batch[:MAX_LIMIT]:
+                if user_id in wanted and _is_shown(reader, user_id):
+                    if len(shown) == limit:
+                        return _people(reader, shown, last)
+                    shown.append(user_id)
+                last = user_id
+            examined += MAX_LIMIT
+    except StoreDownError as error:
+        raise unavailable("The stores cannot be reached now.") from error
+    return _people(reader, shown, last if has_more else None)
+
+
+async def _load(reader: Reader, users: list[str]) -> None:
+    sources = [f"u:{user_id}" for user_id in users]
+    follows = [(reader.viewer or "", source) for source in sources]
+    await reader.load(Needs(users=users, blocks=sources, follows=follows))
+
+
+def _is_shown(reader: Reader, user_id: str) -> bool:
+    return reader.user(user_id).status not in GONE and not reader.is_blocked(f"u:{user_id}")
+
+
+def _people(reader: Reader, users: list[str], last: str | None) -> People:
+    return People(
+        users=[person(reader, user_id) for user_id in users],
+        next_cursor=None if last is None else encode_cursor(last),
+        has_more=last is not None,
+    )
