@@ -46,7 +46,9 @@ _QUERIES = {
     "sources": "SELECT * FROM {k}.sources WHERE source IN ?",
     "mine": "SELECT post_id, reaction, is_shared FROM {k}.mine WHERE user_id = ? AND post_id IN ?",
     "following": "SELECT target FROM {k}.following WHERE user_id = ? AND target IN ?",
-    "comment": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id = ?",
+    "comments": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id IN ?",
+    "comment_places": "SELECT comment_id FROM {k}.comments_by_time WHERE post_id = ? "
+    "AND (at, comment_id) < (?, ?) LIMIT ?",
     "followed": "SELECT target FROM {k}.following WHERE user_id = ? LIMIT ?",
     "followers": "SELECT user_id FROM {k}.followers WHERE source = ? AND user_id > ? LIMIT ?",
     "followers_among": "SELECT user_id FROM {k}.followers WHERE source = ? AND user_id IN ?",
@@ -251,16 +253,15 @@ class CassandraArchive:
 
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
-        for row in await self._rows("comment", post_id, comment_id):
-            return CommentView(
-                post_id=row.post_id,
-                comment_id=row.comment_id,
-                user_id=row.user_id,
-                at=row.at,
-                text=row.text or "",
-                parent=row.parent,
-            )
-        return None
+        found = await self._rows("comments", post_id, [comment_id])
+        return _comment(found[0]) if found else None
+
+    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> list[CommentView]:
+        """The newest comments on a post below a place (time in ms, id)."""
+        places = await self._rows("comment_places", post_id, *below, limit)
+        ids = [row.comment_id for row in places]
+        found = {row.comment_id: row for row in await self._rows("comments", post_id, ids)}
+        return [_comment(found[name]) for name in ids if name in found]
 
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
         """The users behind one who follow a source, in the order of their ids."""
@@ -325,6 +326,19 @@ def _counters(row: Any) -> CountersView:
         clicks=row.clicks or 0,
         hides=row.hides or 0,
         reports=row.reports or 0,
+    )
+
+
+def _comment(row: Any) -> CommentView:
+    return CommentView(
+        post_id=row.post_id,
+        comment_id=row.comment_id,
+        user_id=row.user_id or "",
+        at=row.at or 0,
+        text=row.text or "",
+        parent=row.parent,
+        likes=row.likes or 0,
+        replies=row.replies or 0,
     )
 
 

@@ -41,8 +41,8 @@ async def engage(
         raise not_found("post")
     if body.action == "share" and post.visibility != "public":
         raise invalid("body.action", "only public posts can be shared")
-    if body.action == "comment_deleted":
-        await _check_comment(reader, post, body.comment_id or "")
+    if body.action != "comment" and body.comment_id is not None:
+        await _check_comment(reader, post, body.comment_id, body.action)
     at = services.clock()
     event_id = services.events.new_id(at)
     comment_id, share_id = body.comment_id, body.share_id
@@ -69,13 +69,13 @@ async def engage(
     return EngagementAccepted(event_id=event_id, post_id=post_id, comment_id=comment_id)
 
 
-async def _check_comment(reader: Reader, post: PostView, comment_id: str) -> None:
-    """A comment may be deleted by who wrote it and by the post's author."""
+async def _check_comment(reader: Reader, post: PostView, comment_id: str, action: str) -> None:
+    """A comment must be there, and may be deleted by who wrote it and by the post's author."""
     try:
         comment = await reader.stores.archive.comment(post.post_id, comment_id)
     except StoreDownError as error:
         raise unavailable("The stores cannot be reached now.") from error
     if comment is None:
         raise not_found("comment")
-    if reader.viewer not in (comment.user_id, post.author_id):
+    if action == "comment_deleted" and reader.viewer not in (comment.user_id, post.author_id):
         raise ProblemError(403, "not-author", "Only its author may delete a comment.")

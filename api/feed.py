@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from api.auth import Reading
-from api.errors import ProblemError
+from api.cursors import decode_place, encode_place
 from api.held import Candidate, Position
-from api.ids import MAX_ID_BYTES, is_id
 from api.models import FeedPage, FeedPost, problems
 from api.render import feed_post
 from api.state import Shared
@@ -26,44 +23,11 @@ MAX_EXAMINED = 1_000
 
 SHARED = "s:"
 
-_VERSION = b"\x01"
-_MAX_TIME = 253_402_300_799_999
-_TIME_BYTES = 6
-_MAX_CURSOR = 4 * (MAX_ID_BYTES + _TIME_BYTES + 3) // 3
-
 router = APIRouter(prefix="/api/v1", tags=["feed"])
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Posts on the page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 Before = Annotated[str | None, Query(description="The same as `cursor`.", deprecated=True)]
-
-
-def encode_cursor(position: Position) -> str:
-    """A position as an opaque text: version, time (48 bit), post id; urlsafe base64."""
-    at, post_id = position
-    raw = _VERSION + at.to_bytes(_TIME_BYTES, "big") + post_id.encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def decode_cursor(text: str) -> Position:
-    """The position in a cursor.
-
-    Raises:
-        ProblemError: 400, when it is none of ours.
-    """
-    try:
-        if len(text) > _MAX_CURSOR:
-            raise ValueError
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        at = int.from_bytes(raw[1 : 1 + _TIME_BYTES], "big")
-        post_id = raw[1 + _TIME_BYTES :].decode()
-        if raw[:1] != _VERSION or len(raw) < 1 + _TIME_BYTES or at > _MAX_TIME:
-            raise ValueError
-        if (post_id and not is_id(post_id)) or encode_cursor((at, post_id)) != text:
-            raise ValueError
-    except (ValueError, binascii.Error):
-        raise ProblemError(400, "bad-cursor", "The cursor is not one of this API's.") from None
-    return at, post_id
 
 
 @router.get(
@@ -91,7 +55,7 @@ async def read_feed(
     comes from the archive, one after 30 days from the authors; those after it from the cache.
     """
     text = cursor if cursor is not None else before
-    after = None if text is None else decode_cursor(text)
+    after = None if text is None else decode_place(text)
     reader = services.reader(caller)
     timeline = Timeline(reader, caller.user_id, after, services.clock())
     page = await _page(reader, timeline, limit)
@@ -125,7 +89,7 @@ async def _page(reader: Reader, timeline: Timeline, limit: int) -> FeedPage:
             break
     return FeedPage(
         posts=shown,
-        next_cursor=encode_cursor(last or timeline.resume_at) if has_more else None,
+        next_cursor=encode_place(last or timeline.resume_at) if has_more else None,
         has_more=has_more,
         degraded=reader.degraded,
         is_opening=timeline.is_opening,

@@ -138,6 +138,9 @@ PostEngagement = Literal[
 ]
 
 
+REACTIONS = ("like", "react", "unlike")
+
+
 class EngagementIn(Body):
     """Something that a user does with a post."""
 
@@ -152,7 +155,9 @@ class EngagementIn(Body):
         None, description="For `react`: the kind of reaction. For `report`: the reason."
     )
     comment_id: Id | None = Field(
-        None, description="For `comment`: made when left out. For `comment_deleted`: needed."
+        None,
+        description="For `comment`: made when left out. For `comment_deleted`: needed. For `like`, "
+        "`react` and `unlike`: the comment that is liked, not the post.",
     )
     text: Text | None = Field(None, description="For `comment`.")
     parent: Id | None = Field(None, description="For `comment`: the comment that it answers.")
@@ -168,7 +173,7 @@ class EngagementIn(Body):
             raise ValueError(f"{self.action} needs {field}")
         allowed = {
             "kind": ("react", "report"),
-            "comment_id": ("comment", "comment_deleted"),
+            "comment_id": ("comment", "comment_deleted", *REACTIONS),
             "text": ("comment",),
             "parent": ("comment",),
             "share_id": ("share",),
@@ -249,6 +254,26 @@ class PostOut(BaseModel):
     counts: Counts
     is_liked: bool = Field(description="Whether the caller likes it.")
     is_shared: bool = Field(description="Whether the caller shared it.")
+
+
+class CommentOut(BaseModel):
+    """A comment on a post."""
+
+    comment_id: str = Field(examples=[POST_ID])
+    user: Author
+    text: str = Field(examples=["Well said."])
+    parent: str | None = Field(description="The comment that it answers.")
+    created_at: Time
+    like_count: Count
+    reply_count: Count = Field(description="The comments that answer it.")
+
+
+class CommentPage(BaseModel):
+    """A page of a post's comments, newest first."""
+
+    comments: list[CommentOut]
+    next_cursor: str | None = Field(description="For the next page; null at the end.")
+    has_more: bool
 
 
 class FeedPost(PostOut):

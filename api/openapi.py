@@ -22,6 +22,7 @@ answer 202 when Kafka has it on disk: the views follow, usually within a second.
 TAGS = [
     {"name": "feed", "description": "The caller's timeline."},
     {"name": "posts", "description": "Posts."},
+    {"name": "comments", "description": "What users say of posts."},
     {"name": "engagements", "description": "What users do with posts."},
     {"name": "users", "description": "Profiles, following, and lists of users."},
     {"name": "health", "description": "For supervisors and Prometheus."},
@@ -72,5 +73,6 @@ def _described(app: FastAPI) -> dict[str, Any]:
 
 def _require_token(operation: dict[str, Any]) -> None:
     """A read that public things answer without a token says that the token is optional."""
-    if operation["tags"][0] in ("posts", "users") and operation["operationId"].startswith("read_"):
+    is_read = operation["operationId"].startswith("read_")
+    if is_read and operation["tags"][0] in ("posts", "comments", "users"):
         operation["security"] = [{}, {"token": []}]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from api.auth import Anyone, Caller, Reading
-from api.errors import ProblemError, not_found, unavailable
-from api.ids import MAX_ID_BYTES, Id, is_id
+from api.cursors import decode_id, encode_id
+from api.errors import not_found, unavailable
+from api.ids import Id
 from api.models import People, problems
 from api.render import person
 from api.state import Services, Shared
@@ -23,9 +22,6 @@ DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 MAX_EXAMINED = 1_000
 """Users that one request looks at: a page may come out short, but never without end."""
-
-_VERSION = b"\x02"
-_MAX_CURSOR = 4 * (MAX_ID_BYTES + 3) // 3
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
@@ -42,29 +38,6 @@ _PROBLEMS = problems(
     _422="The id or the limit is not valid.",
     _503="The stores cannot be reached.",
 )
-
-
-def encode_cursor(user_id: str) -> str:
-    """The last user of a page as an opaque text."""
-    return base64.urlsafe_b64encode(_VERSION + user_id.encode()).rstrip(b"=").decode()
-
-
-def decode_cursor(text: str) -> str:
-    """The user in a cursor.
-
-    Raises:
-        ProblemError: 400, when it is none of ours.
-    """
-    try:
-        if len(text) > _MAX_CURSOR:
-            raise ValueError
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        user_id = raw[1:].decode()
-        if raw[:1] != _VERSION or not is_id(user_id) or encode_cursor(user_id) != text:
-            raise ValueError
-    except (ValueError, binascii.Error):
-        raise ProblemError(400, "bad-cursor", "The cursor is not one of this API's.") from None
-    return user_id
 
 
 @router.get("/{user_id:path}/followers", summary="List followers", responses=_PROBLEMS)
@@ -138,7 +111,7 @@ async def _page(
     are_wanted: Callable[[list[str]], Awaitable[set[str]]] | None = None,
 ) -> People:
     """Take ids until `limit` users may be shown, and one more is there, or there are no more."""
-    last = "" if cursor is None else decode_cursor(cursor)
+    last = "" if cursor is None else decode_id(cursor)
     shown: list[str] = []
     examined = 0
     has_more = True
@@ -173,6 +146,6 @@ def _is_shown(reader: Reader, user_id: str) -> bool:
 def _people(reader: Reader, users: list[str], last: str | None) -> People:
     return People(
         users=[person(reader, user_id) for user_id in users],
-        next_cursor=None if last is None else encode_cursor(last),
+        next_cursor=None if last is None else encode_id(last),
         has_more=last is not None,
     )

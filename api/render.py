@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.models import Author, Counts, FeedPost, MediaOut, Person, PostOut
+from api.models import Author, CommentOut, Counts, FeedPost, MediaOut, Person, PostOut
 from api.views import Reader
-from schemas.views import PostView
+from schemas.views import CommentView, PostView
 
 _EPOCH = datetime(1970, 1, 1)
 
@@ -60,6 +60,19 @@ def _fields(reader: Reader, post: PostView) -> dict[str, Any]:
         "is_liked": post.post_id in reader.known.liked,
         "is_shared": post.post_id in reader.known.shared,
     }
+
+
+def comment_out(reader: Reader, comment: CommentView) -> CommentOut:
+    """A comment."""
+    return CommentOut(
+        comment_id=comment.comment_id,
+        user=Author(**_who(reader, comment.user_id)),
+        text=comment.text,
+        parent=comment.parent,
+        created_at=rfc3339(comment.at),
+        like_count=comment.likes,
+        reply_count=comment.replies,
+    )
 
 
 def person(reader: Reader, user_id: str) -> Person:

@@ -107,6 +107,9 @@ class Archive(Protocol):
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
 
+    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> list[CommentView]:
+        """The newest comments on a post below a place (time in ms, id)."""
+
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
         """The users behind one who follow a source, in the order of their ids."""
 

@@ -57,7 +57,11 @@ class CountersView(Struct, frozen=True, array_like=True, gc=False):
 
 
 class CommentView(Struct, frozen=True, array_like=True, gc=False):
-    """A comment (`view.comments`, key: post id NUL comment id; partition of the post)."""
+    """A comment (`view.comments`, key: post id NUL comment id; partition of the post).
+
+    `likes` counts users, `replies` comments; `former_times` are those under which it may stand, and
+    does not now.
+    """
 
     post_id: str
     comment_id: str
@@ -66,6 +70,9 @@ class CommentView(Struct, frozen=True, array_like=True, gc=False):
     text: str = ""
     parent: str | None = None
     is_deleted: bool = False
+    likes: int = 0
+    replies: int = 0
+    former_times: tuple[int, ...] = ()
 
 
 class MineView(Struct, frozen=True, array_like=True, gc=False):

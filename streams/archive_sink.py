@@ -281,8 +281,12 @@ class CassandraStore:
     def _comments(self, write: Write) -> Iterator[BoundStatement]:
         view: CommentView = write.view
         key = {"post_id": view.post_id, "comment_id": view.comment_id}
+        place = {"post_id": view.post_id, "at": view.at, "comment_id": view.comment_id}
+        for at in view.former_times:
+            yield self._drop(write, "comments_by_time", **{**place, "at": at})
         if view.is_deleted:
             yield self._drop(write, "comments", **key)
+            yield self._drop(write, "comments_by_time", **place)
         else:
             yield self._upsert(
                 write,
@@ -292,7 +296,10 @@ class CassandraStore:
                 at=view.at,
                 text=view.text,
                 parent=view.parent,
+                likes=view.likes,
+                replies=view.replies,
             )
+            yield self._upsert(write, "comments_by_time", **place)
 
     def _mine(self, write: Write) -> Iterator[BoundStatement]:
         view: MineView = write.view

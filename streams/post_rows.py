@@ -84,21 +84,6 @@ class Share(Struct, frozen=True, array_like=True, gc=False):
 NO_SHARE = Share(NEVER, False)
 
 
-class Comment(Struct, frozen=True, array_like=True, gc=False):
-    """A comment: of the events with its id the oldest counts; a deletion wins for ever. One whose
-    user is erased names nobody."""
-
-    stamp: Stamp = NEVER
-    user_id: str = ""
-    text: str = ""
-    parent: str | None = None
-    is_deleted: bool = False
-
-    @property
-    def is_there(self) -> bool:
-        return not self.is_deleted and self.user_id != ""
-
-
 class Counters(Struct, frozen=True, array_like=True, gc=False):
     """A post's counts; views, clicks, hides and reports are of distinct users (`DistinctUsers`)."""
 

@@ -8,8 +8,9 @@ from connectors.records import Record
 from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Post
 from schemas.topics import Topic
-from schemas.views import CommentView, MineView, PostView
+from schemas.views import MineView, PostView
 from streams.activities import activities
+from streams.comments import COMMENT_WEIGHT, LIKE, Comments
 from streams.distinct import DistinctUsers
 from streams.engine.outbox import Outbox
 from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
@@ -29,7 +30,6 @@ from streams.post_rows import (
     NO_REACTION,
     NO_SHARE,
     Body,
-    Comment,
     Counters,
     PostRow,
     Reaction,
@@ -39,12 +39,9 @@ from streams.post_rows import (
     body_of,
     counters_view,
 )
-from streams.relations import NEVER
 
-LIKE = "like"
 NOBODY = ""  # claims an event that names no author
 REACTION_WEIGHT = 2.0
-COMMENT_WEIGHT = 5.0
 SHARE_WEIGHT = 8.0
 MARKS = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
 
@@ -63,7 +60,7 @@ class PostFold(Fold):
         self._counters = state.table("counters", Counters)
         self._reactions = state.group_table("react", Reaction)
         self._shares = state.group_table("share", Share)
-        self._comments = state.group_table("comment", Comment)
+        self._comments = Comments(state, outbox, self._affinity)
         self._users = DistinctUsers(state)
         self._outbox = outbox
         outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
@@ -87,6 +84,8 @@ class PostFold(Fold):
 
     def _engage(self, post_id: str, event: Engagement) -> None:
         match event.action:
+            case "like" | "react" | "unlike" if event.comment_id:
+                self._comments.react(post_id, event)
             case "like":
                 self._react(post_id, event, LIKE)
             case "react":
@@ -96,7 +95,7 @@ class PostFold(Fold):
             case "share" | "unshare":
                 self._share(post_id, event)
             case "comment" | "comment_deleted":
-                self._comment(post_id, event)
+                self._count(post_id, "comments", self._comments.fold(post_id, event))
             case "view" | "click" | "hide" | "report":
                 self._mark(post_id, event)
 
@@ -251,45 +250,6 @@ class PostFold(Fold):
         body = self._body(post_id, post)
         return activities(post_id, post, body, [(user_id, share.at)], is_post_wanted=False)
 
-    def _comment(self, post_id: str, event: Engagement) -> None:
-        assert event.comment_id is not None
-        before = self._comments.get(post_id, event.comment_id) or Comment()
-        if event.action == "comment_deleted":
-            after = replace(before, is_deleted=True, text="")
-        else:
-            stamp = (event.at, event.event_id)
-            if before.stamp != NEVER and stamp >= before.stamp:
-                return
-            text = "" if before.is_deleted else event.text or ""
-            after = Comment(stamp, event.user_id, text, event.parent, before.is_deleted)
-        if after == before:
-            return
-        self._put_comment(post_id, event.comment_id, before, after)
-        if after.user_id != before.user_id:
-            self._touch(after.user_id, post_id, event.comment_id)
-        if before.is_there:
-            self._affinity(post_id, before.user_id, -COMMENT_WEIGHT, before.stamp[0])
-        if after.is_there:
-            self._affinity(post_id, after.user_id, COMMENT_WEIGHT, after.stamp[0])
-
-    def _put_comment(self, post_id: str, comment_id: str, before: Comment, after: Comment) -> None:
-        self._comments.put(post_id, comment_id, after)
-        self._count(post_id, "comments", after.is_there - before.is_there)
-        if after.stamp != NEVER:
-            self._show_comment(post_id, comment_id, after)
-
-    def _show_comment(self, post_id: str, comment_id: str, after: Comment) -> None:
-        view = CommentView(
-            post_id,
-            comment_id,
-            after.user_id,
-            after.stamp[0],
-            after.text,
-            after.parent,
-            is_deleted=not after.is_there,
-        )
-        self._outbox.show(Topic.VIEW_COMMENTS, post_id, f"{post_id}\0{comment_id}", view)
-
     def _mark(self, post_id: str, event: Engagement) -> None:
         counters = self._counters.get(post_id) or Counters()
         field = MARKS[event.action]
@@ -339,17 +299,13 @@ class PostFold(Fold):
             for user_id, share in self._shares.scan(post_id)
             if share.is_shared
         ]
-        facts += [
-            (comment.user_id, COMMENT_WEIGHT, comment.stamp[0])
-            for _, comment in self._comments.scan(post_id)
-            if comment.is_there
-        ]
+        facts += [(user_id, COMMENT_WEIGHT, at) for user_id, at in self._comments.written(post_id)]
         return facts
 
     # Erasure: a user's own log knows what the user has left here, and has it taken away
 
-    def _touch(self, user_id: str, post_id: str, comment_id: str = "") -> None:
-        self._outbox.tell(Topic.BY_USER, user_id, Touched(user_id, post_id, comment_id))
+    def _touch(self, user_id: str, post_id: str) -> None:
+        self._outbox.tell(Topic.BY_USER, user_id, Touched(user_id, post_id))
 
     def _touch_as_author(self, before: PostRow, event: Post) -> None:
         """Tell whoever has not claimed the post yet, and does, or says something in it."""
@@ -362,7 +318,8 @@ class PostFold(Fold):
     def _erase(self, fact: Erased) -> None:
         post_id, user_id, comment_id = fact.post_id, fact.user_id, fact.comment_id
         if comment_id:
-            self._erase_comment(post_id, user_id, comment_id)
+            change = self._comments.erase(post_id, user_id, comment_id)
+            self._count(post_id, "comments", change)
             return
         reaction = self._reactions.get(post_id, user_id)
         share = self._shares.get(post_id, user_id)
@@ -376,12 +333,6 @@ class PostFold(Fold):
         if reaction is not None or share is not None:
             self._show_mine(post_id, user_id)
         self._erase_claim(post_id, user_id)
-
-    def _erase_comment(self, post_id: str, user_id: str, comment_id: str) -> None:
-        before = self._comments.get(post_id, comment_id)
-        if before is not None and before.user_id == user_id:
-            after = replace(before, user_id="", text="", parent=None)
-            self._put_comment(post_id, comment_id, before, after)
 
     def _erase_claim(self, post_id: str, user_id: str) -> None:
         """A post that someone who is erased has claimed is deleted."""

@@ -18,6 +18,7 @@ BETWEEN_USERS = ("profile_view", "message")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SOURCE = re.compile(r"[ut]:.")
 _COMMENTS = ("comment", "comment_deleted")
+_REACTIONS = ("like", "react", "unlike")
 
 
 def validate(event: Event, broker_time: int) -> None:
@@ -93,6 +94,8 @@ def _engagement(event: Engagement) -> None:
     if event.action in _COMMENTS:
         _id("comment_id", event.comment_id)
         _optional_id("parent", event.parent)
+    if event.action in _REACTIONS and event.comment_id is not None:
+        _id("comment_id", event.comment_id)
 
 
 def _follow(event: Follow) -> None:

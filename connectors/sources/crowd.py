@@ -81,6 +81,7 @@ class Crowd:
             (40, self._comment),
             (30, self._share),
             (25, self._react),
+            (20, self._like_comment),
             (20, self._toward("profile_view")),
             (10, self._toward("message")),
             (10, self._follow),
@@ -215,9 +216,16 @@ class Crowd:
                 return user, post
         return self._meeting(at)
 
-    def _engage(self, action: EngagementAction, at: int, user: str, post: LivePost) -> Engagement:
+    def _engage(
+        self, action: EngagementAction, at: int, user: str, post: LivePost, **more: Any
+    ) -> Engagement:
         return Engagement(
-            event_id=self._id(), action=action, user_id=user, post_id=post.event.post_id, at=at
+            event_id=self._id(),
+            action=action,
+            user_id=user,
+            post_id=post.event.post_id,
+            at=at,
+            **more,
         )
 
     def _view(self, at: int) -> Event | None:
@@ -226,15 +234,9 @@ class Crowd:
             return None
         self._keep(self._viewed, met)
         random = self._rng.random
-        return Engagement(
-            event_id=self._id(),
-            action="view",
-            user_id=met[0],
-            post_id=met[1].event.post_id,
-            at=at,
-            dwell_ms=int(200 - log(1.0 - random()) * 2500),
-            surface=_SURFACES[int(random() * len(_SURFACES))],
-        )
+        dwell_ms = int(200 - log(1.0 - random()) * 2500)
+        surface = _SURFACES[int(random() * len(_SURFACES))]
+        return self._engage("view", at, *met, dwell_ms=dwell_ms, surface=surface)
 
     def _simple(self, action: EngagementAction) -> Maker:
         def made(at: int) -> Event | None:
@@ -256,14 +258,7 @@ class Crowd:
             return None
         self._keep(self._reacted, met)
         kind = phrases.REACTIONS[int(self._rng.random() * len(phrases.REACTIONS))]
-        return Engagement(
-            event_id=self._id(),
-            action="react",
-            user_id=met[0],
-            post_id=met[1].event.post_id,
-            kind=kind,
-            at=at,
-        )
+        return self._engage("react", at, *met, kind=kind)
 
     def _unlike(self, at: int) -> Event | None:
         taken = self._take(self._reacted)
@@ -274,35 +269,27 @@ class Crowd:
         if met is None:
             return None
         user, post = met
-        event_id = self._id()
         comment_id = f"{self._prefix}c{self._count}"
         parent = post.last_comment if self._rng.random() < 0.3 else None
         post.last_comment = comment_id
         self._keep(self._commented, (user, post, comment_id))
-        return Engagement(
-            event_id=event_id,
-            action="comment",
-            user_id=user,
-            post_id=post.event.post_id,
-            comment_id=comment_id,
-            text=phrases.COMMENTS[int(self._rng.random() * len(phrases.COMMENTS))],
-            parent=parent,
-            at=at,
-        )
+        text = phrases.COMMENTS[int(self._rng.random() * len(phrases.COMMENTS))]
+        return self._engage("comment", at, *met, comment_id=comment_id, text=text, parent=parent)
+
+    def _like_comment(self, at: int) -> Event | None:
+        """Like the newest comment of a post, or take that back."""
+        met = self._seen(at)
+        if met is None or met[1].last_comment is None:
+            return None
+        action: EngagementAction = "like" if self._rng.random() < 0.9 else "unlike"
+        return self._engage(action, at, *met, comment_id=met[1].last_comment)
 
     def _uncomment(self, at: int) -> Event | None:
         taken = self._take(self._commented)
         if taken is None:
             return None
         user, post, comment_id = taken
-        return Engagement(
-            event_id=self._id(),
-            action="comment_deleted",
-            user_id=user,
-            post_id=post.event.post_id,
-            comment_id=comment_id,
-            at=at,
-        )
+        return self._engage("comment_deleted", at, user, post, comment_id=comment_id)
 
     def _share(self, at: int) -> Event | None:
         met = self._seen(at)
@@ -311,15 +298,7 @@ class Crowd:
         user, post = met
         self._people.spread(post, user)
         self._keep(self._shared, met)
-        event_id = self._id()
-        return Engagement(
-            event_id=event_id,
-            action="share",
-            user_id=user,
-            post_id=post.event.post_id,
-            share_id=f"{self._prefix}s{self._count}",
-            at=at,
-        )
+        return self._engage("share", at, *met, share_id=f"{self._prefix}s{self._count}")
 
     def _unshare(self, at: int) -> Event | None:
         taken = self._take(self._shared)

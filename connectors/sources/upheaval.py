@@ -165,7 +165,9 @@ class Upheaval:
         return make
 
     def _engagement(self, action: EngagementAction, at: int, user: str, post: Post) -> Engagement:
-        is_comment = action in ("comment", "comment_deleted")
+        is_comment = action in ("comment", "comment_deleted") or (
+            action in ("like", "react", "unlike") and self._rng.random() < 0.3
+        )
         is_toward_user = action in ("message", "profile_view")
         number = int(self._rng.random() * _COMMENTS)
         return Engagement(
@@ -178,6 +180,7 @@ class Upheaval:
             kind=self._rng.choice(phrases.REACTIONS) if action == "react" else None,
             comment_id=f"{post.post_id}c{number}" if is_comment else None,
             text=self._rng.choice(phrases.COMMENTS) if action == "comment" else None,
+            parent=f"{post.post_id}c{int(self._rng.random() * _COMMENTS)}" if is_comment else None,
         )
 
     def _relate(self, *actions: FollowAction) -> Maker:

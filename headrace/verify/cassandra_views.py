@@ -93,18 +93,25 @@ class CassandraViews:
 
     def comments(self) -> dict[tuple[str, str], rows.Row]:
         """(post, comment id) to the comment."""
-        columns = "post_id, comment_id, user_id, at, text, parent"
+        columns = "post_id, comment_id, user_id, at, text, parent, likes, replies"
         return {
             (post_id, comment_id): {
                 "user_id": user_id,
                 "at": at,
                 "text": text or "",
                 "parent": parent,
+                "likes": likes,
+                "replies": replies,
             }
-            for post_id, comment_id, user_id, at, text, parent in self._scan(
+            for post_id, comment_id, user_id, at, text, parent, likes, replies in self._scan(
                 "comments", "post_id", columns
             )
         }
+
+    def comments_by_time(self) -> dict[tuple[str, int, str], bool]:
+        """(post, time, comment id)."""
+        columns = "post_id, at, comment_id"
+        return dict.fromkeys(self._scan("comments_by_time", "post_id", columns), True)
 
     def mine(self) -> dict[tuple[str, str], rows.Row]:
         """(user, post) to what the user did with it."""

@@ -135,6 +135,9 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
             Tally("counters", store), expected.counters, views.counters(), same_counts
         )
         yield compare_rows(Tally("comments", store), expected.comments, views.comments())
+        yield compare_rows(
+            Tally("comments_by_time", store), expected.comment_places(), views.comments_by_time()
+        )
         yield compare_rows(Tally("mine", store), expected.mine, views.mine())
         yield compare_rows(Tally("users", store), expected.users, views.users())
         yield compare_rows(Tally("followers", store), expected.relations.followers, views.sources())

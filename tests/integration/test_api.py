@@ -451,3 +451,41 @@ def test_lists_of_users_come_page_by_page(addresses: Addresses, sinks: Sinks, na
     assert followers == sorted(crowd)
     assert following == sorted(crowd[:7])
     assert mutuals == sorted(crowd[5:9])
+
+
+def test_comments_come_newest_first_with_what_became_of_them(
+    addresses: Addresses, sinks: Sinks, name: str
+) -> None:
+    """One that moved stands once, one that was deleted nowhere."""
+    post, now = f"p-{name}", time.time_ns() // 1_000_000
+    comments = [CommentView(post, f"c{n}", f"u{n % 3}-{name}", now + n // 2, "") for n in range(60)]
+    sinks.write(PostView(post, "ann", now), *comments)
+    sinks.write(
+        CommentView(post, "c7", "bob", now + 100, "was later"),
+        CommentView(post, "c9", "", now + 4, is_deleted=True),
+    )
+    sinks.write(
+        CommentView(
+            post, "c7", "bob", now + 3, "is it", likes=2, replies=1, former_times=(now + 100,)
+        )
+    )
+
+    async def run() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        params: dict[str, str] = {"limit": "13"}
+        async with served(addresses) as ask:
+            while True:
+                response = await ask("GET", f"/api/v1/posts/{post}/comments", params=params)
+                assert response.status_code == 200, response.text
+                page = response.json()
+                found += page["comments"]
+                if not page["has_more"]:
+                    return found
+                params["cursor"] = page["next_cursor"]
+
+    found = asyncio.run(run())
+    left = [comment for comment in comments if comment.comment_id != "c9"]
+    expected = sorted(left, key=lambda each: (each.at, each.comment_id), reverse=True)
+    assert [each["comment_id"] for each in found] == [each.comment_id for each in expected]
+    (moved,) = (each for each in found if each["comment_id"] == "c7")
+    assert (moved["text"], moved["like_count"], moved["reply_count"]) == ("is it", 2, 1)

@@ -38,6 +38,13 @@ class Expected:
     """Whose timelines Redis holds: who has read, and is not erased. (Nobody has been away for a day
     when it is looked at, so nobody is dormant.)"""
 
+    def comment_places(self) -> dict[tuple[str, int, str], bool]:
+        """(post, time, comment id) of the comments that are there."""
+        return {
+            (post_id, int(str(row["at"])), comment_id): True
+            for (post_id, comment_id), row in self.comments.items()
+        }
+
     def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
         """Whether the API leaves an entry out: the post's author is gone, or either blocks the
         other, or it is for friends, or a reply between others that nobody shared, or the user

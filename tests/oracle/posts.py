@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from schemas.events import Engagement, Post
 from tests.oracle.events import Stamp
@@ -14,6 +15,7 @@ TAGS = 64
 ID_BYTES = 256
 _HASHTAG = re.compile(r"(?<![\w&/#])#(\w+)")
 _MENTION = re.compile(r"(?<![\w@/.])@([\w.:-]+)")
+Key = TypeVar("Key", tuple[str, str], tuple[str, str, str])
 _SEEN = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
 
 
@@ -69,6 +71,8 @@ class Reactions:
 
     reacted: dict[tuple[str, str], Engagement] = field(default_factory=dict)
     """(post, user) to the newest like, react or unlike."""
+    reacted_to_comments: dict[tuple[str, str, str], Engagement] = field(default_factory=dict)
+    """(post, comment id, user) to the same, of a comment."""
     shared: dict[tuple[str, str], Engagement] = field(default_factory=dict)
     """(post, user) to the newest share or unshare."""
     comments: dict[tuple[str, str], Engagement] = field(default_factory=dict)
@@ -97,15 +101,18 @@ def fold_engagements(events: Iterable[Engagement]) -> Reactions:
         if event.post_id is None or event.action in ("profile_view", "message"):
             continue
         pair = (event.post_id, event.user_id)
-        if event.action in ("like", "react", "unlike"):
+        if event.action in ("like", "react", "unlike") and event.comment_id is not None:
+            key = (event.post_id, event.comment_id, event.user_id)
+            _keep_newest(found.reacted_to_comments, key, event)
+        elif event.action in ("like", "react", "unlike"):
             _keep_newest(found.reacted, pair, event)
         elif event.action in ("share", "unshare"):
             _keep_newest(found.shared, pair, event)
         elif event.action == "comment":
-            key = (event.post_id, event.comment_id or "")
-            before = found.comments.get(key)
+            comment = (event.post_id, event.comment_id or "")
+            before = found.comments.get(comment)
             if before is None or stamp(event) < stamp(before):
-                found.comments[key] = event
+                found.comments[comment] = event
         elif event.action == "comment_deleted":
             found.deleted_comments.add((event.post_id, event.comment_id or ""))
         else:
@@ -113,9 +120,7 @@ def fold_engagements(events: Iterable[Engagement]) -> Reactions:
     return found
 
 
-def _keep_newest(
-    rows: dict[tuple[str, str], Engagement], key: tuple[str, str], event: Engagement
-) -> None:
+def _keep_newest(rows: dict[Key, Engagement], key: Key, event: Engagement) -> None:
     before = rows.get(key)
     if before is None or stamp(event) > stamp(before):
         rows[key] = event
@@ -200,13 +205,19 @@ def counters(found: Reactions) -> dict[str, dict[str, object]]:
 
 
 def comment_views(found: Reactions) -> dict[tuple[str, str], dict[str, object]]:
-    """(post, comment id) to the comment that is there."""
+    """(post, comment id) to the comment that is there, with its likes and the answers to it."""
+    likes: Counter[tuple[str, str]] = Counter()
+    for (post_id, comment_id, _), event in found.reacted_to_comments.items():
+        likes[post_id, comment_id] += found.reaction_of(event) is not None
+    replies = Counter((str(c.post_id), c.parent) for c in found.comments_there())
     return {
         (str(c.post_id), str(c.comment_id)): {
             "user_id": c.user_id,
             "at": c.at,
             "text": c.text or "",
             "parent": c.parent,
+            "likes": likes[str(c.post_id), str(c.comment_id)],
+            "replies": replies[str(c.post_id), c.comment_id],
         }
         for c in found.comments_there()
     }

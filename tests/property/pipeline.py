@@ -20,7 +20,7 @@ from connectors.batch import Batch
 from connectors.records import Record
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
-from schemas.views import CountersView, SourceView, TimelineOp, UserView
+from schemas.views import CommentView, CountersView, SourceView, TimelineOp, UserView
 from streams.engine import stage as stage_module
 from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
@@ -276,6 +276,7 @@ def _of_counters(view: CountersView) -> list[int]:
 
 _COUNTS: list[tuple[Topic, type[Any], Callable[[Any], list[int]]]] = [
     (Topic.VIEW_COUNTERS, CountersView, _of_counters),
+    (Topic.VIEW_COMMENTS, CommentView, lambda view: [view.likes, view.replies]),
     (Topic.VIEW_SOURCES, SourceView, lambda view: [view.followers]),
     (Topic.VIEW_USERS, UserView, lambda view: [view.following]),
 ]

@@ -133,8 +133,16 @@ def numbered(event: Event, number: int) -> Event:
     return replace(event, event_id=f"{event.event_id}{number}")
 
 
-engagements = st.one_of(reactions, shares, comments, marks)
-posts = st.one_of(creations, edits, deletions)
-events: st.SearchStrategy[Event] = st.one_of(
-    creations, edits, deletions, reactions, shares, comments, marks, contacts, follows, profiles
+comment_reactions = st.builds(
+    Engagement,
+    event_id=event_ids,
+    action=st.sampled_from(["like", "react", "unlike"]),
+    user_id=user_ids,
+    post_id=post_ids,
+    at=times,
+    kind=st.just("love"),
+    comment_id=st.sampled_from(["m", "n", "o"]),
 )
+engagements = st.one_of(reactions, shares, comments, comment_reactions, marks)
+posts = st.one_of(creations, edits, deletions)
+events: st.SearchStrategy[Event] = st.one_of(posts, engagements, contacts, follows, profiles)

@@ -342,7 +342,9 @@ def _posts(pipeline: Pipeline) -> dict[str, dict[str, object]]:
 
 def _comments(pipeline: Pipeline) -> dict[tuple[str, str], dict[str, object]]:
     return {
-        (view.post_id, view.comment_id): _fields(view, "post_id", "comment_id", "is_deleted")
+        (view.post_id, view.comment_id): _fields(
+            view, "post_id", "comment_id", "is_deleted", "former_times"
+        )
         for view in pipeline.views(Topic.VIEW_COMMENTS).values()
         if not view.is_deleted
     }

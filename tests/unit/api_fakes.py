@@ -188,6 +188,12 @@ class FakeArchive(FakeStore):
         self.touch("comment")
         return self.views.comments.get((post_id, comment_id))
 
+    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> list[CommentView]:
+        self.touch("comments")
+        found = [each for (post, _), each in self.views.comments.items() if post == post_id]
+        found = [each for each in found if (each.at, each.comment_id) < below]
+        return sorted(found, key=lambda each: (each.at, each.comment_id), reverse=True)[:limit]
+
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
         self.touch("followers")
         follows = self.views.found.follows

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from api import timeline
-from api.feed import decode_cursor, encode_cursor
+from api.cursors import decode_place, encode_place
 from api.models import FeedPage
 from tests.unit.api_fakes import DAY, NOW, World, ids, problem_of
 
@@ -554,7 +554,7 @@ GARBAGE = [
     base64.urlsafe_b64encode(b"\x01\xff\xff\xff\xff\xff\xffp").decode().rstrip("="),
     base64.urlsafe_b64encode(b"\x01" + bytes(6) + b"\xff\xfe").decode().rstrip("="),
     base64.urlsafe_b64encode(b"\x01" + bytes(6) + b"a\0b").decode().rstrip("="),
-    encode_cursor((NOW, "p1")) + "=",
+    encode_place((NOW, "p1")) + "=",
 ]
 
 
@@ -567,7 +567,7 @@ def test_a_cursor_of_another_make_is_a_problem(world: World, name: str, cursor: 
 
 @pytest.mark.parametrize("position", [(0, ""), (NOW, "p"), (NOW, "at://did:x/ü/" + "z" * 200)])
 def test_a_cursor_holds_its_position(position: tuple[int, str]) -> None:
-    assert decode_cursor(encode_cursor(position)) == position
+    assert decode_place(encode_place(position)) == position
 
 
 def test_a_feed_is_never_stored_by_others(world: World) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.people import MAX_EXAMINED, decode_cursor, encode_cursor
+from api.cursors import decode_id, encode_id
+from api.people import MAX_EXAMINED
 from tests.unit.api_fakes import World, problem_of
 
 CROWD = [f"user{n:04}" for n in range(250)]
@@ -122,7 +123,7 @@ def test_one_request_looks_through_so_many_and_says_where_to_go_on(world: World)
         world.redis.follow("bob", name)
     page = _page(world, "ann/mutuals", "bob", limit=5)
     assert page["users"] == []
-    assert decode_cursor(page["next_cursor"]) == strangers[MAX_EXAMINED - 1]
+    assert decode_id(page["next_cursor"]) == strangers[MAX_EXAMINED - 1]
     assert world.archive.calls.count("followed") == 10
     page = _page(world, "ann/mutuals", "bob", limit=5, cursor=page["next_cursor"])
     assert [each["user_id"] for each in page["users"]] == [CROWD[0]]
@@ -143,7 +144,7 @@ def test_other_cursors_are_refused(world: World, text: str) -> None:
 
 @pytest.mark.parametrize("user_id", ["ann", "日本", "x" * 256])
 def test_cursors_come_back(user_id: str) -> None:
-    assert decode_cursor(encode_cursor(user_id)) == user_id
+    assert decode_id(encode_id(user_id)) == user_id
 
 
 @pytest.mark.parametrize("limit", [0, 101])

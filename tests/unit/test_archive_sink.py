@@ -349,13 +349,13 @@ POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), ha
         pytest.param(
             Topic.VIEW_COMMENTS,
             CommentView("p", "c", "bob", NOW, "hi"),
-            [("INSERT", "comments")],
+            [("INSERT", "comments"), ("INSERT", "comments_by_time")],
             id="a comment",
         ),
         pytest.param(
             Topic.VIEW_COMMENTS,
             CommentView("p", "c", "bob", NOW, is_deleted=True),
-            [("DELETE", "comments")],
+            [("DELETE", "comments"), ("DELETE", "comments_by_time")],
             id="a deleted comment",
         ),
         pytest.param(
@@ -569,3 +569,12 @@ def test_a_post_that_moved_leaves_its_former_places(database: Database) -> None:
         values[1:] for query, values in database.rows if query.startswith("DELETE FROM posts_by")
     ]
     assert dropped == [("ann", 2, "p"), ("bob", 3, "p")]
+
+
+def test_a_comment_that_moved_leaves_its_former_places(database: Database) -> None:
+    view = CommentView("p", "c", "bob", 1, "hi", former_times=(2, 3))
+    _write(database, Topic.VIEW_COMMENTS, view)
+    dropped = [
+        values[1:] for query, values in database.rows if query.startswith("DELETE FROM comments_by")
+    ]
+    assert dropped == [("p", 2, "c"), ("p", 3, "c")]

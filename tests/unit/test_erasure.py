@@ -60,6 +60,11 @@ from tests.unit.folds import (
             [Touched("bob", "p", "c")],
             id="who comments",
         ),
+        pytest.param(
+            [engaged("like", comment_id="c"), engaged("unlike", at=1, comment_id="c")],
+            [Touched("bob", "p", "c")],
+            id="who likes a comment",
+        ),
         pytest.param([engaged("view"), engaged("hide")], [], id="not who is only counted"),
     ],
 )
@@ -113,6 +118,27 @@ def test_an_erased_comment_names_nobody_and_says_nothing() -> None:
     assert folded.view(Topic.VIEW_COUNTERS).comments == 0
     row = folded.state._tables["comment"].get("p", "c")  # type: ignore[call-arg]
     assert (row.user_id, row.text) == ("", "")
+
+
+def test_an_erased_users_like_of_a_comment_is_gone() -> None:
+    folded = _erased(
+        engaged("comment", "cy", comment_id="c"),
+        engaged("like", comment_id="c"),
+        engaged("like", "di", comment_id="c"),
+        comment="c",
+    )
+    assert folded.views(Topic.VIEW_COMMENTS)["p/c"].likes == 1
+    left = folded.state._tables["comment_react"].scan("p")  # type: ignore[union-attr]
+    assert [key.split("\0")[1] for key, _ in left] == ["di"]
+
+
+def test_an_erased_comment_answers_nobody() -> None:
+    folded = _erased(
+        engaged("comment", "cy", comment_id="c"),
+        engaged("comment", comment_id="d", parent="c"),
+        comment="d",
+    )
+    assert folded.views(Topic.VIEW_COMMENTS)["p/c"].replies == 0
 
 
 def test_a_comment_that_another_turns_out_to_have_made_first_stays() -> None:

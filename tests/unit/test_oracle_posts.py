@@ -93,8 +93,38 @@ def test_the_smallest_stamp_is_the_comment() -> None:
     second = _did("comment", 1, "v", "e2", comment_id="c", text="second", parent="x")
     for order in ([first, second], [second, first]):
         assert posts.comment_views(posts.fold_engagements(order)) == {
-            ("p", "c"): {"user_id": "u", "at": 1, "text": "first", "parent": None}
+            ("p", "c"): {
+                "user_id": "u",
+                "at": 1,
+                "text": "first",
+                "parent": None,
+                "likes": 0,
+                "replies": 0,
+            }
         }
+
+
+def test_comments_have_likes_and_answers() -> None:
+    """Of a comment that is there, in any order; a reaction of any kind is a like."""
+    events = [
+        _did("comment", 1, "u", "e1", comment_id="c"),
+        _did("comment", 1, "u", "e2", comment_id="d", parent="c"),
+        _did("comment", 1, "u", "e3", comment_id="e", parent="c"),
+        _did("comment_deleted", 2, "u", "e4", comment_id="e"),
+        _did("like", 1, "u", "e5", comment_id="c"),
+        _did("react", 1, "v", "e6", comment_id="c", kind="wow"),
+        _did("like", 1, "w", "e7", comment_id="c"),
+        _did("unlike", 2, "w", "e8", comment_id="c"),
+        _did("like", 1, "w", "e9", comment_id="x"),
+    ]
+    for order in (events, events[::-1]):
+        found = posts.fold_engagements(order)
+        views = posts.comment_views(found)
+        assert {key[1]: (row["likes"], row["replies"]) for key, row in views.items()} == {
+            "c": (2, 1),
+            "d": (0, 0),
+        }
+        assert posts.counters(found)["p"]["reactions"] == {}, "no reaction to the post"
 
 
 def test_mine_is_what_is_in_force() -> None:

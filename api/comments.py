@@ -1,0 +1,92 @@
+"""GET /api/v1/posts/{post_id}/comments: what users say of a post."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.auth import Anyone
+from api.cursors import decode_place, encode_place
+from api.errors import not_found, unavailable
+from api.ids import Id
+from api.models import CommentPage, problems
+from api.render import comment_out
+from api.state import Shared
+from api.stores import StoreDownError
+from api.views import Needs, Reader
+from api.visibility import GONE
+from schemas.views import CommentView
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+MAX_EXAMINED = 500
+"""Comments that one request looks at: a page may come out short, but never without end."""
+
+NEWEST = (2**63 - 1, "")
+"""Above every place."""
+
+router = APIRouter(prefix="/api/v1/posts", tags=["comments"])
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Comments on the page.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+
+
+@router.get(
+    "/{post_id:path}/comments",
+    summary="Read a post's comments",
+    responses=problems(
+        _400="The cursor is not valid.",
+        _401="The token is not valid.",
+        _403="The token lacks the scope `read`.",
+        _404="There is no such post, or the caller may not see it.",
+        _422="The id or the limit is not valid.",
+        _503="The stores cannot be reached.",
+    ),
+)
+async def read_comments(
+    post_id: Id,
+    services: Shared,
+    caller: Anyone,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> CommentPage:
+    """The comments on a post that the caller may see, newest first, less those by users who are
+    gone, or blocked, or muted by the caller. What answers a comment names it as its `parent`."""
+    reader = services.reader(caller)
+    if await reader.visible_post(post_id) is None:
+        raise not_found("post")
+    place = NEWEST if cursor is None else decode_place(cursor)
+    shown: list[CommentView] = []
+    examined = 0
+    has_more = True
+    try:
+        while has_more and len(shown) < limit and examined < MAX_EXAMINED:
+            wanted = limit - len(shown)
+            batch = await reader.stores.archive.comments(post_id, place, wanted + 1)
+            has_more = len(batch) > wanted
+            batch = batch[:wanted]
+            await _load(reader, batch)
+            shown += [comment for comment in batch if _is_shown(reader, comment)]
+            place = (batch[-1].at, batch[-1].comment_id) if batch else place
+            examined += len(batch)
+    except StoreDownError as error:
+        raise unavailable("The stores cannot be reached now.") from error
+    return CommentPage(
+        comments=[comment_out(reader, comment) for comment in shown],
+        next_cursor=encode_place(place) if has_more else None,
+        has_more=has_more,
+    )
+
+
+async def _load(reader: Reader, comments: list[CommentView]) -> None:
+    users = [comment.user_id for comment in comments]
+    await reader.load(Needs(users=users, blocks=[f"u:{user_id}" for user_id in users]))
+
+
+def _is_shown(reader: Reader, comment: CommentView) -> bool:
+    if comment.user_id == reader.viewer:
+        return True
+    source = f"u:{comment.user_id}"
+    is_gone = reader.user(comment.user_id).status in GONE
+    return not (is_gone or reader.is_blocked(source) or reader.is_muted(source))

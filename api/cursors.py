@@ -1,0 +1,77 @@
+"""Cursors: where a page ends, as an opaque text (urlsafe base64 of a version and a place)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from api.errors import ProblemError
+from api.ids import MAX_ID_BYTES, is_id
+
+_OF_TIME, _OF_ID = b"\x01", b"\x02"
+_MAX_TIME = 253_402_300_799_999
+_TIME_BYTES = 6
+_MAX_LENGTH = 4 * (MAX_ID_BYTES + _TIME_BYTES + 3) // 3
+
+
+def encode_place(place: tuple[int, str]) -> str:
+    """The cursor of a time (ms, 48 bit) and an id, which may be empty."""
+    at, name = place
+    return _encode(_OF_TIME + at.to_bytes(_TIME_BYTES, "big") + name.encode())
+
+
+def decode_place(text: str) -> tuple[int, str]:
+    """The time and the id in a cursor.
+
+    Raises:
+        ProblemError: 400, when it is none of ours.
+    """
+    raw = _decode(text, _OF_TIME)
+    at, name = int.from_bytes(raw[1 : 1 + _TIME_BYTES], "big"), _text(raw[1 + _TIME_BYTES :])
+    if len(raw) < 1 + _TIME_BYTES or at > _MAX_TIME or (name and not is_id(name)):
+        raise _refusal()
+    return at, name
+
+
+def encode_id(name: str) -> str:
+    """The cursor of an id."""
+    return _encode(_OF_ID + name.encode())
+
+
+def decode_id(text: str) -> str:
+    """The id in a cursor.
+
+    Raises:
+        ProblemError: 400, when it is none of ours.
+    """
+    name = _text(_decode(text, _OF_ID)[1:])
+    if not is_id(name):
+        raise _refusal()
+    return name
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(text: str, version: bytes) -> bytes:
+    if len(text) > _MAX_LENGTH:
+        raise _refusal()
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        raise _refusal() from None
+    if raw[:1] != version or _encode(raw) != text:
+        raise _refusal()
+    return raw
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise _refusal() from None
+
+
+def _refusal() -> ProblemError:
+    return ProblemError(400, "bad-cursor", "The cursor is not one of this API's.")

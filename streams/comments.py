@@ -1,0 +1,179 @@
+"""Comments on posts: what they say, who likes them, and how many answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas.events import Engagement
+from schemas.topics import Topic
+from schemas.views import CommentView
+from streams.engine.outbox import Outbox
+from streams.engine.records import RejectedError
+from streams.engine.state import State
+from streams.facts import Touched
+from streams.post_rows import NO_REACTION, Reaction
+from streams.relations import NEVER, Stamp
+
+LIKE = "like"
+MAX_TIMES = 64
+COMMENT_WEIGHT = 5.0
+
+TellAffinity = Callable[[str, str, float, int], None]
+"""Given a post, a user, a weight and a time (ms): the user came closer to the post's author."""
+
+
+class Comment(Struct, frozen=True, array_like=True, gc=False):
+    """A comment: of the events with its id the oldest counts; a deletion wins for ever. One whose
+    user is erased names nobody. `times` are those of all events."""
+
+    stamp: Stamp = NEVER
+    user_id: str = ""
+    text: str = ""
+    parent: str | None = None
+    is_deleted: bool = False
+    times: tuple[int, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        return not self.is_deleted and self.user_id != ""
+
+
+class CommentCounts(Struct, frozen=True, array_like=True, gc=False):
+    """How many users like a comment, and how many comments that are there answer it."""
+
+    likes: int = 0
+    replies: int = 0
+
+
+class Comments:
+    """Folds the comments of posts, and what users do with them. An event costs O(1) rows."""
+
+    def __init__(self, state: State, outbox: Outbox, tell_affinity: TellAffinity) -> None:
+        self._comments = state.group_table("comment", Comment)
+        self._reactions = state.group_table("comment_react", Reaction)
+        self._counts = state.group_table("comment_counts", CommentCounts)
+        self._outbox = outbox
+        self._tell_affinity = tell_affinity
+
+    def written(self, post_id: str) -> Iterator[tuple[str, int]]:
+        """User and time of each comment that is there; O(the post's comments)."""
+        for _, comment in self._comments.scan(post_id):
+            if comment.is_there:
+                yield comment.user_id, comment.stamp[0]
+
+    def fold(self, post_id: str, event: Engagement) -> int:
+        """Fold `comment` or `comment_deleted`; by how many more comments are there.
+
+        Raises:
+            RejectedError: `too_many_claims`, for the 65th time that events with its id have.
+        """
+        assert event.comment_id is not None
+        before = self._comments.get(post_id, event.comment_id) or Comment()
+        after = _after(before, event)
+        if after == before:
+            return 0
+        change = self._put(post_id, event.comment_id, before, after)
+        if after.user_id != before.user_id:
+            self._touch(after.user_id, post_id, event.comment_id)
+        if before.is_there:
+            self._tell_affinity(post_id, before.user_id, -COMMENT_WEIGHT, before.stamp[0])
+        if after.is_there:
+            self._tell_affinity(post_id, after.user_id, COMMENT_WEIGHT, after.stamp[0])
+        return change
+
+    def react(self, post_id: str, event: Engagement) -> None:
+        """Fold `like`, `react` or `unlike` of a comment: a reaction of any kind is a like."""
+        assert event.comment_id is not None
+        key = _key(event.comment_id, event.user_id)
+        row = self._reactions.get(post_id, key)
+        before = row or NO_REACTION
+        kind = {"like": LIKE, "unlike": None}.get(event.action, event.kind)
+        after = Reaction((event.at, event.event_id), kind)
+        if after.stamp <= before.stamp:
+            return
+        self._reactions.put(post_id, key, after)
+        if row is None:
+            self._touch(event.user_id, post_id, event.comment_id)
+        self._like(post_id, event.comment_id, (kind is not None) - (before.kind is not None))
+
+    def erase(self, post_id: str, user_id: str, comment_id: str) -> int:
+        """A user is erased: what they left at a comment goes; by how many more comments are
+        there."""
+        key = _key(comment_id, user_id)
+        reaction = self._reactions.get(post_id, key)
+        if reaction is not None:
+            self._reactions.delete(post_id, key)
+            self._like(post_id, comment_id, -(reaction.kind is not None))
+        before = self._comments.get(post_id, comment_id)
+        if before is None or before.user_id != user_id:
+            return 0
+        after = replace(before, user_id="", text="", parent=None)
+        return self._put(post_id, comment_id, before, after)
+
+    def _put(self, post_id: str, comment_id: str, before: Comment, after: Comment) -> int:
+        self._comments.put(post_id, comment_id, after)
+        if after.stamp != NEVER:
+            self._show(post_id, comment_id, after)
+        for comment, change in ((before, -1), (after, 1)):
+            if comment.is_there and comment.parent is not None:
+                self._answer(post_id, comment.parent, change)
+        return after.is_there - before.is_there
+
+    def _like(self, post_id: str, comment_id: str, change: int) -> None:
+        if change:
+            counts = self._counts.get(post_id, comment_id) or CommentCounts()
+            self._count(post_id, comment_id, replace(counts, likes=counts.likes + change))
+
+    def _answer(self, post_id: str, comment_id: str, change: int) -> None:
+        counts = self._counts.get(post_id, comment_id) or CommentCounts()
+        self._count(post_id, comment_id, replace(counts, replies=counts.replies + change))
+
+    def _count(self, post_id: str, comment_id: str, counts: CommentCounts) -> None:
+        if counts == CommentCounts():
+            self._counts.delete(post_id, comment_id)
+        else:
+            self._counts.put(post_id, comment_id, counts)
+        comment = self._comments.get(post_id, comment_id)
+        if comment is not None and comment.is_there:
+            self._show(post_id, comment_id, comment)
+
+    def _show(self, post_id: str, comment_id: str, comment: Comment) -> None:
+        counts = CommentCounts()
+        if comment.is_there:
+            counts = self._counts.get(post_id, comment_id) or counts
+        view = CommentView(
+            post_id,
+            comment_id,
+            comment.user_id,
+            comment.stamp[0],
+            comment.text,
+            comment.parent,
+            is_deleted=not comment.is_there,
+            likes=counts.likes,
+            replies=counts.replies,
+            former_times=tuple(at for at in comment.times if at != comment.stamp[0]),
+        )
+        self._outbox.show(Topic.VIEW_COMMENTS, post_id, f"{post_id}\0{comment_id}", view)
+
+    def _touch(self, user_id: str, post_id: str, comment_id: str) -> None:
+        self._outbox.tell(Topic.BY_USER, user_id, Touched(user_id, post_id, comment_id))
+
+
+def _after(before: Comment, event: Engagement) -> Comment:
+    if event.action == "comment_deleted":
+        return replace(before, is_deleted=True, text="")
+    times = tuple(sorted({*before.times, event.at}))
+    if len(times) > MAX_TIMES:
+        raise RejectedError("too_many_claims", f"the comment was made at {MAX_TIMES} other times")
+    stamp = (event.at, event.event_id)
+    if before.stamp != NEVER and stamp >= before.stamp:
+        return replace(before, times=times)
+    text = "" if before.is_deleted else event.text or ""
+    return Comment(stamp, event.user_id, text, event.parent, before.is_deleted, times)
+
+
+def _key(comment_id: str, user_id: str) -> str:
+    return f"{comment_id}\0{user_id}"

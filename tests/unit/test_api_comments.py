@@ -1,0 +1,149 @@
+"""Comments as the API gives them: in order, page by page, and only to who may see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.events import Engagement
+from schemas.views import CommentView
+from tests.unit.api_fakes import NOW, World, problem_of
+
+PATH = "/api/v1/posts/p/comments"
+
+
+@pytest.fixture
+def world() -> World:
+    """A public post by ann."""
+    found = World()
+    found.redis.user("ann")
+    found.redis.post("p", "ann")
+    return found
+
+
+def _say(world: World, name: str, user: str = "bob", at: int = 0, **fields: Any) -> None:
+    comment = CommentView("p", name, user, NOW + at, f"text of {name}", **fields)
+    world.cassandra.comments["p", name] = comment
+
+
+def _page(world: World, user: str | None = None, **params: Any) -> dict[str, Any]:
+    response = world.ask("GET", PATH, user, params=params)
+    assert response.status_code == 200, response.text
+    page: dict[str, Any] = response.json()
+    assert page["has_more"] is (page["next_cursor"] is not None)
+    return page
+
+
+def _all(world: World, user: str | None = None, limit: int = 100) -> list[str]:
+    found: list[str] = []
+    params: dict[str, Any] = {"limit": limit}
+    while True:
+        page = _page(world, user, **params)
+        found += [each["comment_id"] for each in page["comments"]]
+        if not page["has_more"]:
+            return found
+        params["cursor"] = page["next_cursor"]
+
+
+def test_a_comment(world: World) -> None:
+    world.redis.user("bob", display_name="Bob")
+    _say(world, "c", parent="b", likes=3, replies=2)
+    assert _page(world) == {
+        "comments": [
+            {
+                "comment_id": "c",
+                "user": {
+                    "user_id": "bob",
+                    "username": "bob",
+                    "display_name": "Bob",
+                    "avatar": None,
+                    "is_verified": False,
+                },
+                "text": "text of c",
+                "parent": "b",
+                "created_at": "2026-01-01T12:00:00.000Z",
+                "like_count": 3,
+                "reply_count": 2,
+            }
+        ],
+        "next_cursor": None,
+        "has_more": False,
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 7, 20, 100])
+@pytest.mark.parametrize("count", [0, 1, 20, 101])
+def test_the_newest_come_first_each_once(world: World, count: int, limit: int) -> None:
+    names = [f"c{n:03}" for n in range(count)]
+    for n, name in enumerate(names):
+        _say(world, name, at=n // 3)
+    assert _all(world, limit=limit) == names[::-1]
+
+
+def test_the_comments_of_who_is_gone_blocked_or_muted_are_not_shown(world: World) -> None:
+    world.redis.user("left", status="deactivated")
+    world.redis.block("al", "foe")
+    world.redis.mute("al", "u:bore")
+    for user in ("left", "foe", "bore", "al", "bob"):
+        _say(world, f"by {user}", user)
+    assert set(_all(world, "al")) == {"by al", "by bob"}
+    assert set(_all(world)) == {"by foe", "by bore", "by al", "by bob"}
+
+
+def test_one_request_looks_at_so_many(world: World) -> None:
+    world.redis.mute("al", "u:bore")
+    for n in range(620):
+        _say(world, f"c{n:03}", "bore", at=1)
+    _say(world, "c", "bob")
+    page = _page(world, "al", limit=100)
+    assert page["comments"] == []
+    assert page["has_more"]
+    assert _all(world, "al") == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("post", "viewer"),
+    [
+        pytest.param({"visibility": "followers"}, "al", id="for followers"),
+        pytest.param({"visibility": "private"}, "al", id="private"),
+        pytest.param({"visibility": "followers"}, None, id="for followers, and nobody asks"),
+        pytest.param({"is_deleted": True}, "ann", id="deleted"),
+    ],
+)
+def test_comments_on_what_may_not_be_seen_are_not_there(
+    world: World, post: dict[str, Any], viewer: str | None
+) -> None:
+    world.redis.post("p", "ann", **post)
+    _say(world, "c")
+    problem_of(world.ask("GET", PATH, viewer), 404)
+
+
+def test_no_post_no_comments(world: World) -> None:
+    problem_of(world.ask("GET", "/api/v1/posts/q/comments"), 404)
+
+
+def test_the_cursor_of_another_list_is_refused(world: World) -> None:
+    problem_of(world.ask("GET", PATH, params={"cursor": "AmFubg"}), 400)
+
+
+def test_without_cassandra_there_are_none(world: World) -> None:
+    world.archive.is_down = True
+    problem_of(world.ask("GET", PATH), 503)
+
+
+@pytest.mark.parametrize("action", ["like", "unlike", "react"])
+def test_a_comment_is_liked(world: World, action: str) -> None:
+    _say(world, "c")
+    body = {"action": action, "comment_id": "c"} | ({"kind": "wow"} if action == "react" else {})
+    response = world.ask("POST", "/api/v1/posts/p/engagements", "al", json=body)
+    assert response.status_code == 202, response.text
+    (event,) = world.writer.events
+    assert isinstance(event, Engagement)
+    assert (event.action, event.post_id, event.comment_id) == (action, "p", "c")
+
+
+def test_a_comment_that_is_not_there_is_not_liked(world: World) -> None:
+    body = {"action": "like", "comment_id": "c"}
+    problem_of(world.ask("POST", "/api/v1/posts/p/engagements", "al", json=body), 404)
+    assert world.writer.events == []
