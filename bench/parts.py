@@ -1,9 +1,9 @@
-"""The Kafka and the Valkey of a benchmark: its own, fresh, and gone at the end."""
+"""The parts of a benchmark: its own, fresh, and gone at the end."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,9 @@ class Parts(NamedTuple):
 
 
 @contextmanager
-def own_parts(say: Callable[[str], None]) -> Iterator[Parts]:
+def own_parts(
+    say: Callable[[str], None], names: Collection[str] = ("kafka", "redis")
+) -> Iterator[Parts]:
     """Start them, and stop them at the end.
 
     Raises:
@@ -37,5 +39,5 @@ def own_parts(say: Callable[[str], None]) -> Iterator[Parts]:
         )
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         directory = Path(name)
-        with LocalStack(directory, fresh=True, parts=("kafka", "redis"), say=say) as stack:
+        with LocalStack(directory, fresh=True, parts=names, say=say) as stack:
             yield Parts(stack.addresses, directory)

@@ -25,6 +25,7 @@ SMOKE_EVENTS = 4_000
 SMOKE_RATE = 200.0
 SMOKE_POSTS = 100
 SMOKE_DELIVERIES = 1_000
+SMOKE_READERS = 10
 
 _JSON = click.option(
     "--json",
@@ -265,6 +266,42 @@ def skew(posts: int, seconds: float, smoke: bool, json_file: Path | None) -> Non
             f"beside {report.deliveries:,} deliveries in {report.burst_s:,.0f} s: "
             f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms ({report.probes:,} posts)"
         )
+    if not smoke:
+        _show_targets(report.targets())
+    _write(json_file, report)
+    sys.exit(report.is_void)
+
+
+@bench.command("first-page")
+@click.option(
+    "--readers",
+    type=click.IntRange(min=10),
+    default=200,
+    show_default=True,
+    help="Readers whose first page is read.",
+)
+@_SMOKE
+@_JSON
+def first_page(readers: int, smoke: bool, json_file: Path | None) -> None:
+    """How long the first page takes of who comes back after 30 days or more, in ms.
+
+    Each follows 500 of 5,000 users, who have posted 1 to 60 times; nothing of the reader's is in
+    Redis. The API is asked over HTTP, for one reader after the other, and its page must hold the
+    newest posts of those followed. Starts a Kafka, a Valkey and a Cassandra of its own. Exits with
+    1 if a page is wrong; a missed target is no failure.
+    """
+    from bench.first_page import run
+    from bench.parts import own_parts
+
+    try:
+        with own_parts(_say, ("kafka", "redis", "cassandra")) as parts:
+            report = run(parts, SMOKE_READERS if smoke else readers, _say)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    if report.void:
+        click.echo(f"void: {report.void}")
+    else:
+        click.echo(f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms")
     if not smoke:
         _show_targets(report.targets())
     _write(json_file, report)

@@ -72,3 +72,11 @@ def test_fanout(tmp_path: Path) -> None:
     assert found["ratio_to_raw_200"] > 0
     assert found["archive"]["void"] is None
     assert found["archive"]["rows_per_s"] > 0
+
+
+def test_first_page(tmp_path: Path) -> None:
+    code, output, found = bench(tmp_path, "first-page", "--smoke")
+    assert code == 0, output
+    assert found["void"] is None
+    assert found["readers"] == 10
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
