@@ -141,7 +141,9 @@ def _ids(event: Event) -> Iterator[str]:
         if event.action in _NOT_OF_A_POST:
             optional = (event.target,)
         elif event.action == "react":
-            optional = (event.post_id, event.kind)
+            optional = (event.post_id, event.kind, event.comment_id)
+        elif event.action in ("like", "unlike"):
+            optional = (event.post_id, event.comment_id)
         elif event.action in ("comment", "comment_deleted"):
             optional = (event.post_id, event.comment_id, event.parent)
         else:

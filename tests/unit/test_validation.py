@@ -47,6 +47,8 @@ def _at(at: int) -> Event:
         pytest.param(_at(EARLIEST_MS), id="in the first moment of 2000"),
         pytest.param(created(at=5), id="5 minutes ahead"),
         pytest.param(engaged("like"), id="a like"),
+        pytest.param(engaged("like", comment_id="c"), id="a like of a comment"),
+        pytest.param(engaged("view", comment_id=""), id="what an action has no use for"),
         pytest.param(engaged("react", kind="wow"), id="a reaction"),
         pytest.param(engaged("comment", comment_id="c", text=LARGEST), id="a comment"),
         pytest.param(contacted("message", "bob", "ann"), id="a message"),
@@ -70,6 +72,12 @@ def test_what_passes(event: Event) -> None:
         pytest.param(edited(""), "missing_field", id="an edit with an empty author"),
         pytest.param(engaged("like", ""), "missing_field", id="a like by nobody"),
         pytest.param(engaged("like", post=None), "missing_field", id="a like of nothing"),
+        pytest.param(
+            engaged("unlike", comment_id=""), "missing_field", id="an unlike of a nameless comment"
+        ),
+        pytest.param(
+            engaged("like", comment_id="x" * 257), "id_too_long", id="a like of a long name"
+        ),
         pytest.param(engaged("react"), "missing_field", id="a reaction of no kind"),
         pytest.param(engaged("comment"), "missing_field", id="a comment without an id"),
         pytest.param(engaged("comment_deleted"), "missing_field", id="deleting no comment"),
