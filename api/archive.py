@@ -260,6 +260,8 @@ class CassandraArchive:
         """The newest comments on a post below a place (time in ms, id)."""
         places = await self._rows("comment_places", post_id, *below, limit)
         ids = [row.comment_id for row in places]
+        if not ids:
+            return []
         found = {row.comment_id: row for row in await self._rows("comments", post_id, ids)}
         return [_comment(found[name]) for name in ids if name in found]
 
