@@ -23,7 +23,9 @@ MAX_LIMIT = 100
 MAX_EXAMINED = 500
 """Comments that one request looks at: a page may come out short, but never without end."""
 
-NEWEST = (2**63 - 1, "")
+AT_ONCE = 50
+Place = tuple[int, str]
+NEWEST: Place = (2**63 - 1, "")
 """Above every place."""
 
 router = APIRouter(prefix="/api/v1/posts", tags=["comments"])
@@ -56,26 +58,38 @@ async def read_comments(
     reader = services.reader(caller)
     if await reader.visible_post(post_id) is None:
         raise not_found("post")
-    place = NEWEST if cursor is None else decode_place(cursor)
+    try:
+        return await _page(
+            reader, post_id, limit, NEWEST if cursor is None else decode_place(cursor)
+        )
+    except StoreDownError as error:
+        raise unavailable("The stores cannot be reached now.") from error
+
+
+async def _page(reader: Reader, post_id: str, limit: int, place: Place) -> CommentPage:
+    """Take comments until one more than `limit` may be shown, or there are no more."""
     shown: list[CommentView] = []
     examined = 0
     has_more = True
-    try:
-        while has_more and len(shown) < limit and examined < MAX_EXAMINED:
-            wanted = limit - len(shown)
-            batch = await reader.stores.archive.comments(post_id, place, wanted + 1)
-            has_more = len(batch) > wanted
-            batch = batch[:wanted]
-            await _load(reader, batch)
-            shown += [comment for comment in batch if _is_shown(reader, comment)]
-            place = (batch[-1].at, batch[-1].comment_id) if batch else place
-            examined += len(batch)
-    except StoreDownError as error:
-        raise unavailable("The stores cannot be reached now.") from error
+    while has_more and examined < MAX_EXAMINED:
+        batch = await reader.stores.archive.comments(post_id, place, AT_ONCE + 1)
+        has_more = len(batch) > AT_ONCE
+        await _load(reader, batch)
+        for comment in batch[:AT_ONCE]:
+            if _is_shown(reader, comment):
+                if len(shown) == limit:
+                    return _out(reader, shown, place)
+                shown.append(comment)
+            place = (comment.at, comment.comment_id)
+        examined += AT_ONCE
+    return _out(reader, shown, place if has_more else None)
+
+
+def _out(reader: Reader, shown: list[CommentView], last: Place | None) -> CommentPage:
     return CommentPage(
         comments=[comment_out(reader, comment) for comment in shown],
-        next_cursor=encode_place(place) if has_more else None,
-        has_more=has_more,
+        next_cursor=None if last is None else encode_place(last),
+        has_more=last is not None,
     )
 
 
