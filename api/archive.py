@@ -14,7 +14,7 @@ import structlog
 from cassandra.cluster import Cluster, Session
 
 from api.held import TimelineRow
-from api.stores import CASSANDRA, MANY_HEAVY, Found, StoreDownError, Wanted
+from api.stores import CASSANDRA, MANY_HEAVY, Found, Placed, StoreDownError, Wanted
 from connectors.cassandra import connect
 from connectors.cassandra_tables import month_of
 from schemas.events import Media
@@ -47,7 +47,7 @@ _QUERIES = {
     "mine": "SELECT post_id, reaction, is_shared FROM {k}.mine WHERE user_id = ? AND post_id IN ?",
     "following": "SELECT target FROM {k}.following WHERE user_id = ? AND target IN ?",
     "comments": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id IN ?",
-    "comment_places": "SELECT comment_id FROM {k}.comments_by_time WHERE post_id = ? "
+    "comment_places": "SELECT at, comment_id FROM {k}.comments_by_time WHERE post_id = ? "
     "AND (at, comment_id) < (?, ?) LIMIT ?",
     "followed": "SELECT target FROM {k}.following WHERE user_id = ? LIMIT ?",
     "followers": "SELECT user_id FROM {k}.followers WHERE source = ? AND user_id > ? LIMIT ?",
@@ -256,14 +256,16 @@ class CassandraArchive:
         found = await self._rows("comments", post_id, [comment_id])
         return _comment(found[0]) if found else None
 
-    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> list[CommentView]:
-        """The newest comments on a post below a place (time in ms, id)."""
-        places = await self._rows("comment_places", post_id, *below, limit)
-        ids = [row.comment_id for row in places]
-        if not ids:
+    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> Placed:
+        """The newest places of comments on a post below one (time in ms, id), with the comments;
+        None for one that goes or moves just now."""
+        rows = await self._rows("comment_places", post_id, *below, limit)
+        places = [(row.at, row.comment_id) for row in rows]
+        if not places:
             return []
-        found = {row.comment_id: row for row in await self._rows("comments", post_id, ids)}
-        return [_comment(found[name]) for name in ids if name in found]
+        rows = await self._rows("comments", post_id, [name for _, name in places])
+        found = {(row.at, row.comment_id): _comment(row) for row in rows}
+        return [(place, found.get(place)) for place in places]
 
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
         """The users behind one who follow a source, in the order of their ids."""

@@ -16,7 +16,7 @@ from api.state import Shared
 from api.stores import StoreDownError
 from api.views import Needs, Reader
 from api.visibility import GONE
-from schemas.views import CommentView
+from schemas.views import CommentView, PostView
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -56,31 +56,30 @@ async def read_comments(
     """The comments on a post that the caller may see, newest first, less those by users who are
     gone, or blocked, or muted by the caller. What answers a comment names it as its `parent`."""
     reader = services.reader(caller)
-    if await reader.visible_post(post_id) is None:
+    post = await reader.visible_post(post_id)
+    if post is None:
         raise not_found("post")
     try:
-        return await _page(
-            reader, post_id, limit, NEWEST if cursor is None else decode_place(cursor)
-        )
+        return await _page(reader, post, limit, NEWEST if cursor is None else decode_place(cursor))
     except StoreDownError as error:
         raise unavailable("The stores cannot be reached now.") from error
 
 
-async def _page(reader: Reader, post_id: str, limit: int, place: Place) -> CommentPage:
+async def _page(reader: Reader, post: PostView, limit: int, place: Place) -> CommentPage:
     """Take comments until one more than `limit` may be shown, or there are no more."""
     shown: list[CommentView] = []
     examined = 0
     has_more = True
     while has_more and examined < MAX_EXAMINED:
-        batch = await reader.stores.archive.comments(post_id, place, AT_ONCE + 1)
+        batch = await reader.stores.archive.comments(post.post_id, place, AT_ONCE + 1)
         has_more = len(batch) > AT_ONCE
-        await _load(reader, batch)
-        for comment in batch[:AT_ONCE]:
-            if _is_shown(reader, comment):
+        await load_writers(reader, [comment for _, comment in batch if comment is not None])
+        for at, comment in batch[:AT_ONCE]:
+            if comment is not None and is_shown(reader, post, comment):
                 if len(shown) == limit:
                     return _out(reader, shown, place)
                 shown.append(comment)
-            place = (comment.at, comment.comment_id)
+            place = at
         examined += AT_ONCE
     return _out(reader, shown, place if has_more else None)
 
@@ -93,14 +92,25 @@ def _out(reader: Reader, shown: list[CommentView], last: Place | None) -> Commen
     )
 
 
-async def _load(reader: Reader, comments: list[CommentView]) -> None:
+async def load_writers(reader: Reader, comments: list[CommentView]) -> None:
+    """Know what decides which of the comments are shown."""
     users = [comment.user_id for comment in comments]
     await reader.load(Needs(users=users, blocks=[f"u:{user_id}" for user_id in users]))
 
 
-def _is_shown(reader: Reader, comment: CommentView) -> bool:
-    if comment.user_id == reader.viewer:
+def is_shown(reader: Reader, post: PostView, comment: CommentView) -> bool:
+    """Whether a comment, whose writer is loaded, is shown to who may see its post. Where a block
+    cannot be known now, only what anybody may read is.
+
+    Raises:
+        ProblemError: 503, when it cannot be known now whether the writer is gone.
+    """
+    writer, viewer = comment.user_id, reader.viewer
+    if writer == viewer:
         return True
-    source = f"u:{comment.user_id}"
-    is_gone = reader.user(comment.user_id).status in GONE
-    return not (is_gone or reader.is_blocked(source) or reader.is_muted(source))
+    reader.certain("users", writer)
+    is_blocked = reader.is_blocked(f"u:{writer}")
+    if viewer is not None and is_blocked is None:
+        is_blocked = post.visibility != "public"
+    is_gone = reader.user(writer).status in GONE
+    return not (is_gone or is_blocked or reader.is_muted(f"u:{writer}"))

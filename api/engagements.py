@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, status
 
 from api.auth import Writing
+from api.comments import is_shown, load_writers
 from api.errors import ProblemError, invalid, not_found, unavailable
 from api.ids import Id
 from api.models import EngagementAccepted, EngagementIn, problems
@@ -76,6 +77,9 @@ async def _check_comment(reader: Reader, post: PostView, comment_id: str, action
     except StoreDownError as error:
         raise unavailable("The stores cannot be reached now.") from error
     if comment is None:
+        raise not_found("comment")
+    await load_writers(reader, [comment])
+    if action != "comment_deleted" and not is_shown(reader, post, comment):
         raise not_found("comment")
     if action == "comment_deleted" and reader.viewer not in (comment.user_id, post.author_id):
         raise ProblemError(403, "not-author", "Only its author may delete a comment.")

@@ -140,6 +140,7 @@ async def _load(reader: Reader, users: list[str]) -> None:
 
 
 def _is_shown(reader: Reader, user_id: str) -> bool:
+    reader.certain("users", user_id)
     return reader.user(user_id).status not in GONE and not reader.is_blocked(f"u:{user_id}")
 
 

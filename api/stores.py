@@ -23,6 +23,10 @@ MANY_HEAVY = 200
 what the user follows is read."""
 
 
+Placed = list[tuple[tuple[int, str], CommentView | None]]
+"""Places (time in ms, comment id), newest first, with what stands there."""
+
+
 class StoreDownError(Exception):
     """A store did not answer in time; `store` is its name."""
 
@@ -107,8 +111,9 @@ class Archive(Protocol):
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
 
-    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> list[CommentView]:
-        """The newest comments on a post below a place (time in ms, id)."""
+    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> Placed:
+        """The newest places of comments on a post below one (time in ms, id), with the comments;
+        None for one that goes or moves just now."""
 
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
         """The users behind one who follow a source, in the order of their ids."""

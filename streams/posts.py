@@ -49,9 +49,9 @@ MARKS = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports
 class PostFold(Fold):
     """Folds a post's log: post events and engagements.
 
-    An engagement costs O(1) rows; creating, deleting and changing who may share a post cost
-    O(its shares); a post's first `created` event, and the erasure of its author, cost O(its
-    engagements so far).
+    An engagement costs O(1) rows, but once for views and clicks (see `DistinctUsers`); creating,
+    deleting and changing who may share a post cost O(its shares); a post's first `created` event,
+    and the erasure of its author, cost O(its engagements so far).
     """
 
     def __init__(self, state: State, outbox: Outbox) -> None:

@@ -14,7 +14,7 @@ from api.app import create_app
 from api.auth import issue
 from api.held import Held
 from api.state import Services
-from api.stores import Found, StoreDownError, Stores, TimelineRow, Wanted
+from api.stores import Found, Placed, StoreDownError, Stores, TimelineRow, Wanted
 from connectors.redis_keys import member
 from connectors.settings import Settings
 from schemas.events import Event
@@ -37,6 +37,7 @@ class Views:
         self.blocks: set[tuple[str, str]] = set()
         self.mutes: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
+        self.left: set[tuple[int, str]] = set()  # places of comments that go just now
 
     def post(self, post_id: str, author: str, at: int = NOW, **fields: Any) -> None:
         self.found.posts[post_id] = PostView(
@@ -188,11 +189,12 @@ class FakeArchive(FakeStore):
         self.touch("comment")
         return self.views.comments.get((post_id, comment_id))
 
-    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> list[CommentView]:
+    async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> Placed:
         self.touch("comments")
-        found = [each for (post, _), each in self.views.comments.items() if post == post_id]
-        found = [each for each in found if (each.at, each.comment_id) < below]
-        return sorted(found, key=lambda each: (each.at, each.comment_id), reverse=True)[:limit]
+        held = self.views.comments
+        found = {(each.at, name): each for (post, name), each in held.items() if post == post_id}
+        places = sorted({*found, *self.views.left}, reverse=True)
+        return [(place, found.get(place)) for place in places if place < below][:limit]
 
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
         self.touch("followers")

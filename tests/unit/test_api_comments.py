@@ -103,6 +103,31 @@ def test_one_request_looks_at_so_many(world: World) -> None:
     assert _all(world, "al", limit=1) == ["c"]
 
 
+@pytest.mark.parametrize("gone", [0, 49, 50, 51])
+def test_comments_that_go_while_they_are_read_end_no_page(world: World, gone: int) -> None:
+    names = [f"c{n:03}" for n in range(120)]
+    for n, name in enumerate(names):
+        _say(world, name, at=-n)
+    del world.cassandra.comments["p", names[gone]]
+    world.cassandra.left.add((NOW - gone, names[gone]))
+    left = [name for name in names if name != names[gone]]
+    for limit in (1, 50, 100):
+        assert _all(world, limit=limit) == left
+
+
+@pytest.mark.parametrize(("visibility", "shown"), [("public", ["c"]), ("followers", [])])
+def test_without_redis_only_what_anybody_may_read_is_shown(
+    world: World, visibility: str, shown: list[str]
+) -> None:
+    """As it is not known whether who comments blocks the caller."""
+    world.redis.post("p", "ann", visibility=visibility)
+    world.redis.follow("al", "ann")
+    world.redis.user("bob")
+    _say(world, "c")
+    world.cache.is_down = True
+    assert _all(world, "al") == shown
+
+
 @pytest.mark.parametrize(
     ("post", "viewer"),
     [
@@ -145,6 +170,14 @@ def test_a_comment_is_liked(world: World, action: str) -> None:
 
 
 def test_a_comment_that_is_not_there_is_not_liked(world: World) -> None:
+    body = {"action": "like", "comment_id": "c"}
+    problem_of(world.ask("POST", "/api/v1/posts/p/engagements", "al", json=body), 404)
+    assert world.writer.events == []
+
+
+def test_a_comment_that_is_not_shown_is_not_liked(world: World) -> None:
+    world.redis.block("al", "bob")
+    _say(world, "c")
     body = {"action": "like", "comment_id": "c"}
     problem_of(world.ask("POST", "/api/v1/posts/p/engagements", "al", json=body), 404)
     assert world.writer.events == []
