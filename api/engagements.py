@@ -78,8 +78,10 @@ async def _check_comment(reader: Reader, post: PostView, comment_id: str, action
         raise unavailable("The stores cannot be reached now.") from error
     if comment is None:
         raise not_found("comment")
+    if action == "comment_deleted":
+        if reader.viewer not in (comment.user_id, post.author_id):
+            raise ProblemError(403, "not-author", "Only its author may delete a comment.")
+        return
     await load_writers(reader, [comment])
-    if action != "comment_deleted" and not is_shown(reader, post, comment):
+    if not is_shown(reader, post, comment):
         raise not_found("comment")
-    if action == "comment_deleted" and reader.viewer not in (comment.user_id, post.author_id):
-        raise ProblemError(403, "not-author", "Only its author may delete a comment.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -50,10 +51,7 @@ async def read_followers(
 ) -> People:
     """Who follows a user, in the order of their ids."""
     reader = await _reader_about(user_id, services, caller)
-
-    async def take(after: str, count: int) -> list[str]:
-        return await reader.stores.archive.followers(f"u:{user_id}", after, count)
-
+    take = partial(reader.stores.archive.followers, f"u:{user_id}")
     return await _page(reader, take, limit, cursor)
 
 
@@ -67,10 +65,7 @@ async def read_following(
 ) -> People:
     """The users whom a user follows, in the order of their ids."""
     reader = await _reader_about(user_id, services, caller)
-
-    async def take(after: str, count: int) -> list[str]:
-        return await reader.stores.archive.followed(user_id, after, count)
-
+    take = partial(reader.stores.archive.followed, user_id)
     return await _page(reader, take, limit, cursor)
 
 
@@ -86,9 +81,7 @@ async def list_mutuals(
     up to 1,000 of those whom the caller follows for a page."""
     reader = await _reader_about(user_id, services, caller)
     archive = reader.stores.archive
-
-    async def take(after: str, count: int) -> list[str]:
-        return await archive.followed(caller.user_id, after, count)
+    take = partial(archive.followed, caller.user_id)
 
     async def are_followers(users: list[str]) -> set[str]:
         return set(await archive.followers_among(f"u:{user_id}", users))

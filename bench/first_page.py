@@ -28,7 +28,6 @@ from streams.engine.sink import Write
 MAX_MS = 100
 AUTHORS = 5_000
 FOLLOWED = 500
-READERS = 200
 WARM_UP = 40
 POSTS = 20
 """On a page."""

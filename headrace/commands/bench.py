@@ -103,10 +103,7 @@ def core(events: int, systems: str | None, smoke: bool, json_file: Path | None, 
     except StackError as error:
         raise click.ClickException(str(error)) from error
     _show_core(report)
-    if not smoke:
-        _show_targets(report.targets())
-    _write(json_file, report)
-    sys.exit(report.is_void)
+    _finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -130,10 +127,7 @@ def restore(events: int, smoke: bool, json_file: Path | None) -> None:
     except StackError as error:
         raise click.ClickException(str(error)) from error
     _show_restore(report)
-    if not smoke:
-        _show_targets(report.targets())
-    _write(json_file, report)
-    sys.exit(report.is_void)
+    _finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -181,10 +175,7 @@ def latency(rate: float | None, seconds: float, smoke: bool, json_file: Path | N
             f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms, "
             f"most {report.max_ms:,.0f} ms"
         )
-    if not smoke:
-        _show_targets(report.targets())
-    _write(json_file, report)
-    sys.exit(report.is_void)
+    _finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -217,10 +208,7 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
     except StackError as error:
         raise click.ClickException(str(error)) from error
     _show_fanout(report)
-    if not smoke:
-        _show_targets(report.targets())
-    _write(json_file, report)
-    sys.exit(report.is_void)
+    _finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -266,10 +254,7 @@ def skew(posts: int, seconds: float, smoke: bool, json_file: Path | None) -> Non
             f"beside {report.deliveries:,} deliveries in {report.burst_s:,.0f} s: "
             f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms ({report.probes:,} posts)"
         )
-    if not smoke:
-        _show_targets(report.targets())
-    _write(json_file, report)
-    sys.exit(report.is_void)
+    _finish(report, smoke, json_file)
 
 
 @bench.command("first-page")
@@ -302,10 +287,7 @@ def first_page(readers: int, smoke: bool, json_file: Path | None) -> None:
         click.echo(f"void: {report.void}")
     else:
         click.echo(f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms")
-    if not smoke:
-        _show_targets(report.targets())
-    _write(json_file, report)
-    sys.exit(report.is_void)
+    _finish(report, smoke, json_file)
 
 
 def _show_fanout(report: FanOutReport) -> None:
@@ -398,9 +380,13 @@ def _show_targets(targets: list[Target]) -> None:
         click.echo(f"{target.verdict:<12} {target.figure}{found}, wanted {bound} {target.wanted:,}")
 
 
-def _write(file: Path | None, report: Any) -> None:
+def _finish(report: Any, smoke: bool, file: Path | None) -> NoReturn:
+    """Show the targets, write the figures, and end with 1 if one is void."""
+    if not smoke:
+        _show_targets(report.targets())
     if file is not None:
         file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    sys.exit(report.is_void)
 
 
 def _say(line: str) -> None:
