@@ -10,7 +10,18 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
-from api import comments, engagements, errors, feed, health, openapi, people, posts, users
+from api import (
+    comments,
+    engagements,
+    errors,
+    feed,
+    health,
+    moderation,
+    openapi,
+    people,
+    posts,
+    users,
+)
 from api.archive import CassandraArchive
 from api.auth import Authenticator, signing_key
 from api.boundary import Boundary
@@ -70,7 +81,7 @@ def create_app(
     app.state.registry = registry
     app.state.authenticator = Authenticator(signing_key(settings))
     app.state.services = Services(stores, clock) if stores is not None else None
-    for routes in (feed, comments, engagements, posts, people, users, health):
+    for routes in (feed, comments, engagements, posts, moderation, people, users, health):
         app.include_router(routes.router)
     errors.install(app)
     openapi.install(app)

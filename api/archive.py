@@ -317,6 +317,7 @@ def _post(row: Any) -> PostView:
         mentions=tuple(row.mentions or ()),
         edited_at=row.edited_at,
         is_deleted=bool(row.is_deleted),
+        hidden_by=row.hidden_by,
     )
 
 

@@ -19,7 +19,8 @@ from api.ids import is_id
 from connectors.settings import Settings
 
 ALGORITHM = "HS256"
-SCOPES = ("read", "write")
+SCOPES = ("read", "write", "moderate")
+USUAL_SCOPES = "read write"
 LEEWAY_SECONDS = 5
 SECRET_FILE = "jwt_secret"
 _SECRET_BYTES = 32
@@ -28,8 +29,8 @@ _bearer = HTTPBearer(
     auto_error=False,
     bearerFormat="JWT",
     scheme_name="token",
-    description="A JWT signed with HS256: `sub` is the user, `scope` is `read`, `write` or both, "
-    "`exp` is required. `headrace token USER_ID` prints one.",
+    description="A JWT signed with HS256: `sub` is the user, `scope` some of `read`, `write` and "
+    "`moderate`, `exp` is required. `headrace token USER_ID` prints one.",
 )
 
 
@@ -80,7 +81,7 @@ def _create(path: Path) -> None:
         draft.unlink()
 
 
-def issue(key: str, user_id: str, ttl_seconds: int, scopes: str = " ".join(SCOPES)) -> str:
+def issue(key: str, user_id: str, ttl_seconds: int, scopes: str = USUAL_SCOPES) -> str:
     """A token for a user."""
     now = int(time.time())
     claims = {"sub": user_id, "iat": now, "exp": now + ttl_seconds, "scope": scopes}
@@ -161,6 +162,11 @@ async def _writer(request: Request, credentials: Credentials) -> Caller:
     return _signed_in(request, credentials, "write")
 
 
+async def _moderator(request: Request, credentials: Credentials) -> Caller:
+    return _signed_in(request, credentials, "moderate")
+
+
 Anyone = Annotated[Caller | None, Depends(_anyone)]
 Reading = Annotated[Caller, Depends(_reader)]
 Writing = Annotated[Caller, Depends(_writer)]
+Moderating = Annotated[Caller, Depends(_moderator)]

@@ -139,6 +139,17 @@ class RedisCache:
             found.follows.update((user_id, t) for t in _scored(followed, next(answers)))
         return found
 
+    async def awaiting(self, limit: int) -> list[str]:
+        """The oldest posts that await a moderator, in one round trip. O(partitions · limit)."""
+        keys = map(self._keys.awaiting, range(self._keys.partitions))
+        found = await self._pipeline([("ZRANGE", key, 0, limit - 1, "WITHSCORES") for key in keys])
+        posts = [
+            (float(at), post.decode())
+            for flat in found
+            for post, at in zip(flat[::2], flat[1::2], strict=True)
+        ]
+        return [post_id for _, post_id in sorted(posts)[:limit]]
+
     async def ping(self) -> None:
         """Return if Redis answers, every server of a cluster that has a partition."""
         partitions = range(self._keys.partitions)

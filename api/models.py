@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from api.ids import Id
 from api.stores import Degraded
-from schemas.events import Visibility
+from schemas.events import ModerationAction, Visibility
 
 MAX_TEXT_BYTES = 64 * 1024
 MAX_MEDIA = 64
@@ -202,6 +202,14 @@ class EngagementAccepted(PostAccepted):
     comment_id: str | None = Field(None, description="For `comment`: the comment's id.")
 
 
+class VerdictIn(Body):
+    """A moderator's verdict on a post."""
+
+    verdict: ModerationAction = Field(
+        description="`hidden`: for its author alone; `cleared`: as if nobody had reported it yet."
+    )
+
+
 class MediaOut(BaseModel):
     """A picture, video or link; sizes in pixels."""
 
@@ -254,6 +262,22 @@ class PostOut(BaseModel):
     counts: Counts
     is_liked: bool = Field(description="Whether the caller likes it.")
     is_shared: bool = Field(description="Whether the caller shared it.")
+    is_hidden: bool = Field(
+        description="Whether reports or a moderator hide it from all but its author."
+    )
+
+
+class ReportedPost(BaseModel):
+    """A post that awaits a moderator."""
+
+    post: PostOut
+    reports: Count = Field(description="Users who reported it, at whatever time.")
+
+
+class ReportedPosts(BaseModel):
+    """Posts that await a moderator, oldest first."""
+
+    posts: list[ReportedPost]
 
 
 class CommentOut(BaseModel):

@@ -59,6 +59,7 @@ def _fields(reader: Reader, post: PostView) -> dict[str, Any]:
         ),
         "is_liked": post.post_id in reader.known.liked,
         "is_shared": post.post_id in reader.known.shared,
+        "is_hidden": post.hidden_by is not None,
     }
 
 

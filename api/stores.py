@@ -78,6 +78,9 @@ class Cache(Protocol):
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""
 
+    async def awaiting(self, limit: int) -> list[str]:
+        """The oldest posts that await a moderator, at most so many."""
+
     async def ping(self) -> None:
         """Return if the store answers."""
 

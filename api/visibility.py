@@ -27,9 +27,11 @@ def may_see(post: PostView, author_status: str, viewer: str | None, relation: Re
     if post.is_deleted or author_status in GONE:
         return False
     if viewer is None:
-        return post.visibility == "public"
+        return post.visibility == "public" and post.hidden_by is None
     if viewer == post.author_id:
         return True
+    if post.hidden_by is not None:
+        return False
     if relation.is_blocked:
         return False
     match post.visibility:

@@ -11,7 +11,7 @@ TABLES = {
         post_id text PRIMARY KEY, author_id text, at bigint, content text, media text,
         visibility text, audience frozen<list<text>>, reply_to text, quote_of text, language text,
         location text, hashtags frozen<list<text>>, mentions frozen<list<text>>, edited_at bigint,
-        is_deleted boolean""",
+        is_deleted boolean, hidden_by text""",
     "posts_by_author": """
         author_id text, at bigint, post_id text, PRIMARY KEY (author_id, at, post_id)
         ) WITH CLUSTERING ORDER BY (at DESC, post_id DESC""",

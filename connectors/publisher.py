@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from msgspec import Struct
 
 from schemas.codec import encode
-from schemas.events import Engagement, Event, Follow, Post, User
+from schemas.events import Engagement, Event, Follow, Moderation, Post, User
 from schemas.topics import EXTERNAL, Topic
 
 TOPIC_OF: dict[type[Event], str] = {
@@ -19,6 +19,7 @@ TOPIC_OF: dict[type[Event], str] = {
     Engagement: str(Topic.ENGAGEMENTS),
     Follow: str(Topic.FOLLOWS),
     User: str(Topic.USERS),
+    Moderation: str(Topic.MODERATIONS),
 }
 
 BURST_SECONDS = 0.05
@@ -83,8 +84,8 @@ class Pacer:
 
 
 def key_of(event: Event) -> str:
-    """The record key: the post for posts and engagements with one, else the user."""
-    if isinstance(event, Post):
+    """The record key: the post for what is about one, else the user."""
+    if isinstance(event, Post | Moderation):
         return event.post_id
     if isinstance(event, Engagement) and event.post_id is not None:
         return event.post_id

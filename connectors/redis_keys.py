@@ -72,6 +72,11 @@ class Keys:
         """Sorted set of `member(post, reason)` by time in ms: what a heavy source holds."""
         return self._key("recent", source)
 
+    @staticmethod
+    def awaiting(partition: int) -> str:
+        """Sorted set of the posts of a partition that await a moderator, by their time in ms."""
+        return f"awaiting:{{p{partition}}}"
+
     def following(self, user_id: str) -> str:
         """Sorted set of the sources that a user follows, by the time of the follow in ms."""
         return self._key("following", user_id)

@@ -60,6 +60,14 @@ class Settings(BaseSettings):
         "timelines but pulled by readers, until it has less than nine tenths of them",
     )
 
+    reports_to_hide: int = Field(
+        10,
+        alias="HEADRACE_REPORTS_TO_HIDE",
+        ge=1,
+        description="a post that so many users have reported since a moderator last judged it is "
+        "hidden until one does",
+    )
+
     state: Literal["memory", "rocksdb"] = Field(
         "memory",
         alias="HEADRACE_STATE",

@@ -29,6 +29,7 @@ EngagementAction = Literal[
     "message",
 ]
 UserAction = Literal["profile", "active", "deactivated", "reactivated", "deleted"]
+ModerationAction = Literal["hidden", "cleared"]
 
 
 class Media(Struct, frozen=True, kw_only=True, gc=False):
@@ -111,5 +112,15 @@ class User(Struct, frozen=True, kw_only=True, gc=False):
     device_tokens: tuple[str, ...] = ()
 
 
-Event = Post | Follow | Engagement | User
-EVENT_TYPES: tuple[type[Event], ...] = (Post, Follow, Engagement, User)
+class Moderation(Struct, frozen=True, kw_only=True, gc=False):
+    """A moderator has judged a post: it is hidden, or cleared of the reports so far."""
+
+    event_id: str
+    action: ModerationAction
+    post_id: str
+    moderator_id: str
+    at: int
+
+
+Event = Post | Follow | Engagement | User | Moderation
+EVENT_TYPES: tuple[type[Event], ...] = (Post, Follow, Engagement, User, Moderation)

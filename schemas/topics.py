@@ -17,6 +17,7 @@ class Topic(StrEnum):
     ENGAGEMENTS = "engagements"
     FOLLOWS = "follows"
     USERS = "users"
+    MODERATIONS = "moderations"
 
     BY_POST = "by-post"
     BY_USER = "by-user"
@@ -32,11 +33,12 @@ class Topic(StrEnum):
     VIEW_AFFINITY = "view.affinity"
     VIEW_SOURCES = "view.sources"
     VIEW_RECENTS = "view.recents"
+    VIEW_MODERATION = "view.moderation"
 
     DEAD_LETTERS = "dead-letters"
 
 
-EXTERNAL = (Topic.POSTS, Topic.ENGAGEMENTS, Topic.FOLLOWS, Topic.USERS)
+EXTERNAL = (Topic.POSTS, Topic.ENGAGEMENTS, Topic.FOLLOWS, Topic.USERS, Topic.MODERATIONS)
 INTERNAL = (Topic.BY_POST, Topic.BY_USER, Topic.BY_SOURCE)
 VIEWS = (
     Topic.VIEW_POSTS,
@@ -48,10 +50,14 @@ VIEWS = (
     Topic.VIEW_AFFINITY,
     Topic.VIEW_SOURCES,
     Topic.VIEW_RECENTS,
+    Topic.VIEW_MODERATION,
 )
 
-IN_CASSANDRA = (Topic.TIMELINE_WRITES, *VIEWS)
-IN_REDIS = tuple(topic for topic in IN_CASSANDRA if topic != Topic.VIEW_COMMENTS)
+_IN_REDIS_ONLY = (Topic.VIEW_MODERATION,)
+_IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS,)
+_IN_SINKS = (Topic.TIMELINE_WRITES, *VIEWS)
+IN_CASSANDRA = tuple(topic for topic in _IN_SINKS if topic not in _IN_REDIS_ONLY)
+IN_REDIS = tuple(topic for topic in _IN_SINKS if topic not in _IN_CASSANDRA_ONLY)
 
 
 class TopicSpec(Struct, frozen=True):

@@ -7,7 +7,7 @@ since 1970 UTC.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,11 +15,14 @@ from msgspec import Struct
 from schemas.events import Media, Visibility
 from schemas.topics import Topic
 
+HiddenBy = Literal["reports", "moderator"]
+
 
 class PostView(Struct, frozen=True, array_like=True, gc=False):
     """A post (`view.posts`, key: post id). A deleted post says so and carries no content.
 
-    `former_places` are (author id, at) under which it may have been shown, and is not now.
+    `former_places` are (author id, at) under which it may have been shown, and is not now. One that
+    is hidden is for its author alone.
     """
 
     post_id: str
@@ -38,6 +41,7 @@ class PostView(Struct, frozen=True, array_like=True, gc=False):
     edited_at: int | None = None
     is_deleted: bool = False
     former_places: tuple[tuple[str, int], ...] = ()
+    hidden_by: HiddenBy | None = None
 
 
 class CountersView(Struct, frozen=True, array_like=True, gc=False):
@@ -157,6 +161,15 @@ Recent = HeavySource | RecentActivity
 """A record of `view.recents`."""
 
 
+class ModerationView(Struct, frozen=True, array_like=True, gc=False):
+    """Whether a post that reports hide awaits a moderator (`view.moderation`, key: post id); `at`
+    is when it was made."""
+
+    post_id: str
+    at: int
+    is_awaiting: bool
+
+
 class PushEntry(Struct, frozen=True, array_like=True, tag="push", gc=False):
     """One entry onto the timelines of `owners`."""
 
@@ -236,6 +249,7 @@ _TYPES: dict[Topic, Any] = {
     Topic.VIEW_AFFINITY: AffinityView,
     Topic.VIEW_SOURCES: SourceView,
     Topic.VIEW_RECENTS: Recent,
+    Topic.VIEW_MODERATION: ModerationView,
 }
 _decoders = {topic: msgspec.msgpack.Decoder(kind).decode for topic, kind in _TYPES.items()}
 

@@ -263,6 +263,7 @@ class CassandraStore:
             mentions=list(view.mentions),
             edited_at=view.edited_at,
             is_deleted=view.is_deleted,
+            hidden_by=view.hidden_by,
         )
         for author_id, at in view.former_places:
             yield self._drop(

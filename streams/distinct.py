@@ -1,4 +1,4 @@
-"""How many distinct users viewed, clicked, hid or reported a post."""
+"""How many distinct users viewed, clicked or hid a post."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REGISTERS_A_ROW = 64
 
 
 class Mark(Struct, frozen=True, array_like=True, gc=False):
-    """Someone viewed, clicked, hid or reported a post, at least once; its key tells nobody who."""
+    """Someone viewed, clicked or hid a post, at least once; its key tells nobody who."""
 
 
 class Registers(Struct, frozen=True, array_like=True, gc=False):
@@ -44,7 +44,7 @@ class DistinctUsers:
     two of a million users of one post are taken for one once in 37 million posts. Up to 1,024 users
     are counted one by one, a row for each. More views or clicks are estimated by a HyperLogLog
     sketch, which has a standard error of 1.6 % and at most 65 rows; an event changes two of them
-    or none. Hides and reports decide what is shown and are always counted one by one.
+    or none. Hides are always counted one by one.
     """
 
     def __init__(self, state: State) -> None:
@@ -54,7 +54,7 @@ class DistinctUsers:
 
     def add(self, post_id: str, action: str, user_id: str, count: int) -> int:
         """The count with a user, who may be among the `count` so far."""
-        digest = blake2b(f"{post_id}\0{user_id}".encode(), digest_size=8).hexdigest()
+        digest = digest_of(post_id, user_id)
         if action in SKETCHED:
             sketch = self._sketches.get(post_id, action)
             if sketch is not None:
@@ -97,6 +97,11 @@ class DistinctUsers:
         counts[former] -= 1
         counts[rank] += 1
         return Sketch(tuple(counts))
+
+
+def digest_of(post_id: str, user_id: str) -> str:
+    """What stands for a user among those who did something with a post: 64 bits in hex."""
+    return blake2b(f"{post_id}\0{user_id}".encode(), digest_size=8).hexdigest()
 
 
 def _key(action: str, rest: str) -> str:

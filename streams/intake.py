@@ -6,7 +6,7 @@ import re
 
 from connectors.records import Record
 from schemas.codec import decode
-from schemas.events import Engagement, Event, Post
+from schemas.events import Engagement, Event, Moderation, Post
 from schemas.topics import Topic
 from streams.engine.outbox import Outbox
 from streams.engine.records import RejectedError, Tags, tags_header
@@ -36,7 +36,7 @@ def extract(content: str) -> Tags:
 class IntakeFold(Fold):
     """Routes the records of one external topic; keeps no rows.
 
-    Posts and engagements go to the post's log, profile views and messages to the acting user's,
+    What is about a post goes to the post's log, profile views and messages to the acting user's,
     follows and user events to the user's. The original bytes are passed on.
     """
 
@@ -56,6 +56,8 @@ class IntakeFold(Fold):
                 headers = (tags_header(extract(event.content)),)
                 self._outbox.route(Topic.BY_POST, post_id, raw, headers)
             case Engagement(post_id=str(post_id)) if event.action not in BETWEEN_USERS:
+                self._outbox.route(Topic.BY_POST, post_id, raw)
+            case Moderation(post_id=post_id):
                 self._outbox.route(Topic.BY_POST, post_id, raw)
             case _:
                 self._outbox.route(Topic.BY_USER, event.user_id, raw)

@@ -85,7 +85,7 @@ NO_SHARE = Share(NEVER, False)
 
 
 class Counters(Struct, frozen=True, array_like=True, gc=False):
-    """A post's counts; views, clicks, hides and reports are of distinct users (`DistinctUsers`)."""
+    """A post's counts; views, clicks, hides and reports are of distinct users."""
 
     reactions: dict[str, int] = {}
     comments: int = 0

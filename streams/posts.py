@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from connectors.records import Record
 from schemas.codec import UndecodableError
-from schemas.events import Engagement, Event, Post
+from schemas.events import Engagement, Event, Moderation, Post
 from schemas.topics import Topic
-from schemas.views import MineView, PostView
+from schemas.views import HiddenBy, MineView, PostView
 from streams.activities import activities
 from streams.comments import COMMENT_WEIGHT, LIKE, Comments
 from streams.distinct import DistinctUsers
@@ -26,6 +26,7 @@ from streams.facts import (
     Tick,
     Touched,
 )
+from streams.moderation import REPORTS_TO_HIDE, HiddenPosts
 from streams.post_rows import (
     NO_REACTION,
     NO_SHARE,
@@ -43,7 +44,7 @@ from streams.post_rows import (
 NOBODY = ""  # claims an event that names no author
 REACTION_WEIGHT = 2.0
 SHARE_WEIGHT = 8.0
-MARKS = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
+MARKS = {"view": "views", "click": "clicks", "hide": "hides"}
 
 
 class PostFold(Fold):
@@ -54,7 +55,9 @@ class PostFold(Fold):
     and the erasure of its author, cost O(its engagements so far).
     """
 
-    def __init__(self, state: State, outbox: Outbox) -> None:
+    def __init__(
+        self, state: State, outbox: Outbox, *, reports_to_hide: int = REPORTS_TO_HIDE
+    ) -> None:
         self._posts = state.table("post", PostRow)
         self._bodies = state.group_table("body", Body)
         self._counters = state.table("counters", Counters)
@@ -62,13 +65,14 @@ class PostFold(Fold):
         self._shares = state.group_table("share", Share)
         self._comments = Comments(state, outbox, self._affinity)
         self._users = DistinctUsers(state)
+        self._hidden = HiddenPosts(state, outbox, reports_to_hide)
         self._outbox = outbox
         outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
 
     def apply(self, record: Record) -> None:
         """Fold one record of the by-post log."""
         event = decode_record(record.value)
-        if not isinstance(event, (Post, Engagement, Erased, Tick)):
+        if not isinstance(event, (Post, Engagement, Moderation, Erased, Tick)):
             raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a post's log")
         self.fold(event, tags_of(record.headers))
 
@@ -79,6 +83,8 @@ class PostFold(Fold):
                 self._engage(post_id, event)
             case Post():
                 self._post(event, tags)
+            case Moderation():
+                self._judge(event)
             case Erased():
                 self._erase(event)
 
@@ -96,8 +102,10 @@ class PostFold(Fold):
                 self._share(post_id, event)
             case "comment" | "comment_deleted":
                 self._count(post_id, "comments", self._comments.fold(post_id, event))
-            case "view" | "click" | "hide" | "report":
+            case "view" | "click" | "hide":
                 self._mark(post_id, event)
+            case "report":
+                self._report(post_id, event)
 
     # Post events
 
@@ -178,7 +186,9 @@ class PostFold(Fold):
                 mentions=body.tags.mentions,
                 edited_at=body.stamp[0] if body.is_edit else None,
                 former_places=row.former_places,
+                hidden_by=self._hidden.hidden_by(post_id),
             )
+        self._hidden.show(post_id, row)
         self._outbox.show(Topic.VIEW_POSTS, post_id, post_id, view)
 
     def _retell(self, was: list[Activity], now: list[Activity]) -> None:
@@ -193,6 +203,24 @@ class PostFold(Fold):
     def _tell_removal(self, old: Activity) -> None:
         removal = Removal(old.source, old.reason, old.post_id, old.at)
         self._outbox.tell(Topic.BY_SOURCE, old.source, removal)
+
+    # Moderation
+
+    def _report(self, post_id: str, event: Engagement) -> None:
+        before = self._hidden.hidden_by(post_id)
+        self._count(post_id, "reports", self._hidden.report(post_id, event))
+        self._show_hidden(post_id, before)
+
+    def _judge(self, verdict: Moderation) -> None:
+        before = self._hidden.hidden_by(verdict.post_id)
+        self._hidden.judge(verdict)
+        self._show_hidden(verdict.post_id, before)
+
+    def _show_hidden(self, post_id: str, before: HiddenBy | None) -> None:
+        """Show a post again if something else hides it now than `before`."""
+        post = self._posts.get(post_id)
+        if post is not None and post.is_known and self._hidden.hidden_by(post_id) != before:
+            self._show_post(post_id, post, self._body(post_id, post))
 
     # Engagements
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.events import Engagement, Event, Follow, Post, User
+from schemas.events import Engagement, Event, Follow, Moderation, Post, User
 from streams.engine.records import RejectedError
 
 MAX_ID_BYTES = 256
@@ -38,6 +38,9 @@ def validate(event: Event, broker_time: int) -> None:
             _follow(event)
         case User():
             _user(event)
+        case Moderation():
+            _id("post_id", event.post_id)
+            _id("moderator_id", event.moderator_id)
 
 
 def _id(field: str, value: str | None) -> None:

@@ -44,6 +44,7 @@ class RedisStore:
             Topic.VIEW_AFFINITY: self._affinity,
             Topic.VIEW_SOURCES: self._sources,
             Topic.VIEW_RECENTS: self._recents,
+            Topic.VIEW_MODERATION: self._moderation,
         }
 
     def open(self, topic: Topic, partition: int) -> int | None:
@@ -124,6 +125,14 @@ class RedisStore:
                         pipe.add("ZADD", key, at, entry)
                     else:
                         pipe.add("ZREM", key, entry)
+
+    def _moderation(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        for view, _ in _newest(writes):
+            key = self._keys.awaiting(partition_of(view.post_id, self._keys.partitions))
+            if view.is_awaiting:
+                pipe.add("ZADD", key, view.at, view.post_id)
+            else:
+                pipe.add("ZREM", key, view.post_id)
 
     def _mine(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         touched: set[str] = set()

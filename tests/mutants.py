@@ -510,6 +510,22 @@ MUTANTS = (
         "tests/unit/test_erasure.py",
     ),
     Mutant(
+        "old-reports-count-again",
+        "reports of before a post was cleared hide it again",
+        "streams/moderation.py",
+        "            since = sum(row.stamp > stamp for",
+        "            since = sum(row.stamp <= stamp for",
+        "tests/unit/test_moderation.py",
+    ),
+    Mutant(
+        "hidden-posts-leak",
+        "a hidden post is shown to whoever might see it otherwise",
+        "api/visibility.py",
+        "    if post.hidden_by is not None:\n        return False\n",
+        "",
+        "tests/unit/test_api_moderation.py",
+    ),
+    Mutant(
         "comments-leak",
         "the comments on a post are read by who may not see it",
         "api/comments.py",

@@ -15,6 +15,8 @@ from schemas.events import (
     Event,
     Follow,
     FollowAction,
+    Moderation,
+    ModerationAction,
     Post,
     User,
     UserAction,
@@ -39,7 +41,8 @@ Maker = Callable[[int], Event]
 class Upheaval:
     """Comes between the events of a crowd, about as many: posts change who may see them, people
     follow, block and mute anybody, change their minds, go, come back and are erased; of what a
-    producer sends, some comes before its time. Surges of followers make a source heavy and light.
+    producer sends, some comes before its time. Surges of followers make a source heavy and light;
+    posts are reported by many at once, and moderators judge some of them.
 
     The same events, people and seed give the same. Ids begin with `x<seed>:`.
 
@@ -47,15 +50,17 @@ class Upheaval:
         people: Who takes part.
         seed: Of the choices.
         crossing: Followers that make a source heavy. There are no surges where people are fewer.
+        outcry: Users whose reports hide a post.
     """
 
-    def __init__(self, people: Sequence[str], seed: int, crossing: int) -> None:
+    def __init__(self, people: Sequence[str], seed: int, crossing: int, outcry: int) -> None:
         self._people = people
         self._rng = Random(f"upheaval:{seed}")
         self._prefix = f"x{seed}:"
         self._count = 0
         self._posts: deque[Post] = deque(maxlen=_POSTS)
         self._crossing = int(crossing * _OVER)
+        self._outcry_size = outcry
         self._surge: deque[Maker] = deque()
         kinds: list[tuple[float, Maker]] = [
             (20, self._edit),
@@ -67,9 +72,11 @@ class Upheaval:
             (6, self._engage("message", "profile_view")),
             (30, self._relate("follow", "follow", "unfollow")),
             (12, self._relate("block", "unblock", "follow")),
-            (8, self._relate("mute", "mute", "unmute")),
+            (10, self._relate("mute", "mute", "unmute")),
             (8, self._be("profile", "active", "deactivated", "reactivated")),
             (0.4, self._be("deleted")),
+            (1.5, self._outcry),
+            (1, self._judge),
         ]
         self._kinds = [kind for _, kind in kinds]
         self._weights = list(accumulate(weight for weight, _ in kinds))
@@ -214,6 +221,31 @@ class Upheaval:
             )
 
         return make
+
+    def _judge(self, at: int) -> Event:
+        return self._verdict(self._post(), self._time(at))
+
+    def _verdict(self, post: Post, at: int) -> Moderation:
+        actions: tuple[ModerationAction, ...] = ("hidden", "cleared", "cleared")
+        return Moderation(
+            event_id=self._id(),
+            action=self._rng.choice(actions),
+            post_id=post.post_id,
+            moderator_id=self._person(),
+            at=at,
+        )
+
+    def _outcry(self, at: int) -> Event:
+        """So many report a post as hide it, after which a moderator may judge it."""
+        post = self._post()
+        crowd = self._rng.sample(self._people, min(self._outcry_size, len(self._people)))
+        for user in crowd[1:]:
+            self._surge.append(
+                lambda at, user=user: self._engagement("report", self._time(at), user, post)  # type: ignore[misc]
+            )
+        if self._rng.random() < 0.4:
+            self._surge.append(lambda at: self._verdict(post, at))
+        return self._engagement("report", self._time(at), crowd[0], post)
 
     # Surges
 

@@ -43,7 +43,9 @@ from streams.users import UserFold
 from tests.oracle.read_log import read_topics
 
 FOLDS: dict[Topic, MakeFold] = {
-    Topic.BY_POST: PostFold,
+    Topic.BY_POST: lambda state, outbox: PostFold(
+        state, outbox, reports_to_hide=settings().reports_to_hide
+    ),
     Topic.BY_USER: UserFold,
     Topic.BY_SOURCE: lambda state, outbox: SourceFold(
         state, outbox, heavy_followers=settings().heavy_followers

@@ -67,7 +67,7 @@ class CassandraViews:
         """Post id to its row."""
         columns = (
             "post_id, author_id, at, content, media, visibility, audience, reply_to, quote_of, "
-            "language, location, hashtags, mentions, edited_at, is_deleted"
+            "language, location, hashtags, mentions, edited_at, is_deleted, hidden_by"
         )
         return rows.present(
             (row[0], rows.post_row(_post(row))) for row in self._scan("posts", "post_id", columns)
@@ -204,4 +204,5 @@ def _post(row: tuple[Any, ...]) -> PostView:
         mentions=tuple(row[12] or ()),
         edited_at=row[13],
         is_deleted=bool(row[14]),
+        hidden_by=row[15],
     )

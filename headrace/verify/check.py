@@ -42,6 +42,7 @@ def compute(brokers: str) -> Expected:
             read_log.read_events(brokers),
             read_log.read_log(brokers),
             settings().heavy_followers,
+            settings().reports_to_hide,
         )
     finally:
         gc.freeze()
@@ -105,6 +106,7 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         )
         yield compare_rows(Tally("recents", "redis"), expected.timelines.recents(), views.recents())
         yield compare_rows(Tally("heavy", "redis"), expected.heavy(), views.heavy())
+        yield compare_rows(Tally("awaiting", "redis"), expected.awaiting(), views.awaiting())
         yield compare_rows(Tally("following", "redis"), expected.following(), views.following())
         yield compare_rows(Tally("blocks", "redis"), expected.blocks(), views.blocks())
         yield compare_rows(Tally("mutes", "redis"), expected.mutes(), views.mutes())

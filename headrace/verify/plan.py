@@ -64,7 +64,9 @@ class Plan(Struct, frozen=True):
         if self.generate:
             activity = generate_activity(pairs, self.generate, self.seed, now_ms, hours=HOURS)
             if self.mix == "full":
-                upheaval = Upheaval(people, self.seed, settings().heavy_followers)
+                upheaval = Upheaval(
+                    people, self.seed, settings().heavy_followers, settings().reports_to_hide
+                )
                 activity = upheaval.among(activity)
             streams.append(activity)
         return chain.from_iterable(streams)

@@ -124,6 +124,14 @@ class RedisViews:
                 found[source] = partition_of(source, self.keys.partitions) == partition
         return found
 
+    def awaiting(self) -> dict[str, int]:
+        """Post id to the time of the posts that await a moderator, of all partitions."""
+        found: dict[str, int] = {}
+        for partition in range(self.keys.partitions):
+            held: Any = self.client.zrange(self.keys.awaiting(partition), 0, -1, withscores=True)
+            found.update((_text(member), _whole(at)) for member, at in held)
+        return found
+
     def following(self) -> dict[tuple[str, str], int]:
         """(user, source) to the time of the follow."""
         return {

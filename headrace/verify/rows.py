@@ -25,6 +25,7 @@ def post_row(view: PostView) -> Row | None:
         "hashtags": tuple(view.hashtags),
         "mentions": tuple(view.mentions),
         "edited_at": view.edited_at,
+        "hidden_by": view.hidden_by,
     }
     if not view.is_deleted:
         return row | content

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from schemas import codec
 from schemas.codec import UndecodableError
-from schemas.events import Engagement, Event, Follow, Post, User
+from schemas.events import Engagement, Event, Follow, Moderation, Post, User
 
 YEAR_2000_MS = 946_684_800_000
 AHEAD_MS = 5 * 60 * 1000
@@ -27,6 +27,7 @@ TOPICS: dict[str, type[Event]] = {
     "follows": Follow,
     "posts": Post,
     "engagements": Engagement,
+    "moderations": Moderation,
 }
 
 Stamp = tuple[int, str]
@@ -50,13 +51,15 @@ class Acknowledged:
     follows: list[Follow] = field(default_factory=list)
     engagements: list[Engagement] = field(default_factory=list)
     users: list[User] = field(default_factory=list)
+    moderations: list[Moderation] = field(default_factory=list)
     rejected: dict[Place, str] = field(default_factory=dict)
     first_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """The number of valid events."""
-        return len(self.posts) + len(self.follows) + len(self.engagements) + len(self.users)
+        lists = (self.posts, self.follows, self.engagements, self.users, self.moderations)
+        return sum(map(len, lists))
 
 
 def collect(records: Iterable[tuple[str, int, int, int, bytes | None]]) -> Acknowledged:
@@ -67,6 +70,7 @@ def collect(records: Iterable[tuple[str, int, int, int, bytes | None]]) -> Ackno
         "follows": found.follows,  # type: ignore[dict-item]
         "engagements": found.engagements,  # type: ignore[dict-item]
         "users": found.users,  # type: ignore[dict-item]
+        "moderations": found.moderations,  # type: ignore[dict-item]
     }
     for topic, partition, offset, broker_ms, raw in records:
         found.first_offsets.setdefault((topic, partition), offset)
@@ -114,10 +118,12 @@ def why_rejected(event: Event, broker_ms: int) -> str | None:
 
 def _needed(event: Event) -> Iterator[str]:
     yield "event_id"
-    if isinstance(event, Post):
+    if isinstance(event, Post | Moderation):
         yield "post_id"
     else:
         yield "user_id"
+    if isinstance(event, Moderation):
+        yield "moderator_id"
     if isinstance(event, Follow):
         yield "target"
     elif isinstance(event, Engagement):
@@ -133,6 +139,9 @@ def _ids(event: Event) -> Iterator[str]:
         yield event.post_id
         yield from event.audience
         optional = (event.author_id, event.reply_to, event.quote_of)
+    elif isinstance(event, Moderation):
+        yield event.post_id
+        yield event.moderator_id
     else:
         yield event.user_id
     if isinstance(event, Follow):

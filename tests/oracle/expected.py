@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.oracle import affinity, erasure, posts, relations, timelines, users
+from tests.oracle import affinity, erasure, moderation, posts, relations, timelines, users
 from tests.oracle.compare import Tally
 from tests.oracle.events import Acknowledged, Place
 from tests.oracle.read_log import Placed
@@ -57,6 +57,8 @@ class Expected:
             return True
         if author == user_id:
             return False
+        if self.posts[post_id].get("hidden_by") is not None:
+            return True
         if f"u:{author}" in self.relations.blocks.get(user_id, ()):
             return True
         if f"u:{author}" in muted:
@@ -102,6 +104,14 @@ class Expected:
             for source in sources
         }
 
+    def awaiting(self) -> dict[str, int]:
+        """Post id to the time of the posts that reports hide, and no moderator has judged since."""
+        return {
+            post_id: _int(row["at"])
+            for post_id, row in self.posts.items()
+            if row.get("hidden_by") == "reports"
+        }
+
     def heavy(self) -> dict[str, bool]:
         """The heavy sources."""
         return dict.fromkeys(self.timelines.pulled, True)
@@ -139,7 +149,10 @@ def _int(value: object) -> int:
 
 
 def expect(
-    events: Acknowledged, log: Iterable[Placed], heavy_followers: int = timelines.HEAVY_FOLLOWERS
+    events: Acknowledged,
+    log: Iterable[Placed],
+    heavy_followers: int = timelines.HEAVY_FOLLOWERS,
+    reports_to_hide: int = moderation.REPORTS_TO_HIDE,
 ) -> Expected:
     """Compute every view from the events; only positions are taken from the log."""
     erased = erasure.erased_users(events.users)
@@ -155,7 +168,8 @@ def expect(
     tally.compared, differences = timelines.log_differences(implied, sources, related)
     for what, want, got in differences:
         tally.differ(what, want, got)
-    shown = posts.post_views(by_post)
+    hidden = moderation.hidden_posts(engagements, events.moderations, reports_to_hide)
+    shown = posts.post_views(by_post, hidden)
     return Expected(
         posts=shown,
         counters=posts.counters(reactions),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -126,7 +126,9 @@ def _keep_newest(rows: dict[Key, Engagement], key: Key, event: Engagement) -> No
         rows[key] = event
 
 
-def post_views(posts: dict[str, PostState]) -> dict[str, dict[str, object]]:
+def post_views(
+    posts: dict[str, PostState], hidden: Mapping[str, str]
+) -> dict[str, dict[str, object]]:
     """Post id to the fields that its view must show; a deleted post shows only that."""
     views: dict[str, dict[str, object]] = {}
     for post_id, state in posts.items():
@@ -139,7 +141,7 @@ def post_views(posts: dict[str, PostState]) -> dict[str, dict[str, object]]:
             "is_deleted": state.is_deleted,
         }
         if not state.is_deleted:
-            row |= content_of(newest)
+            row |= content_of(newest) | {"hidden_by": hidden.get(post_id)}
         views[post_id] = row
     return views
 

@@ -18,7 +18,7 @@ from faust.types import TP
 
 from connectors.batch import Batch
 from connectors.records import Record
-from schemas.events import Engagement, Event, Follow, Post, User
+from schemas.events import Engagement, Event, Follow, Moderation, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
 from schemas.views import CommentView, CountersView, SourceView, TimelineOp, UserView
 from streams.engine import stage as stage_module
@@ -35,12 +35,14 @@ from tests.unit.folds import NOW, VIEW_TYPES, Feed, Timelines, feeds, record, ti
 
 PARTITIONS = 2
 HEAVY_FOLLOWERS = 3
+REPORTS_TO_HIDE = 2
 STAGES: dict[Topic, MakeFold] = {
     Topic.POSTS: partial(make_intake, Post),
     Topic.ENGAGEMENTS: partial(make_intake, Engagement),
     Topic.FOLLOWS: partial(make_intake, Follow),
     Topic.USERS: partial(make_intake, User),
-    Topic.BY_POST: PostFold,
+    Topic.MODERATIONS: partial(make_intake, Moderation),
+    Topic.BY_POST: partial(PostFold, reports_to_hide=REPORTS_TO_HIDE),
     Topic.BY_USER: UserFold,
     Topic.BY_SOURCE: partial(SourceFold, heavy_followers=HEAVY_FOLLOWERS),
 }
@@ -49,6 +51,7 @@ TOPIC_OF: dict[type[Event], Topic] = {
     Engagement: Topic.ENGAGEMENTS,
     Follow: Topic.FOLLOWS,
     User: Topic.USERS,
+    Moderation: Topic.MODERATIONS,
 }
 
 Headers = tuple[tuple[str, bytes], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from schemas.events import Engagement, Event, Follow, Post, User
+from schemas.events import Engagement, Event, Follow, Moderation, Post, User
 from tests.unit.folds import NOW
 
 USERS = ("a", "b", "c", "d")
@@ -85,6 +85,22 @@ marks = st.builds(
     post_id=post_ids,
     at=times,
 )
+reports = st.builds(
+    Engagement,
+    event_id=event_ids,
+    action=st.just("report"),
+    user_id=user_ids,
+    post_id=post_ids,
+    at=times,
+)
+verdicts = st.builds(
+    Moderation,
+    event_id=event_ids,
+    action=st.sampled_from(["hidden", "cleared", "cleared"]),
+    post_id=post_ids,
+    moderator_id=user_ids,
+    at=times,
+)
 contacts = st.builds(
     Engagement,
     event_id=event_ids,
@@ -145,4 +161,7 @@ comment_reactions = st.builds(
 )
 engagements = st.one_of(reactions, shares, comments, comment_reactions, marks)
 posts = st.one_of(creations, edits, deletions)
-events: st.SearchStrategy[Event] = st.one_of(posts, engagements, contacts, follows, profiles)
+moderations = st.one_of(reports, verdicts)
+events: st.SearchStrategy[Event] = st.one_of(
+    posts, engagements, moderations, contacts, follows, profiles
+)

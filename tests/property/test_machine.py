@@ -43,7 +43,14 @@ from tests.oracle.expected import Expected, expect
 from tests.oracle.read_log import OfSource
 from tests.oracle.users import NOBODY
 from tests.property import strategies
-from tests.property.pipeline import HEAVY_FOLLOWERS, PARTITIONS, STAGES, TOPIC_OF, Pipeline
+from tests.property.pipeline import (
+    HEAVY_FOLLOWERS,
+    PARTITIONS,
+    REPORTS_TO_HIDE,
+    STAGES,
+    TOPIC_OF,
+    Pipeline,
+)
 from tests.unit.folds import DAY, NOW
 
 HELD, BACKFILLED, DELIVERIES = 3, 2, 2
@@ -254,7 +261,7 @@ def check(pipeline: Pipeline) -> None:
         for each in pipeline.log.all_of(Topic.BY_SOURCE)
         if isinstance(fact := decode_fact(each.value), OfSource)
     )
-    expected = expect(collect(pipeline.external()), log, HEAVY_FOLLOWERS)
+    expected = expect(collect(pipeline.external()), log, HEAVY_FOLLOWERS, REPORTS_TO_HIDE)
     assert expected.by_source_log.differences == []
     assert _timelines(pipeline) == _expected_timelines(expected)
     _check_feeds(pipeline, expected)
@@ -262,6 +269,7 @@ def check(pipeline: Pipeline) -> None:
     assert _heavy(pipeline) == expected.heavy()
     assert _counters(pipeline) == expected.counters
     assert _posts(pipeline) == expected.posts
+    assert _awaiting(pipeline) == expected.awaiting()
     assert _comments(pipeline) == expected.comments
     assert _mine(pipeline) == expected.mine
     assert _users(pipeline) == expected.users
@@ -338,6 +346,11 @@ def _posts(pipeline: Pipeline) -> dict[str, dict[str, object]]:
         else _fields(view, "post_id", "former_places")
         for post_id, view in pipeline.views(Topic.VIEW_POSTS).items()
     }
+
+
+def _awaiting(pipeline: Pipeline) -> dict[str, int]:
+    views = pipeline.views(Topic.VIEW_MODERATION)
+    return {post_id: view.at for post_id, view in views.items() if view.is_awaiting}
 
 
 def _comments(pipeline: Pipeline) -> dict[tuple[str, str], dict[str, object]]:

@@ -136,6 +136,12 @@ class FakeCache(FakeStore):
         self.touch("load")
         return self.views.select(wanted, has_blocks=True)
 
+    async def awaiting(self, limit: int) -> list[str]:
+        self.touch("awaiting")
+        posts = self.views.found.posts.values()
+        held = sorted((p.at, p.post_id) for p in posts if p.hidden_by == "reports")
+        return [post_id for _, post_id in held][:limit]
+
 
 def _flat(rows: list[TimelineRow]) -> list[bytes]:
     """As a sorted set gives them, newest first."""

@@ -16,6 +16,8 @@ from schemas.events import (
     Event,
     Follow,
     FollowAction,
+    Moderation,
+    ModerationAction,
     Post,
     User,
     UserAction,
@@ -28,6 +30,7 @@ from schemas.views import (
     CountersView,
     FillTimeline,
     MineView,
+    ModerationView,
     OpenTimeline,
     PostView,
     PushEntry,
@@ -72,6 +75,7 @@ VIEW_TYPES: dict[str, Any] = {
     Topic.VIEW_AFFINITY: AffinityView,
     Topic.VIEW_SOURCES: SourceView,
     Topic.VIEW_RECENTS: Recent,
+    Topic.VIEW_MODERATION: ModerationView,
 }
 
 Timelines = dict[str, dict[tuple[str, str], int]]
@@ -136,6 +140,15 @@ def engaged(
     """A user did something with a post."""
     return Engagement(
         event_id=_event_id(id), action=action, user_id=user, at=time(at), post_id=post, **more
+    )
+
+
+def judged(
+    action: ModerationAction, at: float = 0, *, post: str = "p", id: str | None = None
+) -> Moderation:
+    """A moderator judged a post."""
+    return Moderation(
+        event_id=_event_id(id), action=action, post_id=post, moderator_id="mod", at=time(at)
     )
 
 

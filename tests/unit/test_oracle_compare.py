@@ -41,6 +41,7 @@ POST = PostView(
     hashtags=("tag",),
     mentions=("name",),
     edited_at=6,
+    hidden_by="reports",
 )
 COUNTERS = CountersView("p", {"like": 2, "love": 1}, 3, 4, 5, 6, 7, 8)
 MINE = MineView("u", "p", "like", 5, True, 6)

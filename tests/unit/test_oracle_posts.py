@@ -39,16 +39,16 @@ DELETED = Post(event_id="d", action="deleted", post_id="p", at=1)
 )
 def test_who_wins_in_any_order(events: list[Post], author: str, at: int, content: str) -> None:
     for order in itertools.permutations([*events, events[0]]):
-        view = posts.post_views(posts.fold_posts(order))["p"]
+        view = posts.post_views(posts.fold_posts(order), {})["p"]
         assert (view["author_id"], view["at"], view["content"]) == (author, at, content)
 
 
 def test_a_deleted_post_shows_only_that() -> None:
     for order in itertools.permutations([_created(5, "one"), DELETED, _edited(9, "late")]):
-        assert posts.post_views(posts.fold_posts(order)) == {
+        assert posts.post_views(posts.fold_posts(order), {}) == {
             "p": {"author_id": "a", "at": 5, "is_deleted": True}
         }
-    assert posts.post_views(posts.fold_posts([DELETED, _edited(9, "late")])) == {}
+    assert posts.post_views(posts.fold_posts([DELETED, _edited(9, "late")]), {}) == {}
 
 
 def _did(action: str, at: int = 1, user: str = "u", event_id: str = "", **more: str) -> Engagement:

@@ -31,8 +31,9 @@ def test_every_topic_is_declared_once() -> None:
 def test_every_topic_belongs_somewhere() -> None:
     assert {*EXTERNAL, *INTERNAL, *VIEWS, Topic.TIMELINE_WRITES, Topic.DEAD_LETTERS} == set(Topic)
     assert {topic for topic in Topic if topic.startswith("view.")} == set(VIEWS)
-    assert set(IN_CASSANDRA) == {*VIEWS, Topic.TIMELINE_WRITES}
+    assert {*IN_CASSANDRA, *IN_REDIS} == {*VIEWS, Topic.TIMELINE_WRITES}
     assert set(IN_CASSANDRA) - set(IN_REDIS) == {Topic.VIEW_COMMENTS}
+    assert set(IN_REDIS) - set(IN_CASSANDRA) == {Topic.VIEW_MODERATION}
 
 
 @pytest.mark.parametrize(

@@ -17,22 +17,27 @@ from schemas.events import (
     Event,
     Follow,
     FollowAction,
+    Moderation,
+    ModerationAction,
     Post,
     User,
     UserAction,
     Visibility,
 )
 from streams.validation import validate
+from tests.oracle.moderation import hidden_posts
 
 END = 1_700_000_000_000
 CROSSING = 60
+OUTCRY = 10
 
 
 @cache
 def _events(seed: int = 1, crossing: int = CROSSING) -> tuple[Event, ...]:
     pairs = generate_network(200, 1)
     people = list(dict.fromkeys(chain.from_iterable(pairs)))
-    return tuple(Upheaval(people, seed, crossing).among(generate_activity(pairs, 6_000, 1, END)))
+    upheaval = Upheaval(people, seed, crossing, OUTCRY)
+    return tuple(upheaval.among(generate_activity(pairs, 6_000, 1, END)))
 
 
 def test_the_same_seed_gives_the_same() -> None:
@@ -95,6 +100,14 @@ def test_topics_are_muted_and_followed() -> None:
         e.action for e in _events() if isinstance(e, Follow) and e.target.startswith("t:")
     )
     assert all(found[action] >= 20 for action in ("follow", "unfollow", "mute", "unmute"))
+
+
+def test_posts_are_hidden_by_reports_and_by_moderators() -> None:
+    reports = [e for e in _events() if isinstance(e, Engagement) and e.action == "report"]
+    hidden = Counter(hidden_posts(reports, [], OUTCRY).values())
+    verdicts = Counter(e.action for e in _events() if isinstance(e, Moderation))
+    assert hidden["reports"] >= 10
+    assert all(verdicts[action] >= 10 for action in get_args(ModerationAction))
 
 
 def test_the_erased_go_on_for_others() -> None:
