@@ -20,6 +20,7 @@ from api import (
     openapi,
     people,
     posts,
+    usernames,
     users,
 )
 from api.archive import CassandraArchive
@@ -81,7 +82,17 @@ def create_app(
     app.state.registry = registry
     app.state.authenticator = Authenticator(signing_key(settings))
     app.state.services = Services(stores, clock) if stores is not None else None
-    for routes in (feed, comments, engagements, posts, moderation, people, users, health):
+    for routes in (
+        feed,
+        comments,
+        engagements,
+        posts,
+        moderation,
+        people,
+        usernames,
+        users,
+        health,
+    ):
         app.include_router(routes.router)
     errors.install(app)
     openapi.install(app)

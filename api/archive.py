@@ -57,6 +57,7 @@ _QUERIES = {
     "authored": "SELECT author_id, at, post_id FROM {k}.posts_by_author WHERE author_id IN ? "
     "AND (at, post_id) < (?, ?) AND (at) >= (?) PER PARTITION LIMIT ?",
     "author": "SELECT post_id FROM {k}.posts_by_author WHERE author_id = ? LIMIT 1",
+    "holder": "SELECT user_id FROM {k}.names WHERE name = ?",
     "ping": "SELECT key FROM system.local",
 }
 
@@ -280,6 +281,11 @@ class CassandraArchive:
         bounds = (f"{USER}{after}", AFTER_USERS)
         rows = await self._rows("followed_users", user_id, *bounds, limit)
         return [row.target.removeprefix(USER) for row in rows]
+
+    async def holder(self, name: str) -> str | None:
+        """Whose a user name is, in its common form."""
+        found = await self._rows("holder", name)
+        return found[0].user_id if found else None
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

@@ -139,6 +139,11 @@ class RedisCache:
             found.follows.update((user_id, t) for t in _scored(followed, next(answers)))
         return found
 
+    async def holder(self, name: str) -> str | None:
+        """Whose a user name is, in its common form."""
+        (raw,) = await self._pipeline([("GET", self._keys.name(name))])
+        return None if raw is None else raw.decode()
+
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, in one round trip. O(partitions · limit)."""
         keys = map(self._keys.awaiting, range(self._keys.partitions))

@@ -78,6 +78,9 @@ class Cache(Protocol):
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""
 
+    async def holder(self, name: str) -> str | None:
+        """Whose a user name is, in its common form."""
+
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, at most so many."""
 
@@ -126,6 +129,9 @@ class Archive(Protocol):
 
     async def followed(self, user_id: str, after: str, limit: int) -> list[str]:
         """The users behind one whom a user follows, in the order of their ids."""
+
+    async def holder(self, name: str) -> str | None:
+        """Whose a user name is, in its common form."""
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

@@ -9,7 +9,7 @@ from api.errors import ProblemError, invalid, not_found
 from api.ids import Id
 from api.models import Accepted, Profile, problems
 from api.state import Services, Shared
-from api.views import Needs
+from api.views import Needs, Reader
 from api.visibility import GONE
 from schemas.events import Follow, FollowAction, User
 
@@ -29,9 +29,17 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"])
 )
 async def read_user(user_id: Id, services: Shared, caller: Anyone) -> Profile:
     """A user's public profile; a user who is followed or has posts may be without one."""
-    reader = services.reader(caller)
-    source = f"u:{user_id}"
-    follows = [(caller.user_id, source)] if caller else []
+    return await profile(services.reader(caller), user_id)
+
+
+async def profile(reader: Reader, user_id: str) -> Profile:
+    """A user's profile as a reader sees it.
+
+    Raises:
+        ProblemError: 404, for who is not there; 503, when that cannot be known now.
+    """
+    source, viewer = f"u:{user_id}", reader.viewer
+    follows = [(viewer, source)] if viewer else []
     await reader.load(Needs(users=[user_id], sources=[source], follows=follows))
     if not await reader.is_known(user_id):
         raise not_found("user")
@@ -48,7 +56,7 @@ async def read_user(user_id: Id, services: Shared, caller: Anyone) -> Profile:
         is_verified=user.is_verified,
         followers=audience.followers if audience else 0,
         following=user.following,
-        is_following=caller is not None and reader.follows(caller.user_id, source),
+        is_following=viewer is not None and reader.follows(viewer, source),
     )
 
 

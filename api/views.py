@@ -255,6 +255,24 @@ class Reader:
         self.certain("users", post.author_id)
         return post if self.may_see(post) else None
 
+    async def holder(self, name: str) -> str | None:
+        """Whose a user name is, in its common form; None for nobody's.
+
+        Raises:
+            ProblemError: 503, when that cannot be known now.
+        """
+        for store in (self.stores.cache, self.stores.archive):
+            try:
+                held = await store.holder(name)
+            except StoreDownError as error:
+                self.mark_down(error)
+            else:
+                if held is not None:
+                    return held
+        if self.down:
+            raise unavailable("The stores cannot be reached now.")
+        return None
+
     async def is_known(self, user_id: str) -> bool:
         """Whether there is any view of a user: profile, audience or posts."""
         await self.load(Needs(users=[user_id], sources=[f"u:{user_id}"]))

@@ -34,6 +34,7 @@ TABLES = {
     "users": """
         user_id text PRIMARY KEY, username text, display_name text, bio text, avatar text,
         is_verified boolean, following int, status text, is_dormant boolean""",
+    "names": "name text PRIMARY KEY, user_id text",
     "sources": "source text PRIMARY KEY, followers int",
     "heavy": "source text PRIMARY KEY",
     "recents": """

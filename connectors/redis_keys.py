@@ -59,6 +59,10 @@ class Keys:
         """String: msgpack of `UserView`."""
         return self._key("user", user_id)
 
+    def name(self, key: str) -> str:
+        """String: the user whose a user name is, of the name in its common form."""
+        return f"name:{{p{partition_of('@' + key, self.partitions)}}}:{key}"
+
     def source(self, source: str) -> str:
         """String: msgpack of `SourceView`."""
         return self._key("source", source)

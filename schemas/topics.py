@@ -34,6 +34,7 @@ class Topic(StrEnum):
     VIEW_SOURCES = "view.sources"
     VIEW_RECENTS = "view.recents"
     VIEW_MODERATION = "view.moderation"
+    VIEW_NAMES = "view.names"
 
     DEAD_LETTERS = "dead-letters"
 
@@ -51,6 +52,7 @@ VIEWS = (
     Topic.VIEW_SOURCES,
     Topic.VIEW_RECENTS,
     Topic.VIEW_MODERATION,
+    Topic.VIEW_NAMES,
 )
 
 _IN_REDIS_ONLY = (Topic.VIEW_MODERATION,)

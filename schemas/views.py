@@ -94,8 +94,8 @@ class MineView(Struct, frozen=True, array_like=True, gc=False):
 
 
 class UserView(Struct, frozen=True, array_like=True, gc=False):
-    """A profile with the number of sources followed (`view.users`, key: user id); nothing is pushed
-    to the timeline of who is dormant."""
+    """A profile with the number of sources followed (`view.users`, key: user id); `username` is one
+    that is nobody else's. Nothing is pushed to the timeline of who is dormant."""
 
     user_id: str
     username: str | None = None
@@ -106,6 +106,14 @@ class UserView(Struct, frozen=True, array_like=True, gc=False):
     following: int = 0
     status: str = "active"
     is_dormant: bool = False
+
+
+class NameView(Struct, frozen=True, array_like=True, gc=False):
+    """Whose a user name is (`view.names`, key: the name in its common form; partition of `@` and
+    it); empty for nobody's."""
+
+    name: str
+    user_id: str
 
 
 class RelationView(Struct, frozen=True, array_like=True, gc=False):
@@ -250,6 +258,7 @@ _TYPES: dict[Topic, Any] = {
     Topic.VIEW_SOURCES: SourceView,
     Topic.VIEW_RECENTS: Recent,
     Topic.VIEW_MODERATION: ModerationView,
+    Topic.VIEW_NAMES: NameView,
 }
 _decoders = {topic: msgspec.msgpack.Decoder(kind).decode for topic, kind in _TYPES.items()}
 

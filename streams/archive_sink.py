@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-import msgspec
 from cassandra.cluster import Session
 from cassandra.query import BoundStatement, PreparedStatement
 
@@ -17,30 +15,18 @@ from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
 from schemas.topics import Topic
 from schemas.views import (
-    AffinityView,
-    CommentView,
-    CountersView,
     FillTimeline,
-    HeavySource,
-    MineView,
-    PostView,
     PushEntry,
-    RecentActivity,
     RefillTimeline,
-    RelationView,
     RemoveEntry,
     RemoveSource,
-    SourceView,
-    UserView,
 )
+from streams.archive_rows import ROWS_OF, Drop, Row, Upsert
 from streams.engine.sink import Write
 
 GENERATION = 1
 PART_BYTES = 128 * 1024  # of the log: some 10,000 rows of timelines, 1,000 of other views
-MIN_SCORE = 1e-9
 TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
-
-_json = msgspec.json.encode
 
 INSERT_ENTRY = (
     "INSERT INTO timeline (owner, bucket, at, post_id, reason) VALUES (?, ?, ?, ?, ?) "
@@ -103,17 +89,6 @@ class CassandraStore:
         self._clock = clock
         self._left: dict[tuple[Topic, int], set[int | None]] = {}
         self._prepared: dict[str, PreparedStatement] = {}
-        self._rows: dict[Topic, Callable[[Write], Iterator[BoundStatement]]] = {
-            Topic.VIEW_POSTS: self._posts,
-            Topic.VIEW_COUNTERS: self._counters,
-            Topic.VIEW_COMMENTS: self._comments,
-            Topic.VIEW_MINE: self._mine,
-            Topic.VIEW_USERS: self._users,
-            Topic.VIEW_RELATIONS: self._relations,
-            Topic.VIEW_AFFINITY: self._affinity,
-            Topic.VIEW_SOURCES: self._sources,
-            Topic.VIEW_RECENTS: self._recents,
-        }
 
     def open(self, topic: Topic, partition: int) -> int | None:
         """The position kept beside the tables. Whoever wrote before may go on: its writes bear
@@ -228,122 +203,19 @@ class CassandraStore:
 
     def _views(self, topic: Topic, writes: Sequence[Write]) -> None:
         newest = {write.key: write for write in writes if write.value is not None}
-        rows_of = self._rows[topic]
-        rows = (row for write in newest.values() for row in rows_of(write))
+        rows_of = ROWS_OF[topic]
+        rows = (self._bind(write, row) for write in newest.values() for row in rows_of(write.view))
         write_rows(self._session, rows)
 
-    def _upsert(self, write: Write, table: str, **values: Any) -> BoundStatement:
-        columns = ", ".join(values)
-        marks = ", ".join("?" * len(values))
-        query = f"INSERT INTO {table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
-        return self._prepare(query).bind((*values.values(), timestamp_of(write.offset, 0)))
-
-    def _drop(self, write: Write, table: str, **key: Any) -> BoundStatement:
-        where = " AND ".join(f"{column} = ?" for column in key)
-        query = f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}"
-        return self._prepare(query).bind((timestamp_of(write.offset, 0), *key.values()))
-
-    def _posts(self, write: Write) -> Iterator[BoundStatement]:
-        view: PostView = write.view
-        yield self._upsert(
-            write,
-            "posts",
-            post_id=view.post_id,
-            author_id=view.author_id,
-            at=view.at,
-            content=view.content,
-            media=_json(view.media).decode(),
-            visibility=view.visibility,
-            audience=list(view.audience),
-            reply_to=view.reply_to,
-            quote_of=view.quote_of,
-            language=view.language,
-            location=view.location,
-            hashtags=list(view.hashtags),
-            mentions=list(view.mentions),
-            edited_at=view.edited_at,
-            is_deleted=view.is_deleted,
-            hidden_by=view.hidden_by,
-        )
-        for author_id, at in view.former_places:
-            yield self._drop(
-                write, "posts_by_author", author_id=author_id, at=at, post_id=view.post_id
-            )
-        place = {"author_id": view.author_id, "at": view.at, "post_id": view.post_id}
-        if view.is_deleted:
-            yield self._drop(write, "posts_by_author", **place)
-        else:
-            yield self._upsert(write, "posts_by_author", **place)
-
-    def _counters(self, write: Write) -> Iterator[BoundStatement]:
-        view: CountersView = write.view
-        yield self._upsert(write, "counters", **msgspec.structs.asdict(view))
-
-    def _comments(self, write: Write) -> Iterator[BoundStatement]:
-        view: CommentView = write.view
-        key = {"post_id": view.post_id, "comment_id": view.comment_id}
-        place = {"post_id": view.post_id, "at": view.at, "comment_id": view.comment_id}
-        for at in view.former_times:
-            yield self._drop(write, "comments_by_time", **{**place, "at": at})
-        if view.is_deleted:
-            yield self._drop(write, "comments", **key)
-            yield self._drop(write, "comments_by_time", **place)
-        else:
-            yield self._upsert(
-                write,
-                "comments",
-                **key,
-                user_id=view.user_id,
-                at=view.at,
-                text=view.text,
-                parent=view.parent,
-                likes=view.likes,
-                replies=view.replies,
-            )
-            yield self._upsert(write, "comments_by_time", **place)
-
-    def _mine(self, write: Write) -> Iterator[BoundStatement]:
-        view: MineView = write.view
-        if view.reaction is None and not view.is_shared:
-            yield self._drop(write, "mine", user_id=view.user_id, post_id=view.post_id)
-        else:
-            yield self._upsert(write, "mine", **msgspec.structs.asdict(view))
-
-    def _users(self, write: Write) -> Iterator[BoundStatement]:
-        view: UserView = write.view
-        yield self._upsert(write, "users", **msgspec.structs.asdict(view))
-
-    def _relations(self, write: Write) -> Iterator[BoundStatement]:
-        view: RelationView = write.view
-        following = {"user_id": view.user_id, "target": view.target}
-        followers = {"source": view.target, "user_id": view.user_id}
-        if view.is_following:
-            yield self._upsert(write, "following", **following, followed_at=view.followed_at)
-            yield self._upsert(write, "followers", **followers, followed_at=view.followed_at)
-        else:
-            yield self._drop(write, "following", **following)
-            yield self._drop(write, "followers", **followers)
-
-    def _affinity(self, write: Write) -> Iterator[BoundStatement]:
-        view: AffinityView = write.view
-        key = {"user_id": view.user_id, "target_id": view.target_id}
-        if view.score > MIN_SCORE:
-            yield self._upsert(write, "affinity", **key, score=view.score, at=view.at)
-        else:
-            yield self._drop(write, "affinity", **key)
-
-    def _sources(self, write: Write) -> Iterator[BoundStatement]:
-        view: SourceView = write.view
-        yield self._upsert(write, "sources", source=view.source, followers=view.followers)
-
-    def _recents(self, write: Write) -> Iterator[BoundStatement]:
-        match write.view:
-            case HeavySource(source, is_heavy):
-                change = self._upsert if is_heavy else self._drop
-                yield change(write, "heavy", source=source)
-            case RecentActivity(source, post_id, reason, at, is_held):
-                key = {"source": source, "post_id": post_id, "reason": reason}
-                if is_held:
-                    yield self._upsert(write, "recents", **key, at=at)
-                else:
-                    yield self._drop(write, "recents", **key)
+    def _bind(self, write: Write, row: Row) -> BoundStatement:
+        timestamp = timestamp_of(write.offset, 0)
+        match row:
+            case Upsert(table, values):
+                columns = ", ".join(values)
+                marks = ", ".join("?" * len(values))
+                query = f"INSERT INTO {table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
+                return self._prepare(query).bind((*values.values(), timestamp))
+            case Drop(table, key):
+                where = " AND ".join(f"{column} = ?" for column in key)
+                query = f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}"
+                return self._prepare(query).bind((timestamp, *key.values()))

@@ -111,6 +111,29 @@ class Met(Struct, frozen=True, array_like=True, tag="met", gc=False):
     by: str
 
 
+class Claim(Struct, frozen=True, array_like=True, tag="claim", gc=False):
+    """By-user, in a name's log: the user wants the name; `claim_id` is the event that says so."""
+
+    name: str
+    user_id: str
+    claim_id: str
+
+
+class Release(Struct, frozen=True, array_like=True, tag="release", gc=False):
+    """By-user, in a name's log: the user wants the name no more."""
+
+    name: str
+    user_id: str
+
+
+class Named(Struct, frozen=True, array_like=True, tag="named", gc=False):
+    """By-user: the name is the user's, who claimed it by the event `claim_id`."""
+
+    user_id: str
+    name: str
+    claim_id: str
+
+
 class Erased(Struct, frozen=True, array_like=True, tag="erased", gc=False):
     """By-post: the user is erased; what `Touched` told of is to go."""
 
@@ -150,6 +173,9 @@ Fact = (
     | AffinityFact
     | Touched
     | Met
+    | Claim
+    | Release
+    | Named
     | Erased
     | SourceErased
     | FollowerErased

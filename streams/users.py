@@ -11,7 +11,7 @@ from connectors.records import Record
 from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Follow, User
 from schemas.topics import Topic
-from schemas.views import AffinityView, RelationView, UserView
+from schemas.views import AffinityView, RelationView
 from streams.activities import TOPIC
 from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
@@ -20,16 +20,21 @@ from streams.engine.state import State
 from streams.erasure import Erasure
 from streams.facts import (
     AffinityFact,
+    Claim,
     Fact,
     Met,
+    Named,
     RelationFact,
     RelationKind,
+    Release,
     TargetErased,
     Tick,
     Touched,
 )
+from streams.names import Names
+from streams.profiles import Profiles
 from streams.readers import HOURS_A_DAY, Readers
-from streams.relations import NEVER, Stamp, UserRelation, advance
+from streams.relations import UserRelation, advance
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -48,31 +53,6 @@ _RELATION_KINDS: dict[str, RelationKind] = {
     "unblock": "unblock",
 }
 _SEEN_BY_TARGET: dict[str, RelationKind] = {"block": "blocked", "unblock": "unblocked"}
-
-
-class UserRow(Struct, frozen=True, array_like=True, gc=False):
-    """A user: the newest profile, the newest standing, how many sources are followed, and whether
-    they push to the user."""
-
-    profile_stamp: Stamp = NEVER
-    username: str | None = None
-    display_name: str | None = None
-    bio: str | None = None
-    avatar: str | None = None
-    is_verified: bool = False
-    preferences: dict[str, str] = {}
-    device_tokens: tuple[str, ...] = ()
-    standing_stamp: Stamp = NEVER
-    is_deactivated: bool = False
-    is_deleted: bool = False
-    following: int = 0
-    is_dormant: bool = False
-
-    @property
-    def status(self) -> str:
-        if self.is_deleted:
-            return "deleted"
-        return "deactivated" if self.is_deactivated else "active"
 
 
 class Affinity(Struct, frozen=True, array_like=True, gc=False):
@@ -112,7 +92,9 @@ def add_decayed(affinity: Affinity | None, weight: float, at: int) -> Affinity:
     return Affinity(kept + added, newest)
 
 
-_Event = User | Follow | Engagement | RelationFact | AffinityFact | Touched | Met | TargetErased
+_Event = (
+    User | Follow | Engagement | RelationFact | AffinityFact | Touched | Met | Named | TargetErased
+)
 
 
 class UserFold(Fold):
@@ -124,14 +106,15 @@ class UserFold(Fold):
     """
 
     def __init__(self, state: State, outbox: Outbox) -> None:
-        self._users = state.table("user", UserRow)
+        self._profiles = Profiles(state, outbox)
         self._relations = state.group_table("relation", UserRelation)
         self._affinities = state.group_table("affinity", Affinity)
         self._seen = state.group_table("seen", Seen)
         self._seen_in_hour = state.group_table("seen_in_hour", Seen)
         self._clock = state.table("clock", Clock)
         self._outbox = outbox
-        self._readers = Readers(state, outbox, self._relations, self._note_sleep)
+        self._names = Names(state, outbox)
+        self._readers = Readers(state, outbox, self._relations, self._profiles.note_sleep)
         self._erasure = Erasure(state, outbox, self._relations, self._affinities, self._seen)
 
     @property
@@ -146,7 +129,7 @@ class UserFold(Fold):
     def apply(self, record: Record) -> None:
         """Fold one record of the by-user log."""
         event = decode_record(record.value)
-        if not isinstance(event, _Event | Tick):
+        if not isinstance(event, _Event | Claim | Release | Tick):
             raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a user's log")
         self.fold(event)
 
@@ -154,9 +137,12 @@ class UserFold(Fold):
         """Fold one event or fact."""
         if isinstance(event, Tick):
             self._tick(event.at)
+        elif isinstance(event, Claim):
+            self._names.claim(event)
+        elif isinstance(event, Release):
+            self._names.release(event)
         elif isinstance(event, _Event):
-            user = self._users.get(event.user_id)
-            if user is not None and user.is_deleted:
+            if self._profiles.of(event.user_id).is_deleted:
                 self._erasure.answer(event)
             else:
                 self._fold(event)
@@ -175,6 +161,8 @@ class UserFold(Fold):
                 self._relate(event)
             case User():
                 self._user(event)
+            case Named():
+                self._profiles.name(event)
             case TargetErased(user_id, target_id):
                 self._forget(user_id, target_id)
 
@@ -219,13 +207,8 @@ class UserFold(Fold):
         if after is None:
             return False
         self._put_relation(fact.user_id, fact.source, after)
-        self._count_following(fact.user_id, after.is_following - before.is_following)
+        self._profiles.count_following(fact.user_id, after.is_following - before.is_following)
         return True
-
-    def _count_following(self, user_id: str, change: int) -> None:
-        if change:
-            row = self._users.get(user_id) or UserRow()
-            self._put_user(user_id, replace(row, following=row.following + change))
 
     def _put_relation(self, user_id: str, source: str, relation: UserRelation) -> None:
         self._relations.put(user_id, source, relation)
@@ -245,33 +228,10 @@ class UserFold(Fold):
     def _user(self, event: User) -> None:
         if event.action == "active":
             self._readers.read(event.user_id, self._hour(), event.event_id)
-        before = self._users.get(event.user_id) or UserRow()
-        after = _after(before, event)
+        after = self._profiles.fold(event)
         if after.is_deleted:
             self._readers.erase(event.user_id)
             self._erasure.begin(event.user_id)
-        if after != before:
-            self._put_user(event.user_id, after)
-
-    def _put_user(self, user_id: str, row: UserRow) -> None:
-        self._users.put(user_id, row)
-        view = UserView(
-            user_id,
-            row.username,
-            row.display_name,
-            row.bio,
-            row.avatar,
-            row.is_verified,
-            row.following,
-            row.status,
-            row.is_dormant,
-        )
-        self._outbox.show(Topic.VIEW_USERS, user_id, user_id, view)
-
-    def _note_sleep(self, user_id: str, is_dormant: bool) -> None:
-        row = self._users.get(user_id) or UserRow()
-        if row.is_dormant != is_dormant:
-            self._put_user(user_id, replace(row, is_dormant=is_dormant))
 
     # Affinity
 
@@ -303,7 +263,7 @@ class UserFold(Fold):
         if relation is not None and not relation.is_erased:
             left = UserRelation(mute=relation.mute, unmute=relation.unmute, is_erased=True)
             self._put_relation(user_id, source, left)
-            self._count_following(user_id, -relation.is_following)
+            self._profiles.count_following(user_id, -relation.is_following)
         if self._affinities.get(user_id, target_id) is not None:
             self._put_affinity(user_id, target_id, Affinity(0.0, 0, is_erased=True))
 
@@ -347,31 +307,3 @@ class UserFold(Fold):
 def _with_unknown(past: int, first: int) -> tuple[int, ...]:
     """An hour or day; with the first also 0, that of what came before the first tick."""
     return (past, 0) if past == first else (past,)
-
-
-def _after(row: UserRow, event: User) -> UserRow:
-    """The row after a user event."""
-    stamp = (event.at, event.event_id)
-    match event.action:
-        case "deleted":
-            return UserRow(is_deleted=True)
-        case "active":
-            return row
-        case "profile":
-            if stamp <= row.profile_stamp:
-                return row
-            return replace(
-                row,
-                profile_stamp=stamp,
-                username=event.username,
-                display_name=event.display_name,
-                bio=event.bio,
-                avatar=event.avatar,
-                is_verified=event.verified,
-                preferences=event.preferences,
-                device_tokens=event.device_tokens,
-            )
-        case "deactivated" | "reactivated":
-            if stamp <= row.standing_stamp:
-                return row
-            return replace(row, standing_stamp=stamp, is_deactivated=event.action == "deactivated")

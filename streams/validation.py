@@ -112,5 +112,6 @@ def _follow(event: Follow) -> None:
 
 def _user(event: User) -> None:
     _id("user_id", event.user_id)
-    for field in ("username", "display_name", "bio", "avatar"):
+    _optional_id("username", event.username or None)
+    for field in ("display_name", "bio", "avatar"):
         _text(field, getattr(event, field))

@@ -45,6 +45,7 @@ class RedisStore:
             Topic.VIEW_SOURCES: self._sources,
             Topic.VIEW_RECENTS: self._recents,
             Topic.VIEW_MODERATION: self._moderation,
+            Topic.VIEW_NAMES: self._names,
         }
 
     def open(self, topic: Topic, partition: int) -> int | None:
@@ -108,6 +109,14 @@ class RedisStore:
     def _users(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
             pipe.add("SET", self._keys.user(view.user_id), raw)
+
+    def _names(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        for view, _ in _newest(writes):
+            key = self._keys.name(view.name)
+            if view.user_id:
+                pipe.add("SET", key, view.user_id)
+            else:
+                pipe.add("DEL", key)
 
     def _sources(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):

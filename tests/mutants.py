@@ -526,6 +526,14 @@ MUTANTS = (
         "tests/unit/test_api_moderation.py",
     ),
     Mutant(
+        "names-are-taken-away",
+        "the last who claims a name has it",
+        "streams/names.py",
+        "        if not name.holder:\n",
+        "        if claimed.claim_id:\n",
+        "tests/unit/test_names.py",
+    ),
+    Mutant(
         "comments-leak",
         "the comments on a post are read by who may not see it",
         "api/comments.py",

@@ -210,7 +210,7 @@ class Upheaval:
     def _be(self, *actions: UserAction) -> Maker:
         def make(at: int) -> Event:
             user, action = self._person(), self._rng.choice(actions)
-            name = f"{user}-{self._count}" if action == "profile" else None
+            name = self._name(user) if action == "profile" else None
             return User(
                 event_id=self._id(),
                 action=action,
@@ -246,6 +246,12 @@ class Upheaval:
         if self._rng.random() < 0.4:
             self._surge.append(lambda at: self._verdict(post, at))
         return self._engagement("report", self._time(at), crowd[0], post)
+
+    def _name(self, user: str) -> str:
+        """One that nobody else wants, or one of a few that many do."""
+        if self._rng.random() < 0.5:
+            return f"{user}-{self._count}"
+        return self._rng.choice(("Sam", "sam", "Alex", "ALEX", "Kim"))
 
     # Surges
 

@@ -132,6 +132,10 @@ class CassandraViews:
         found = self._scan("users", "user_id", f"user_id, {profile}")
         return rows.present((row[0], rows.user_row(_user(row))) for row in found)
 
+    def names(self) -> dict[str, str]:
+        """User name to whose it is."""
+        return dict(self._scan("names", "name", "name, user_id"))
+
     def sources(self) -> dict[str, int]:
         """Source to its followers, where there are some."""
         found = self._scan("sources", "source", "source, followers")

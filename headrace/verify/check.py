@@ -41,6 +41,7 @@ def compute(brokers: str) -> Expected:
         return expect(
             read_log.read_events(brokers),
             read_log.read_log(brokers),
+            read_log.read_names(brokers),
             settings().heavy_followers,
             settings().reports_to_hide,
         )
@@ -60,6 +61,7 @@ def compare_all(
     """A tally for each kind of view and store; without `api` what it serves is left out."""
     now = int(time.time() * 1000)
     yield expected.by_source_log
+    yield expected.name_claims
     yield _dead_letters(addresses.kafka, expected)
     yield from _redis(addresses.redis, expected, now, say)
     yield from _cassandra(addresses.cassandra, expected, now, say)
@@ -101,6 +103,7 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         )
         yield compare_rows(Tally("mine", "redis"), expected.held_by_user(), views.mine())
         yield compare_rows(Tally("users", "redis"), expected.users, views.users())
+        yield compare_rows(Tally("names", "redis"), expected.names, views.names())
         yield compare_rows(
             Tally("followers", "redis"), expected.relations.followers, views.sources()
         )
@@ -142,6 +145,7 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
         )
         yield compare_rows(Tally("mine", store), expected.mine, views.mine())
         yield compare_rows(Tally("users", store), expected.users, views.users())
+        yield compare_rows(Tally("names", store), expected.names, views.names())
         yield compare_rows(Tally("followers", store), expected.relations.followers, views.sources())
         yield compare_rows(Tally("recents", store), expected.timelines.recents(), views.recents())
         yield compare_rows(Tally("heavy", store), expected.heavy(), views.heavy())

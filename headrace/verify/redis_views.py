@@ -16,7 +16,7 @@ from schemas.views import CountersView, PostView, SourceView, UserView
 CHUNK = 500
 SCANNED = 10_000
 KINDS = (
-    *("feed", "floor", "post", "counters", "user", "source"),
+    *("feed", "floor", "post", "counters", "user", "name", "source"),
     *("following", "blocks", "mutes", "affinity", "liked", "shared", "recent"),
 )
 
@@ -100,6 +100,11 @@ class RedisViews:
     def users(self) -> dict[str, rows.Row]:
         """User id to the profile."""
         return rows.present((k, rows.user_row(v)) for k, v in self._structs("user", UserView))
+
+    def names(self) -> dict[str, str]:
+        """User name to whose it is."""
+        found = self._values("name", lambda pipe, key: pipe.get(key))
+        return {name: raw.decode() for name, raw in found if raw is not None}
 
     def sources(self) -> dict[str, int]:
         """Source to its followers, where there are some."""

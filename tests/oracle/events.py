@@ -144,6 +144,8 @@ def _ids(event: Event) -> Iterator[str]:
         yield event.moderator_id
     else:
         yield event.user_id
+    if isinstance(event, User):
+        optional = (event.username or None,)
     if isinstance(event, Follow):
         yield event.target
     elif isinstance(event, Engagement):
@@ -168,5 +170,5 @@ def _texts(event: Event) -> Iterator[str]:
     elif isinstance(event, Engagement):
         yield event.text or ""
     elif isinstance(event, User):
-        for text in (event.username, event.display_name, event.bio, event.avatar):
+        for text in (event.display_name, event.bio, event.avatar):
             yield text or ""

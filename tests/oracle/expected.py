@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.oracle import affinity, erasure, moderation, posts, relations, timelines, users
-from tests.oracle.compare import Tally
+from tests.oracle import affinity, erasure, moderation, names, posts, relations, timelines, users
+from tests.oracle.compare import Tally, compare_rows
 from tests.oracle.events import Acknowledged, Place
 from tests.oracle.read_log import Placed
 from tests.oracle.relations import Relations
@@ -31,6 +31,9 @@ class Expected:
     facts: list[affinity.Fact]
     rejected: dict[Place, str]
     by_source_log: Tally
+    name_claims: Tally
+    names: dict[str, str]
+    """User name, in its common form, to whose it is."""
     live_posts: dict[tuple[str, int, str], bool]
     """(author, time, post id) of the posts that are not deleted."""
     first_offsets: dict[tuple[str, int], int]
@@ -151,6 +154,7 @@ def _int(value: object) -> int:
 def expect(
     events: Acknowledged,
     log: Iterable[Placed],
+    names_log: Iterable[names.OfName],
     heavy_followers: int = timelines.HEAVY_FOLLOWERS,
     reports_to_hide: int = moderation.REPORTS_TO_HIDE,
 ) -> Expected:
@@ -169,13 +173,22 @@ def expect(
     for what, want, got in differences:
         tally.differ(what, want, got)
     hidden = moderation.hidden_posts(engagements, events.moderations, reports_to_hide)
+    people = list(erasure.users_left(events.users, erased))
+    queues = names.queues(names_log)
+    claims = Tally("name_claims", "kafka")
+    compare_rows(
+        claims,
+        names.wanted(e for e in people if e.action == "profile"),
+        names.claims(queues),
+    )
+    holders = names.holders(queues)
     shown = posts.post_views(by_post, hidden)
     return Expected(
         posts=shown,
         counters=posts.counters(reactions),
         comments=posts.comment_views(reactions),
         mine=posts.mine(reactions),
-        users=users.fold_users(erasure.users_left(events.users, erased), related.following),
+        users=users.fold_users(people, related.following, holders),
         relations=related,
         timelines=Timelines(implied, sources, related),
         facts=[
@@ -185,6 +198,8 @@ def expect(
         ],
         rejected=events.rejected,
         by_source_log=tally,
+        name_claims=claims,
+        names=holders,
         live_posts={
             (str(row["author_id"]), _int(row["at"]), post_id): True
             for post_id, row in shown.items()

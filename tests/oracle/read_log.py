@@ -19,8 +19,11 @@ from streams.facts import (
     decode_fact,
 )
 from tests.oracle.events import TOPICS, Acknowledged, collect
+from tests.oracle.names import OfName
 
 LOG = "by-source"
+USER_LOG = "by-user"
+AVRO = 0
 FETCHED = 10_000
 
 Record = tuple[str, int, int, int, bytes | None]
@@ -96,6 +99,19 @@ def read_log(brokers: str) -> Iterator[Placed]:
             continue
         if isinstance(fact, OfSource):
             yield partition, fact
+
+
+def read_names(brokers: str) -> Iterator[OfName]:
+    """The claims and releases of user names in the by-user log, each name's in order."""
+    for _, _, _, _, raw in read_topics(brokers, (USER_LOG,)):
+        if not raw or raw[0] == AVRO:
+            continue
+        try:
+            fact = decode_fact(raw)
+        except msgspec.DecodeError:
+            continue
+        if isinstance(fact, OfName):
+            yield fact
 
 
 def read_dead_letters(brokers: str) -> dict[tuple[str, int, int], str]:

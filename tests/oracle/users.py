@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.events import User
+from tests.oracle.names import common
 
 NOBODY: dict[str, object] = {
     "username": None,
@@ -28,9 +29,11 @@ class _State:
 
 
 def fold_users(
-    events: Iterable[User], following: Mapping[str, Mapping[str, int]]
+    events: Iterable[User],
+    following: Mapping[str, Mapping[str, int]],
+    holders: Mapping[str, str],
 ) -> dict[str, dict[str, object]]:
-    """User id to what the view must show."""
+    """User id to what the view must show; `holders` has whose each name is."""
     states: dict[str, _State] = {}
     for event in events:
         state = states.setdefault(event.user_id, _State())
@@ -43,6 +46,8 @@ def fold_users(
     views = {}
     for user_id in states.keys() | following.keys():
         row = _view(states.get(user_id, _State()), len(following.get(user_id, ())))
+        if holders.get(common(row["username"])) != user_id:  # type: ignore[arg-type]
+            row["username"] = None
         if row != NOBODY:
             views[user_id] = row
     return views

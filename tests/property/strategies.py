@@ -123,7 +123,7 @@ profiles = st.builds(
     action=st.sampled_from(["profile", "active", "deactivated", "reactivated"]),
     user_id=user_ids,
     at=times,
-    username=st.sampled_from([None, "eight"]),
+    username=st.sampled_from([None, "eight", "Eight", "ten"]),
     display_name=st.sampled_from([None, "Nine"]),
     verified=st.booleans(),
 )

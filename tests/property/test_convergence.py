@@ -13,11 +13,13 @@ from msgspec.structs import replace
 
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import Topic
-from streams.facts import Activity, Refill, RelationFact, Removal
+from streams.facts import Activity, Claim, Refill, RelationFact, Release, Removal
 from streams.posts import Counters, PostFold
+from streams.profiles import UserRow
 from streams.sources import SourceFold
-from streams.users import UserFold, UserRow
+from streams.users import UserFold
 from tests.oracle import affinity
+from tests.oracle.names import OfName, queues
 from tests.oracle.posts import counters, fold_engagements, fold_posts
 from tests.oracle.relations import KINDS, empty_row, follows
 from tests.oracle.timelines import Standing, activities, audience_of
@@ -173,7 +175,13 @@ def test_a_user_comes_to_one_end(history: tuple[list[Any], list[Any]], batch: in
     rows = [_rows(each) for each in (one, other)]
     for each in rows:
         del each["affinity"]  # a sum of floats; compared above
+        each["user"] = {name: replace(row, claim_id="") for name, row in each["user"].items()}
     assert rows[0] == rows[1]
+    assert queues(_claims(one)) == queues(_claims(other))
+
+
+def _claims(folded: Folded) -> list[OfName]:
+    return [fact for fact in folded.facts(Topic.BY_USER) if isinstance(fact, OfName)]
 
 
 def _scores(folded: Folded) -> dict[str, float]:
@@ -188,7 +196,7 @@ def _greatest(folded: Folded) -> dict[tuple[str, ...], tuple[int, str]]:
     found: dict[tuple[str, ...], tuple[int, str]] = {}
     for topic in (Topic.BY_SOURCE, Topic.BY_USER):
         for fact in folded.facts(topic):
-            if isinstance(fact, Refill):  # what opens a timeline is decided by the log
+            if isinstance(fact, Refill | Claim | Release):  # what these open is up to the log
                 continue
             assert isinstance(fact, RelationFact)
             key = (topic, fact.source, fact.user_id, fact.kind)
@@ -222,7 +230,7 @@ def test_a_users_view_is_that_of_a_plain_fold(history: tuple[list[Any], list[Any
             user_id: {k: v for k, v in msgspec.structs.asdict(view).items() if k != "user_id"}
             for user_id, view in folded.views(Topic.VIEW_USERS).items()
         }
-        expected = fold_users(users, {"a": following})
+        expected = fold_users(users, {"a": following}, {})
         assert {k: v for k, v in found.items() if v != NOBODY} == expected
 
 

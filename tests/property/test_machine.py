@@ -40,6 +40,7 @@ from tests.oracle import affinity
 from tests.oracle import timelines as oracle_timelines
 from tests.oracle.events import collect
 from tests.oracle.expected import Expected, expect
+from tests.oracle.names import OfName
 from tests.oracle.read_log import OfSource
 from tests.oracle.users import NOBODY
 from tests.property import strategies
@@ -261,7 +262,14 @@ def check(pipeline: Pipeline) -> None:
         for each in pipeline.log.all_of(Topic.BY_SOURCE)
         if isinstance(fact := decode_fact(each.value), OfSource)
     )
-    expected = expect(collect(pipeline.external()), log, HEAVY_FOLLOWERS, REPORTS_TO_HIDE)
+    claims = (
+        fact
+        for each in pipeline.log.all_of(Topic.BY_USER)
+        if each.value[0] and isinstance(fact := decode_fact(each.value), OfName)
+    )
+    expected = expect(collect(pipeline.external()), log, claims, HEAVY_FOLLOWERS, REPORTS_TO_HIDE)
+    assert expected.name_claims.differences == []
+    assert _names(pipeline) == expected.names
     assert expected.by_source_log.differences == []
     assert _timelines(pipeline) == _expected_timelines(expected)
     _check_feeds(pipeline, expected)
@@ -346,6 +354,11 @@ def _posts(pipeline: Pipeline) -> dict[str, dict[str, object]]:
         else _fields(view, "post_id", "former_places")
         for post_id, view in pipeline.views(Topic.VIEW_POSTS).items()
     }
+
+
+def _names(pipeline: Pipeline) -> dict[str, str]:
+    views = pipeline.views(Topic.VIEW_NAMES)
+    return {name: view.user_id for name, view in views.items() if view.user_id}
 
 
 def _awaiting(pipeline: Pipeline) -> dict[str, int]:

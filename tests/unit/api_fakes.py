@@ -30,6 +30,7 @@ class Views:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[TimelineRow]] = {}
+        self.names: dict[str, str] = {}
         self.floors: dict[str, int | None] = {}
         self.recents: dict[str, list[TimelineRow]] = {}
         self.found = Found()
@@ -136,6 +137,10 @@ class FakeCache(FakeStore):
         self.touch("load")
         return self.views.select(wanted, has_blocks=True)
 
+    async def holder(self, name: str) -> str | None:
+        self.touch("holder")
+        return self.views.names.get(name)
+
     async def awaiting(self, limit: int) -> list[str]:
         self.touch("awaiting")
         posts = self.views.found.posts.values()
@@ -216,6 +221,10 @@ class FakeArchive(FakeStore):
         followed = (target for user, target in self.views.found.follows if user == user_id)
         users = (target[2:] for target in followed if target.startswith("u:"))
         return sorted(user for user in users if user > after)[:limit]
+
+    async def holder(self, name: str) -> str | None:
+        self.touch("holder")
+        return self.views.names.get(name)
 
     async def has_posts(self, author_id: str) -> bool:
         self.touch("has_posts")

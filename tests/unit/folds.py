@@ -31,6 +31,7 @@ from schemas.views import (
     FillTimeline,
     MineView,
     ModerationView,
+    NameView,
     OpenTimeline,
     PostView,
     PushEntry,
@@ -76,6 +77,7 @@ VIEW_TYPES: dict[str, Any] = {
     Topic.VIEW_SOURCES: SourceView,
     Topic.VIEW_RECENTS: Recent,
     Topic.VIEW_MODERATION: ModerationView,
+    Topic.VIEW_NAMES: NameView,
 }
 
 Timelines = dict[str, dict[tuple[str, str], int]]

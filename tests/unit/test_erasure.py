@@ -15,6 +15,7 @@ from streams.facts import (
     Fact,
     FollowerErased,
     Met,
+    Release,
     SourceErased,
     TargetErased,
     Touched,
@@ -204,6 +205,7 @@ def test_an_erased_user_has_nothing_left() -> None:
         FollowerErased("t:x", "ann"),
         FollowerErased("u:cy", "ann"),
     ]
+    assert Release("x", "ann") in folded.facts(Topic.BY_USER)
     assert folded.facts(Topic.BY_USER)[-1] == TargetErased("eve", "ann")
     relations = folded.views(Topic.VIEW_RELATIONS).values()
     assert not any(view.is_following or view.is_muting for view in relations)

@@ -154,7 +154,9 @@ def test_users(
     events: list[User], following: dict[str, dict[str, int]], view: dict[str, object]
 ) -> None:
     for order in itertools.permutations(events):
-        assert users.fold_users(order, following) == ({"u": users.NOBODY | view} if view else {})
+        holders = {"old": "u", "new": "u"}
+        found = users.fold_users(order, following, holders)
+        assert found == ({"u": users.NOBODY | view} if view else {})
 
 
 DAY = 86_400_000

@@ -125,8 +125,10 @@ def test_what_passes(event: Event) -> None:
         ),
         *(
             pytest.param(user("profile", **{field: TOO_LARGE}), "too_large", id=f"a long {field}")
-            for field in ("username", "display_name", "bio", "avatar")
+            for field in ("display_name", "bio", "avatar")
         ),
+        pytest.param(user("profile", username="x" * 257), "id_too_long", id="a long username"),
+        pytest.param(user("profile", username="a\nb"), "id_invalid", id="a username of two lines"),
         pytest.param(followed("follow", "ann", "u:ann"), "self_relation", id="following oneself"),
         pytest.param(followed("block", "ann", "u:ann"), "self_relation", id="blocking oneself"),
     ],

@@ -1,0 +1,53 @@
+"""Whose each user name is: the first in the by-user log who wants it (docs/rules.md)."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from schemas.events import User
+from streams.facts import Claim, Release
+
+OfName = Claim | Release
+
+
+def common(username: str | None) -> str:
+    """A name without regard to case and to how its characters are written."""
+    folded = unicodedata.normalize("NFKC", username or "").casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
+def wanted(profiles: Iterable[User]) -> dict[str, str]:
+    """User to the name that the newest profile asks for, where it does."""
+    newest: dict[str, User] = {}
+    for event in profiles:
+        before = newest.get(event.user_id)
+        if before is None or (event.at, event.event_id) > (before.at, before.event_id):
+            newest[event.user_id] = event
+    return {user_id: name for user_id, e in newest.items() if (name := common(e.username))}
+
+
+def queues(log: Iterable[OfName]) -> dict[str, list[str]]:
+    """Name to who wants it, in the order in which they came."""
+    found: dict[str, list[str]] = {}
+    for fact in log:
+        queue = found.setdefault(fact.name, [])
+        if fact.user_id in queue:
+            queue.remove(fact.user_id)
+        if isinstance(fact, Claim):
+            queue.append(fact.user_id)
+    return {name: queue for name, queue in found.items() if queue}
+
+
+def claims(queued: dict[str, list[str]]) -> dict[str, str]:
+    """User to the name that stands claimed in the log; names joined by a space if several."""
+    found: dict[str, str] = {}
+    for name, queue in sorted(queued.items()):
+        for user_id in queue:
+            found[user_id] = f"{found[user_id]} {name}" if user_id in found else name
+    return found
+
+
+def holders(queued: dict[str, list[str]]) -> dict[str, str]:
+    """Name to whose it is."""
+    return {name: queue[0] for name, queue in queued.items()}
