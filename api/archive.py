@@ -243,8 +243,8 @@ class CassandraArchive:
 
     async def _mine(self, found: Found, viewer: str, post_ids: list[str]) -> None:
         for row in await self._rows("mine", viewer, post_ids):
-            if row.reaction == "like":
-                found.liked.add(row.post_id)
+            if row.reaction is not None:
+                found.reactions[row.post_id] = row.reaction
             if row.is_shared:
                 found.shared.add(row.post_id)
 

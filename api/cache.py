@@ -25,6 +25,7 @@ from schemas.views import CountersView, PostView, SourceView, UserView
 TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 512
 HEAVY_SECONDS = 1.0
+LIKE = "like"
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
 
@@ -110,7 +111,8 @@ class RedisCache:
         groups = await self._groups(names)
         commands += [("MGET", *group) for group in groups]
         if wanted.viewer and wanted.mine:
-            commands.append(("ZMSCORE", keys.liked(wanted.viewer), *wanted.mine))
+            commands.append(("ZMSCORE", keys.reacted(wanted.viewer), *wanted.mine))
+            commands.append(("HMGET", keys.kinds(wanted.viewer), *wanted.mine))
             commands.append(("ZMSCORE", keys.shared(wanted.viewer), *wanted.mine))
         if wanted.viewer and wanted.blocks:
             commands.append(("SMISMEMBER", keys.blocks(wanted.viewer), *wanted.blocks))
@@ -129,7 +131,7 @@ class RedisCache:
             _decode(_USER, wanted.users, values, found.users)
             _decode(_SOURCE, wanted.sources, values, found.sources)
         if wanted.viewer and wanted.mine:
-            found.liked.update(_scored(wanted.mine, next(answers)))
+            found.reactions = _reactions(wanted.mine, next(answers), next(answers))
             found.shared.update(_scored(wanted.mine, next(answers)))
         if wanted.viewer and wanted.blocks:
             for into in (found.blocked, found.muted):
@@ -250,6 +252,17 @@ def _decode(
             into[name] = decoder.decode(raw)
         except msgspec.MsgspecError as error:
             log.warning("undecodable view", view=decoder.type.__name__, error=type(error).__name__)
+
+
+def _reactions(
+    posts: Iterable[str], times: Iterable[float | None], kinds: Iterable[bytes | None]
+) -> dict[str, str]:
+    """Post to the kind of reaction; a like is one without a kind."""
+    return {
+        post_id: LIKE if kind is None else kind.decode()
+        for post_id, at, kind in zip(posts, times, kinds, strict=True)
+        if at is not None
+    }
 
 
 def _scored(names: Iterable[str], scores: Iterable[float | None]) -> list[str]:

@@ -261,6 +261,9 @@ class PostOut(BaseModel):
     view_count: Count
     counts: Counts
     is_liked: bool = Field(description="Whether the caller likes it.")
+    my_reaction: str | None = Field(
+        description="The kind of the caller's reaction, `like` among them.", examples=["love"]
+    )
     is_shared: bool = Field(description="Whether the caller shared it.")
     is_hidden: bool = Field(
         description="Whether reports or a moderator hide it from all but its author."

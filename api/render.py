@@ -57,7 +57,8 @@ def _fields(reader: Reader, post: PostView) -> dict[str, Any]:
             shares=counters.shares,
             views=counters.views,
         ),
-        "is_liked": post.post_id in reader.known.liked,
+        "is_liked": reader.known.reactions.get(post.post_id) == "like",
+        "my_reaction": reader.known.reactions.get(post.post_id),
         "is_shared": post.post_id in reader.known.shared,
         "is_hidden": post.hidden_by is not None,
     }

@@ -53,15 +53,15 @@ class Wanted(Struct):
 class Found(Struct):
     """What was found of what was wanted; what is absent was not there.
 
-    `blocked` are those of the wanted sources that block the viewer or are blocked, `muted` those
-    that the viewer mutes.
+    `reactions` are the viewer's, by post; `blocked` those of the wanted sources that block the
+    viewer or are blocked, `muted` those that the viewer mutes.
     """
 
     posts: dict[str, PostView] = field(default_factory=dict)
     counters: dict[str, CountersView] = field(default_factory=dict)
     users: dict[str, UserView] = field(default_factory=dict)
     sources: dict[str, SourceView] = field(default_factory=dict)
-    liked: set[str] = field(default_factory=set)
+    reactions: dict[str, str] = field(default_factory=dict)
     shared: set[str] = field(default_factory=set)
     follows: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[str] = field(default_factory=set)

@@ -149,7 +149,7 @@ class Reader:
         known.counters.update(found.counters)
         known.users.update(found.users)
         known.sources.update(found.sources)
-        known.liked |= found.liked
+        known.reactions |= found.reactions
         known.shared |= found.shared
         known.follows |= found.follows
         known.blocked |= found.blocked

@@ -112,6 +112,16 @@ end
 return surplus
 """
 
+TRIM_REACTIONS = """
+-- KEYS: posts by the time of a user's reaction, kinds of reaction; ARGV: how many to keep.
+local gone = redis.call('ZRANGE', KEYS[1], 0, -tonumber(ARGV[1]) - 1)
+for _, post in ipairs(gone) do
+  redis.call('ZREM', KEYS[1], post)
+  redis.call('HDEL', KEYS[2], post)
+end
+return #gone
+"""
+
 RAISE_FLOOR = """
 -- KEYS: floor of a feed that is being opened; ARGV: a floor of its sources, 1 if all have answered.
 local value = redis.call('GET', KEYS[1])

@@ -97,9 +97,13 @@ class Keys:
         """Sorted set of user ids by `affinity_rank`."""
         return self._key("affinity", user_id)
 
-    def liked(self, user_id: str) -> str:
-        """Sorted set of the posts that a user likes, by time in ms: the newest 10,000."""
-        return self._key("liked", user_id)
+    def reacted(self, user_id: str) -> str:
+        """Sorted set of the posts that a user reacted to, by time in ms: the newest 10,000."""
+        return self._key("reacted", user_id)
+
+    def kinds(self, user_id: str) -> str:
+        """Hash of those of `reacted` that the user did not like: the kind of reaction."""
+        return self._key("kinds", user_id)
 
     def shared(self, user_id: str) -> str:
         """Sorted set of the posts that a user shared, by time in ms: the newest 10,000."""

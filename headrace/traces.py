@@ -77,7 +77,8 @@ class Traces:
             "blocks": self._redis.scard(keys.blocks(user_id)),
             "mutes": self._redis.scard(keys.mutes(user_id)),
             "affinity": self._redis.zcard(keys.affinity(user_id)),
-            "likes": self._redis.zcard(keys.liked(user_id)),
+            "reactions": self._redis.zcard(keys.reacted(user_id)),
+            "kinds of reactions": self._redis.hlen(keys.kinds(user_id)),
             "shares": self._redis.zcard(keys.shared(user_id)),
         }
         return {f"{kind} (Redis)": int(size) for kind, size in sizes.items()}

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from connectors.redis import TRIM_REACTIONS, digest_of
 from connectors.redis_fence import Fence, FencedPipeline
 from connectors.redis_keys import Keys, affinity_rank, member
 from connectors.redis_servers import Client
@@ -18,6 +19,8 @@ from streams.feeds import SCRIPTS, FeedChanges, Feeds, decode_feeds
 MINE_ENTRIES = 10_000
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
 MIN_SCORE = 1e-9
+LIKE = "like"
+_TRIM = digest_of(TRIM_REACTIONS)
 
 
 class RedisStore:
@@ -71,7 +74,7 @@ class RedisStore:
             else:
                 self._timelines(key, partition, writes, position)
         elif not is_done:
-            with self._fence.write(key, position) as pipe:
+            with self._fence.write(key, position, (TRIM_REACTIONS,)) as pipe:
                 self._writers[topic](pipe, writes)
 
     def check(self, topic: Topic, partition: int) -> None:
@@ -146,18 +149,25 @@ class RedisStore:
     def _mine(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         touched: set[str] = set()
         for view, _ in _newest(writes):
-            liked, shared = self._keys.liked(view.user_id), self._keys.shared(view.user_id)
-            if view.reaction == "like":
-                pipe.add("ZADD", liked, view.reacted_at, view.post_id)
+            reacted, kinds = self._keys.reacted(view.user_id), self._keys.kinds(view.user_id)
+            shared = self._keys.shared(view.user_id)
+            if view.reaction is None:
+                pipe.add("ZREM", reacted, view.post_id)
             else:
-                pipe.add("ZREM", liked, view.post_id)
+                pipe.add("ZADD", reacted, view.reacted_at, view.post_id)
+            if view.reaction in (None, LIKE):
+                pipe.add("HDEL", kinds, view.post_id)
+            else:
+                pipe.add("HSET", kinds, view.post_id, view.reaction)
             if view.is_shared:
                 pipe.add("ZADD", shared, view.shared_at, view.post_id)
             else:
                 pipe.add("ZREM", shared, view.post_id)
-            touched |= {liked, shared}
-        for key in touched:
-            pipe.add("ZREMRANGEBYRANK", key, 0, -MINE_ENTRIES - 1)
+            touched.add(view.user_id)
+        for user_id in touched:
+            keys = self._keys.reacted(user_id), self._keys.kinds(user_id)
+            pipe.add("EVALSHA", _TRIM, 2, *keys, MINE_ENTRIES)
+            pipe.add("ZREMRANGEBYRANK", self._keys.shared(user_id), 0, -MINE_ENTRIES - 1)
 
     def _relations(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):

@@ -17,7 +17,7 @@ CHUNK = 500
 SCANNED = 10_000
 KINDS = (
     *("feed", "floor", "post", "counters", "user", "name", "source"),
-    *("following", "blocks", "mutes", "affinity", "liked", "shared", "recent"),
+    *("following", "blocks", "mutes", "affinity", "reacted", "kinds", "shared", "recent"),
 )
 
 Scored = list[tuple[str, float]]
@@ -169,14 +169,25 @@ class RedisViews:
             for other, rank in found
         }
 
-    def mine(self) -> dict[tuple[str, str, str], int]:
-        """(`liked` or `shared`, user, post) to the time."""
-        return {
-            (kind, user_id, post_id): _whole(at)
-            for kind in ("liked", "shared")
-            for user_id, found in self._scored(kind)
+    def mine(self) -> dict[tuple[str, str, str], tuple[int, str]]:
+        """(`reacted` or `shared`, user, post) to the time and the kind of reaction."""
+        kinds = {
+            (user_id, _text(post_id)): _text(kind)
+            for user_id, found in self._values("kinds", lambda pipe, key: pipe.hgetall(key))
+            for post_id, kind in found.items()
+        }
+        mine = {
+            ("reacted", user_id, post_id): (_whole(at), kinds.pop((user_id, post_id), "like"))
+            for user_id, found in self._scored("reacted")
             for post_id, at in found
         }
+        left = {("kind", *key): (0, kind) for key, kind in kinds.items()}
+        shared = {
+            ("shared", user_id, post_id): (_whole(at), "")
+            for user_id, found in self._scored("shared")
+            for post_id, at in found
+        }
+        return mine | left | shared
 
     def floor(self, user_id: str) -> int | None:
         """The floor of a user's feed as it is now; None when there is none."""

@@ -210,7 +210,7 @@ def test_a_post_is_the_same_from_redis_and_from_cassandra(
     page, single, profile = asyncio.run(run(addresses))
     assert page["degraded"] == []
     shown = page["posts"][0]
-    assert shown["is_liked"]
+    assert shown["my_reaction"] == "like"
     assert shown["is_shared"]
     assert shown["counts"]["reactions"] == {"like": 2, "love": 1}
     assert shown["media_urls"] == ["https://x/p.jpg"]

@@ -368,3 +368,13 @@ def test_reasons_are_removed_however_ids_are_packed(client: Redis) -> None:
         entries = [entry for entry in entries if entry[1] != gone]
         assert dropped == len(ids)
         assert [split_member(raw) for raw in client.zrange("{p3}feed", 0, -1)] == entries
+
+
+def test_the_newest_reactions_stay_with_their_kinds(client: Redis) -> None:
+    reacted, kinds = "{p3}reacted", "{p3}kinds"
+    client.zadd(reacted, {f"post{n}": n for n in range(10)})
+    client.hset(kinds, mapping={f"post{n}": "wow" for n in range(0, 10, 2)})
+    assert client.eval(redis.TRIM_REACTIONS, 2, reacted, kinds, 3) == 7
+    assert client.zrange(reacted, 0, -1) == [b"post7", b"post8", b"post9"]
+    assert client.hkeys(kinds) == [b"post8"]
+    assert client.eval(redis.TRIM_REACTIONS, 2, reacted, kinds, 3) == 0

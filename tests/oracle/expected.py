@@ -131,18 +131,21 @@ class Expected:
             for source, at in sources.items()
         }
 
-    def held_by_user(self) -> dict[tuple[str, str, str], int]:
-        """(`liked` or `shared`, user, post) to the time: the newest 10,000 of each user."""
-        held: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    def held_by_user(self) -> dict[tuple[str, str, str], tuple[int, str]]:
+        """(`reacted` or `shared`, user, post) to the time and the kind of reaction: the newest
+        10,000 of each user."""
+        held: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
         for (user_id, post_id), row in self.mine.items():
-            if row["reaction"] == "like":
-                held.setdefault(("liked", user_id), []).append((_int(row["reacted_at"]), post_id))
+            if row["reaction"] is not None:
+                reacted = (_int(row["reacted_at"]), post_id, str(row["reaction"]))
+                held.setdefault(("reacted", user_id), []).append(reacted)
             if row["is_shared"]:
-                held.setdefault(("shared", user_id), []).append((_int(row["shared_at"]), post_id))
+                shared = (_int(row["shared_at"]), post_id, "")
+                held.setdefault(("shared", user_id), []).append(shared)
         return {
-            (kind, user_id, post_id): at
-            for (kind, user_id), rows in held.items()
-            for at, post_id in sorted(rows, reverse=True)[:MINE_HELD]
+            (what, user_id, post_id): (at, kind)
+            for (what, user_id), rows in held.items()
+            for at, post_id, kind in sorted(rows, reverse=True)[:MINE_HELD]
         }
 
 

@@ -34,7 +34,7 @@ class Views:
         self.floors: dict[str, int | None] = {}
         self.recents: dict[str, list[TimelineRow]] = {}
         self.found = Found()
-        self.mine: dict[str, tuple[set[str], set[str]]] = {}
+        self.mine: dict[str, tuple[dict[str, str], set[str]]] = {}
         self.blocks: set[tuple[str, str]] = set()
         self.mutes: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
@@ -81,7 +81,7 @@ class Views:
 
     def select(self, wanted: Wanted, *, has_blocks: bool) -> Found:
         held = self.found
-        liked, shared = self.mine.get(wanted.viewer or "", (set(), set()))
+        reactions, shared = self.mine.get(wanted.viewer or "", ({}, set()))
         blocked = {other for user, other in self.blocks if user == wanted.viewer}
         muted = {source for user, source in self.mutes if user == wanted.viewer}
         return Found(
@@ -89,7 +89,7 @@ class Views:
             counters={k: held.counters[k] for k in wanted.counters if k in held.counters},
             users={k: held.users[k] for k in wanted.users if k in held.users},
             sources={k: held.sources[k] for k in wanted.sources if k in held.sources},
-            liked=liked & set(wanted.mine),
+            reactions={k: reactions[k] for k in wanted.mine if k in reactions},
             shared=shared & set(wanted.mine),
             follows=held.follows & set(wanted.follows),
             blocked=blocked & set(wanted.blocks) if has_blocks else set(),

@@ -53,7 +53,7 @@ def test_a_post_is_given_with_all_its_fields(world: World) -> None:
     world.redis.user("bob", display_name="Bob", avatar="https://x/b.png")
     world.redis.post("p", "bob", NOW + 7, hashtags=("a",), reply_to="q")
     world.redis.counters("p", reactions={"like": 4, "love": 1}, comments=3, shares=2, views=9)
-    world.redis.mine["al"] = ({"p"}, {"p"})
+    world.redis.mine["al"] = ({"p": "like"}, {"p"})
     world.redis.entry("al", "p", "u:bob", NOW + 7)
     world.redis.post("q", "al")
     page = world.feed("al")
@@ -76,6 +76,7 @@ def test_a_post_is_given_with_all_its_fields(world: World) -> None:
         "views": 9,
     }
     assert post["is_liked"]
+    assert post["my_reaction"] == "like"
     assert post["is_shared"]
     assert post["reasons"] == ["u:bob"]
     assert post["reply_to"] == "q"

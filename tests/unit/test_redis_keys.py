@@ -19,7 +19,7 @@ from streams.users import Affinity, add_decayed
 from tests.unit.folds import DAY, NOW
 
 KINDS = (
-    "feed floor post counters user source following blocks affinity liked shared".split()  # noqa: SIM905
+    "feed floor post counters user source following blocks affinity reacted kinds shared".split()  # noqa: SIM905
 )
 
 

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from connectors import redis_fence
-from connectors.redis import RAISE_FLOOR, REMOVE_REASONS, TRIM_FEED, digest_of
+from connectors.redis import RAISE_FLOOR, REMOVE_REASONS, TRIM_FEED, TRIM_REACTIONS, digest_of
 from connectors.redis_fence import Mark
 from connectors.redis_keys import affinity_rank
 from schemas.topics import IN_REDIS, Topic
@@ -436,7 +436,7 @@ def test_the_newest_value_is_set_as_it_is(
     assert commands == [("SET", key, _text(msgspec.msgpack.encode(view(2))), *expires)]
 
 
-LIKED, SHARED = "liked:{p0}:bob", "shared:{p0}:bob"
+REACTED, KINDS, SHARED = "reacted:{p0}:bob", "kinds:{p0}:bob", "shared:{p0}:bob"
 
 
 @pytest.mark.parametrize(
@@ -444,25 +444,26 @@ LIKED, SHARED = "liked:{p0}:bob", "shared:{p0}:bob"
     [
         pytest.param(
             MineView("bob", "p", "like", 7),
-            [("ZADD", LIKED, "7", "p"), ("ZREM", SHARED, "p")],
+            [("ZADD", REACTED, "7", "p"), ("HDEL", KINDS, "p"), ("ZREM", SHARED, "p")],
             id="liked",
         ),
         pytest.param(
             MineView("bob", "p", "wow", 7, True, 8),
-            [("ZREM", LIKED, "p"), ("ZADD", SHARED, "8", "p")],
+            [("ZADD", REACTED, "7", "p"), ("HSET", KINDS, "p", "wow"), ("ZADD", SHARED, "8", "p")],
             id="another reaction and shared",
         ),
         pytest.param(
             MineView("bob", "p", None, 7, False, 8),
-            [("ZREM", LIKED, "p"), ("ZREM", SHARED, "p")],
+            [("ZREM", REACTED, "p"), ("HDEL", KINDS, "p"), ("ZREM", SHARED, "p")],
             id="taken back",
         ),
     ],
 )
 def test_what_a_user_did(view: MineView, commands: list[Command]) -> None:
-    *found, one, other = _view_commands(Topic.VIEW_MINE, [("bob\0p", view)])
+    *found, reactions, shares = _view_commands(Topic.VIEW_MINE, [("bob\0p", view)])
     assert found == commands
-    assert {one, other} == {("ZREMRANGEBYRANK", key, "0", "-10001") for key in (LIKED, SHARED)}
+    assert reactions == ("EVALSHA", digest_of(TRIM_REACTIONS), "2", REACTED, KINDS, "10000")
+    assert shares == ("ZREMRANGEBYRANK", SHARED, "0", "-10001")
 
 
 @pytest.mark.parametrize(
