@@ -4,7 +4,8 @@
     engagements ─┤           │
     follows ─────┼─► intake ─┼─► by-user ──► UserFold ───► view.*, by-source, by-user
     users ───────┤           │
-    moderations ─┘           │
+    moderations ─┤           │
+    feedback ────┘           │
                              └   by-source ► SourceFold ─► view.*, timeline-writes
 
 `app` runs the intake, the clock and the folds; `views` writes Redis, `archive` Cassandra.
@@ -18,7 +19,7 @@ from connectors import cassandra, redis
 from connectors.addresses import resolve_or_default
 from connectors.log_id import log_id_of
 from connectors.settings import settings
-from schemas.events import Engagement, Follow, Moderation, Post, User
+from schemas.events import Engagement, Feedback, Follow, Moderation, Post, User
 from schemas.topics import IN_CASSANDRA, IN_REDIS, INTERNAL, Topic
 from streams.archive_sink import PART_BYTES, CassandraStore
 from streams.clock import TICK_SECONDS, Clock
@@ -42,6 +43,7 @@ app.stage(Topic.ENGAGEMENTS, partial(make_intake, Engagement))
 app.stage(Topic.FOLLOWS, partial(make_intake, Follow))
 app.stage(Topic.USERS, partial(make_intake, User))
 app.stage(Topic.MODERATIONS, partial(make_intake, Moderation))
+app.stage(Topic.FEEDBACK, partial(make_intake, Feedback))
 app.stage(Topic.BY_POST, partial(PostFold, reports_to_hide=config.reports_to_hide))
 app.stage(Topic.BY_USER, UserFold)
 app.stage(Topic.BY_SOURCE, partial(SourceFold, heavy_followers=config.heavy_followers))

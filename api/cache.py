@@ -17,10 +17,27 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from api.held import Held
-from api.stores import MANY_HEAVY, REDIS, Found, StoreDownError, Wanted
+from api.stores import (
+    MANY_HEAVY,
+    NEGLIGIBLE,
+    REDIS,
+    USER,
+    Found,
+    Inclinations,
+    StoreDownError,
+    Wanted,
+)
 from connectors.redis import GREETING, is_of_cluster
-from connectors.redis_keys import Keys, by_hash_tag, floor_of
-from schemas.views import CountersView, PostView, SourceView, UserView
+from connectors.redis_keys import Keys, by_hash_tag, faded_score, floor_of
+from schemas.views import (
+    AVERSION_PER_DAY,
+    CLOSENESS_PER_DAY,
+    CountersView,
+    NotificationView,
+    PostView,
+    SourceView,
+    UserView,
+)
 
 TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 512
@@ -37,6 +54,7 @@ _POST = msgspec.msgpack.Decoder(PostView)
 _COUNTERS = msgspec.msgpack.Decoder(CountersView)
 _USER = msgspec.msgpack.Decoder(UserView)
 _SOURCE = msgspec.msgpack.Decoder(SourceView)
+_NOTICE = msgspec.msgpack.Decoder(NotificationView)
 
 
 class RedisCache:
@@ -114,6 +132,7 @@ class RedisCache:
             commands.append(("ZMSCORE", keys.reacted(wanted.viewer), *wanted.mine))
             commands.append(("HMGET", keys.kinds(wanted.viewer), *wanted.mine))
             commands.append(("ZMSCORE", keys.shared(wanted.viewer), *wanted.mine))
+            commands.append(("ZMSCORE", keys.hidden(wanted.viewer), *wanted.mine))
         if wanted.viewer and wanted.blocks:
             commands.append(("SMISMEMBER", keys.blocks(wanted.viewer), *wanted.blocks))
             commands.append(("SMISMEMBER", keys.mutes(wanted.viewer), *wanted.blocks))
@@ -133,6 +152,7 @@ class RedisCache:
         if wanted.viewer and wanted.mine:
             found.reactions = _reactions(wanted.mine, next(answers), next(answers))
             found.shared.update(_scored(wanted.mine, next(answers)))
+            found.hidden.update(_scored(wanted.mine, next(answers)))
         if wanted.viewer and wanted.blocks:
             for into in (found.blocked, found.muted):
                 marks = zip(wanted.blocks, next(answers), strict=True)
@@ -145,6 +165,39 @@ class RedisCache:
         """Whose a user name is, in its common form."""
         (raw,) = await self._pipeline([("GET", self._keys.name(name))])
         return None if raw is None else raw.decode()
+
+    async def interests(self, user_id: str, limit: int, now: int) -> Inclinations:
+        """What a user likes and not at a time (ms), in one round trip; users as `u:`."""
+        keys = self._keys
+        wanted = keys.affinity(user_id), keys.interests(user_id), keys.aversions(user_id)
+        near, likes, far = await self._pipeline(
+            [("ZREVRANGE", key, 0, limit - 1, "WITHSCORES") for key in wanted]
+        )
+        liked = {
+            **{f"{USER}{name}": score for name, score in _faded(near, now, CLOSENESS_PER_DAY)},
+            **dict(_faded(likes, now, CLOSENESS_PER_DAY)),
+        }
+        return Inclinations(
+            sorted(liked.items(), key=lambda each: -each[1])[:limit],
+            _faded(far, now, AVERSION_PER_DAY),
+        )
+
+    async def notifications(self, user_id: str, limit: int) -> tuple[list[NotificationView], int]:
+        """The newest notifications, and the time (ms) up to which they were seen: two round
+        trips."""
+        keys = self._keys
+        entries, seen = await self._pipeline(
+            [
+                ("ZREVRANGE", keys.notifications(user_id), 0, limit - 1),
+                ("GET", keys.seen(user_id)),
+            ]
+        )
+        if not entries:
+            return [], int(seen or 0)
+        (found,) = await self._pipeline([("HMGET", keys.notices(user_id), *entries)])
+        views: dict[str, NotificationView] = {}
+        _decode(_NOTICE, map(str, range(len(entries))), found, views)
+        return list(views.values()), int(seen or 0)
 
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, in one round trip. O(partitions · limit)."""
@@ -263,6 +316,14 @@ def _reactions(
         for post_id, at, kind in zip(posts, times, kinds, strict=True)
         if at is not None
     }
+
+
+def _faded(flat: Sequence[bytes], now: int, per_day: float) -> list[tuple[str, float]]:
+    """Members and their scores of now, of a sorted set by `fading_rank`; negligible ones are not
+    there."""
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    scores = ((name.decode(), faded_score(float(rank), now, per_day)) for name, rank in pairs)
+    return [(name, score) for name, score in scores if score >= NEGLIGIBLE]
 
 
 def _scored(names: Iterable[str], scores: Iterable[float | None]) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, status
 
 from api.auth import Writing
+from api.bodies import EngagementIn
 from api.comments import is_shown, load_writers
 from api.errors import ProblemError, invalid, not_found, unavailable
 from api.ids import Id
-from api.models import EngagementAccepted, EngagementIn, problems
+from api.models import EngagementAccepted, problems
 from api.state import Shared
 from api.stores import StoreDownError
 from api.views import Reader

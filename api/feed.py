@@ -126,7 +126,9 @@ def _source_of(reason: str) -> str:
 def _shown(reader: Reader, candidate: Candidate) -> FeedPost | None:
     """A candidate as its reader sees it; None when it is not to be seen."""
     post = reader.post(candidate.post_id)
-    if post is None or not reader.may_see(post) or reader.is_muted(f"u:{post.author_id}"):
+    if post is None or post.post_id in reader.known.hidden:
+        return None
+    if not reader.may_see(post) or reader.is_muted(f"u:{post.author_id}"):
         return None
     reasons = [
         reason

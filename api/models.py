@@ -1,44 +1,19 @@
-"""The bodies that the API takes and gives, as its OpenAPI page shows them."""
+"""What the API gives, as its OpenAPI page shows it; what it takes is in `api.bodies`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field
 
-from api.ids import Id
+from api.bodies import TIME
 from api.stores import Degraded
-from schemas.events import ModerationAction, Visibility
-
-MAX_TEXT_BYTES = 64 * 1024
-MAX_MEDIA = 64
-MAX_AUDIENCE = 10_000
-MAX_PIXELS = 1_000_000
+from schemas.events import Visibility
+from schemas.views import NoticeKind
 
 POST_ID = "01JZ8B0V3QKX4M5T7N9R2C6DHE"
-TIME = "2026-01-01T12:00:00.000Z"
 
-
-def _fits(value: str) -> str:
-    if len(value.encode()) > MAX_TEXT_BYTES:
-        raise ValueError("at most 64 KiB of UTF-8")
-    return value
-
-
-def _is_web_address(value: str) -> str:
-    if not value.startswith(("https://", "http://")):
-        raise ValueError("an http or https address")
-    return value
-
-
-Text = Annotated[str, AfterValidator(_fits)]
-Url = Annotated[
-    str,
-    Field(max_length=2048, examples=["https://cdn.example.com/image.jpg"]),
-    AfterValidator(_is_web_address),
-]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=[TIME])]
-Pixels = Annotated[int, Field(ge=1, le=MAX_PIXELS)]
 Count = Annotated[int, Field(ge=0, examples=[150])]
 
 
@@ -59,131 +34,6 @@ class FieldError(BaseModel):
     detail: str = Field(examples=["at most 64 KiB of UTF-8"])
 
 
-class Body(BaseModel):
-    """A request's body: fields that are not known are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class MediaIn(Body):
-    """A picture, video or link of a new post; sizes in pixels."""
-
-    url: Url
-    kind: Literal["image", "video", "audio", "link"] = "image"
-    width: Pixels | None = None
-    height: Pixels | None = None
-    alt: Annotated[str, Field(max_length=2000)] | None = None
-
-
-class PostIn(Body):
-    """A new post: content, media or a quote."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "content": "Hello world! #first",
-                    "media": [{"url": "https://cdn.example.com/image.jpg", "alt": "A cat"}],
-                    "visibility": "public",
-                }
-            ]
-        }
-    )
-
-    content: Text = Field("", description="At most 64 KiB of UTF-8.")
-    media: list[MediaIn] = Field([], max_length=MAX_MEDIA)
-    media_urls: list[Url] = Field(
-        [], max_length=MAX_MEDIA, description="Pictures without more about them; or use `media`."
-    )
-    visibility: Visibility = Field("public", description="Judged by the relations of the reader.")
-    audience: list[Id] = Field(
-        [], max_length=MAX_AUDIENCE, description="User ids; with the visibility `custom` only."
-    )
-    reply_to: Id | None = Field(None, description="The post that this one answers.")
-    quote_of: Id | None = Field(None, description="The post that this one quotes.")
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
-    location: Annotated[str, Field(max_length=200)] | None = None
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if not (self.content or self.media or self.media_urls or self.quote_of):
-            raise ValueError("a post has content, media or a quote")
-        if len(self.media) + len(self.media_urls) > MAX_MEDIA:
-            raise ValueError(f"at most {MAX_MEDIA} media")
-        if bool(self.audience) != (self.visibility == "custom"):
-            raise ValueError("the visibility custom has an audience, and no other has one")
-        return self
-
-
-class SurfaceIn(Body):
-    """Where an engagement happened."""
-
-    feed: Annotated[str, Field(min_length=1, max_length=64, examples=["latest"])]
-    position: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    experiment: Annotated[str, Field(max_length=64)] | None = None
-
-
-PostEngagement = Literal[
-    "like",
-    "unlike",
-    "react",
-    "comment",
-    "comment_deleted",
-    "share",
-    "unshare",
-    "view",
-    "click",
-    "hide",
-    "report",
-]
-
-
-REACTIONS = ("like", "react", "unlike")
-
-
-class EngagementIn(Body):
-    """Something that a user does with a post."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"action": "like"}, {"action": "comment", "text": "Well said."}]
-        }
-    )
-
-    action: PostEngagement
-    kind: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$", examples=["love"])] | None = Field(
-        None, description="For `react`: the kind of reaction. For `report`: the reason."
-    )
-    comment_id: Id | None = Field(
-        None,
-        description="For `comment`: made when left out. For `comment_deleted`: needed. For `like`, "
-        "`react` and `unlike`: the comment that is liked, not the post.",
-    )
-    text: Text | None = Field(None, description="For `comment`.")
-    parent: Id | None = Field(None, description="For `comment`: the comment that it answers.")
-    share_id: Id | None = Field(None, description="For `share`.")
-    dwell_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
-    surface: SurfaceIn | None = None
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        needed = {"react": "kind", "comment": "text", "comment_deleted": "comment_id"}
-        field = needed.get(self.action)
-        if field is not None and not getattr(self, field):
-            raise ValueError(f"{self.action} needs {field}")
-        allowed = {
-            "kind": ("react", "report"),
-            "comment_id": ("comment", "comment_deleted", *REACTIONS),
-            "text": ("comment",),
-            "parent": ("comment",),
-            "share_id": ("share",),
-        }
-        for name, actions in allowed.items():
-            if getattr(self, name) is not None and self.action not in actions:
-                raise ValueError(f"{self.action} has no {name}")
-        return self
-
-
 class Accepted(BaseModel):
     """The event is on disk in Kafka; the views follow."""
 
@@ -200,14 +50,6 @@ class EngagementAccepted(PostAccepted):
     """The engagement's event is on disk in Kafka; the views follow."""
 
     comment_id: str | None = Field(None, description="For `comment`: the comment's id.")
-
-
-class VerdictIn(Body):
-    """A moderator's verdict on a post."""
-
-    verdict: ModerationAction = Field(
-        description="`hidden`: for its author alone; `cleared`: as if nobody had reported it yet."
-    )
 
 
 class MediaOut(BaseModel):
@@ -340,6 +182,7 @@ class Profile(BaseModel):
     is_verified: bool
     followers: Count
     following: Count
+    posts: Count = Field(description="Public posts.")
     is_following: bool = Field(description="Whether the caller follows the user.")
 
 
@@ -355,6 +198,41 @@ class People(BaseModel):
     users: list[Person]
     next_cursor: str | None = Field(description="For the next page; null at the end.")
     has_more: bool
+
+
+class Interest(BaseModel):
+    """A subject with its score."""
+
+    subject: str = Field(examples=["t:rust"])
+    score: float = Field(description="As of now; fades day by day.", examples=[7.4])
+
+
+class InterestsOut(BaseModel):
+    """What a user likes, and wants to see less of, strongest first."""
+
+    likes: list[Interest]
+    aversions: list[Interest]
+    degraded: list[Degraded]
+
+
+class NotificationOut(BaseModel):
+    """What some did that concerns the caller: "a and 3 others liked your post"."""
+
+    kind: NoticeKind
+    post_id: str | None = Field(
+        description="The caller's post, or the one that mentions the caller; null for a follow."
+    )
+    actors: list[Author] = Field(description="Up to three who did it, newest first.")
+    count: Count = Field(description="How often it was done.")
+    at: Time = Field(description="When it was done last.")
+    is_unread: bool
+
+
+class NotificationsOut(BaseModel):
+    """Notifications, newest first."""
+
+    notifications: list[NotificationOut]
+    unread_count: Count = Field(description="Of the newest 100.")
 
 
 class Health(BaseModel):

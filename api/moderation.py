@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, status
 
 from api.auth import Moderating
+from api.bodies import VerdictIn
 from api.errors import not_found, unavailable
 from api.ids import Id
-from api.models import PostAccepted, ReportedPost, ReportedPosts, VerdictIn, problems
+from api.models import PostAccepted, ReportedPost, ReportedPosts, problems
 from api.render import post_out
 from api.state import Shared
 from api.stores import StoreDownError

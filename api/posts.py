@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, status
 
 from api.auth import Anyone, Writing
+from api.bodies import PostIn
 from api.errors import ProblemError, invalid, not_found
 from api.ids import Id
-from api.models import PostAccepted, PostIn, PostOut, problems
+from api.models import PostAccepted, PostOut, problems
 from api.render import post_out
 from api.state import Shared
 from api.views import Needs

@@ -17,6 +17,11 @@ def rfc3339(at: int) -> str:
     return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds") + "Z"
 
 
+def author(reader: Reader, user_id: str) -> Author:
+    """A user by whom something is."""
+    return Author(**_who(reader, user_id))
+
+
 def _who(reader: Reader, user_id: str) -> dict[str, Any]:
     user = reader.user(user_id)
     return {

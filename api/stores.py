@@ -9,11 +9,21 @@ from msgspec import Struct, field
 
 from api.held import Held, TimelineRow
 from schemas.events import Event
-from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
+from schemas.views import (
+    CommentView,
+    CountersView,
+    NotificationView,
+    PostView,
+    SourceView,
+    UserView,
+)
 
 REDIS = "redis"
 CASSANDRA = "cassandra"
 KAFKA = "kafka"
+USER = "u:"
+NEGLIGIBLE = 0.01
+"""A score below it and no score are the same."""
 
 Degraded = Literal["cassandra", "redis"]
 
@@ -63,9 +73,17 @@ class Found(Struct):
     sources: dict[str, SourceView] = field(default_factory=dict)
     reactions: dict[str, str] = field(default_factory=dict)
     shared: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
     follows: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[str] = field(default_factory=set)
     muted: set[str] = field(default_factory=set)
+
+
+class Inclinations(Struct):
+    """Subjects with their scores of now, strongest first."""
+
+    likes: list[tuple[str, float]]
+    aversions: list[tuple[str, float]]
 
 
 class Cache(Protocol):
@@ -80,6 +98,12 @@ class Cache(Protocol):
 
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""
+
+    async def interests(self, user_id: str, limit: int, now: int) -> Inclinations:
+        """What a user likes and not at a time (ms), at most so many each; users as `u:`."""
+
+    async def notifications(self, user_id: str, limit: int) -> tuple[list[NotificationView], int]:
+        """The newest notifications of a user, and the time (ms) up to which they were seen."""
 
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, at most so many."""
@@ -132,6 +156,9 @@ class Archive(Protocol):
 
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""
+
+    async def interests(self, user_id: str, limit: int, now: int) -> Inclinations:
+        """What a user likes and not at a time (ms), at most so many each; users as `u:`."""
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

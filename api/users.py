@@ -56,6 +56,7 @@ async def profile(reader: Reader, user_id: str) -> Profile:
         is_verified=user.is_verified,
         followers=audience.followers if audience else 0,
         following=user.following,
+        posts=audience.posts if audience else 0,
         is_following=viewer is not None and reader.follows(viewer, source),
     )
 

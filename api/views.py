@@ -151,6 +151,7 @@ class Reader:
         known.sources.update(found.sources)
         known.reactions |= found.reactions
         known.shared |= found.shared
+        known.hidden |= found.hidden
         known.follows |= found.follows
         known.blocked |= found.blocked
         known.muted |= found.muted

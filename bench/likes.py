@@ -6,10 +6,11 @@ from connectors.records import Record
 from schemas.codec import decode
 from schemas.events import Engagement
 from schemas.topics import Topic
+from streams.engagers import NO_REACTION, Reaction
 from streams.engine.outbox import Outbox
 from streams.engine.replica import Fold
 from streams.engine.state import State
-from streams.post_rows import NO_REACTION, Counters, Reaction, counters_view
+from streams.post_rows import Counters, counters_view
 
 LIKE = "like"
 

@@ -30,12 +30,13 @@ TABLES = {
         ) WITH CLUSTERING ORDER BY (at DESC, comment_id DESC""",
     "mine": """
         user_id text, post_id text, reaction text, reacted_at bigint, is_shared boolean,
-        shared_at bigint, PRIMARY KEY (user_id, post_id)""",
+        shared_at bigint, hidden_at bigint, PRIMARY KEY (user_id, post_id)""",
     "users": """
         user_id text PRIMARY KEY, username text, display_name text, bio text, avatar text,
-        is_verified boolean, following int, status text, is_dormant boolean""",
+        is_verified boolean, following int, status text, is_dormant boolean,
+        silenced frozen<list<text>>""",
     "names": "name text PRIMARY KEY, user_id text",
-    "sources": "source text PRIMARY KEY, followers int",
+    "sources": "source text PRIMARY KEY, followers int, posts int",
     "heavy": "source text PRIMARY KEY",
     "recents": """
         source text, post_id text, reason text, at bigint,
@@ -45,7 +46,11 @@ TABLES = {
     "followers": """
         source text, user_id text, followed_at bigint, PRIMARY KEY (source, user_id)""",
     "affinity": """
-        user_id text, target_id text, score double, at bigint, PRIMARY KEY (user_id, target_id)""",
+        user_id text, target_id text, score double, at bigint, aversion double, averse_at bigint,
+        PRIMARY KEY (user_id, target_id)""",
+    "interests": """
+        user_id text, subject text, score double, at bigint, aversion double, averse_at bigint,
+        PRIMARY KEY (user_id, subject)""",
     "positions": """
         topic text, partition int, log_id text, position bigint,
         PRIMARY KEY ((topic, partition))""",

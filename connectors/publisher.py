@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from msgspec import Struct
 
 from schemas.codec import encode
-from schemas.events import Engagement, Event, Follow, Moderation, Post, User
+from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 from schemas.topics import EXTERNAL, Topic
 
 TOPIC_OF: dict[type[Event], str] = {
@@ -20,6 +20,7 @@ TOPIC_OF: dict[type[Event], str] = {
     Follow: str(Topic.FOLLOWS),
     User: str(Topic.USERS),
     Moderation: str(Topic.MODERATIONS),
+    Feedback: str(Topic.FEEDBACK),
 }
 
 BURST_SECONDS = 0.05

@@ -112,12 +112,12 @@ end
 return surplus
 """
 
-TRIM_REACTIONS = """
--- KEYS: posts by the time of a user's reaction, kinds of reaction; ARGV: how many to keep.
+TRIM_WITH_HASH = """
+-- KEYS: sorted set, hash that has more of some of its members; ARGV: how many members to keep.
 local gone = redis.call('ZRANGE', KEYS[1], 0, -tonumber(ARGV[1]) - 1)
-for _, post in ipairs(gone) do
-  redis.call('ZREM', KEYS[1], post)
-  redis.call('HDEL', KEYS[2], post)
+for _, member in ipairs(gone) do
+  redis.call('ZREM', KEYS[1], member)
+  redis.call('HDEL', KEYS[2], member)
 end
 return #gone
 """

@@ -12,10 +12,9 @@ from math import exp, log
 
 from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, pack_id, unpack_id
 from schemas.partitioning import partition_of
+from schemas.views import CLOSENESS_PER_DAY
 
 DAY_MS = 86_400_000
-DECAY_PER_DAY = 0.9
-_RATE_PER_MS = -log(DECAY_PER_DAY) / DAY_MS
 SEPARATOR = b"\0"
 
 
@@ -94,8 +93,34 @@ class Keys:
         return self._key("mutes", user_id)
 
     def affinity(self, user_id: str) -> str:
-        """Sorted set of user ids by `affinity_rank`."""
+        """Sorted set of the users to whom a user is close, by `fading_rank`."""
         return self._key("affinity", user_id)
+
+    def interests(self, user_id: str) -> str:
+        """Sorted set of the topics, languages and kinds of media that a user likes, by
+        `fading_rank`."""
+        return self._key("interests", user_id)
+
+    def aversions(self, user_id: str) -> str:
+        """Sorted set of users (`u:`), topics, languages and kinds of media of which a user wants to
+        see less, by `fading_rank` at the rate of aversions."""
+        return self._key("aversions", user_id)
+
+    def notifications(self, user_id: str) -> str:
+        """Sorted set of a user's notifications (kind NUL subject) by time in ms: the newest 500."""
+        return self._key("notifications", user_id)
+
+    def notices(self, user_id: str) -> str:
+        """Hash of those: msgpack of `NotificationView`."""
+        return self._key("notices", user_id)
+
+    def seen(self, user_id: str) -> str:
+        """String: the time (ms) up to which a user has seen the notifications."""
+        return self._key("seen", user_id)
+
+    def hidden(self, user_id: str) -> str:
+        """Sorted set of the posts that a user hides, by time in ms: the newest 10,000."""
+        return self._key("hidden", user_id)
 
     def reacted(self, user_id: str) -> str:
         """Sorted set of the posts that a user reacted to, by time in ms: the newest 10,000."""
@@ -154,15 +179,16 @@ def floor_of(raw: bytes | None) -> int | None:
     return None if raw is None or raw.startswith(b"?") else int(raw)
 
 
-def affinity_rank(score: float, at: int) -> float:
-    """Where a decaying score stands among others, at whatever time they are compared.
+def fading_rank(score: float, at: int, per_day: float = CLOSENESS_PER_DAY) -> float:
+    """Where a score that fades to `per_day` in a day stands among others that do, at whatever time
+    they are compared.
 
-    The logarithm of what the score at `at` (ms) would have been in 1970: all decay at one rate,
-    so their order never changes while nothing is added. `score` must be positive.
+    The logarithm of what the score at `at` (ms) would have been in 1970: all fade at one rate, so
+    their order never changes while nothing is added. `score` must be positive.
     """
-    return log(score) + at * _RATE_PER_MS
+    return log(score) - at / DAY_MS * log(per_day)
 
 
-def affinity_score(rank: float, now: int) -> float:
-    """The score at the time `now` (ms) of a rank made by `affinity_rank`."""
-    return exp(rank - now * _RATE_PER_MS)
+def faded_score(rank: float, now: int, per_day: float = CLOSENESS_PER_DAY) -> float:
+    """The score at the time `now` (ms) of a rank made by `fading_rank`."""
+    return exp(rank + now / DAY_MS * log(per_day))

@@ -18,7 +18,7 @@ from schemas.avro_reader import MalformedError, Reader
 from schemas.avro_reader import compiled as compiled_reader
 from schemas.avro_writer import Writer
 from schemas.avro_writer import compiled as compiled_writer
-from schemas.events import Engagement, Event, Follow, Moderation, Post, User
+from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 
 HERE = Path(__file__).parent
 MAGIC = 0
@@ -30,6 +30,7 @@ SUBJECTS: dict[str, type[Event]] = {
     "engagement": Engagement,
     "user": User,
     "moderation": Moderation,
+    "feedback": Feedback,
 }
 
 

@@ -29,6 +29,7 @@ EngagementAction = Literal[
     "message",
 ]
 UserAction = Literal["profile", "active", "deactivated", "reactivated", "deleted"]
+FeedbackAction = Literal["not_interested", "interested"]
 ModerationAction = Literal["hidden", "cleared"]
 
 
@@ -97,7 +98,8 @@ class Engagement(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class User(Struct, frozen=True, kw_only=True, gc=False):
-    """A user's profile or standing changed; a profile event carries the whole profile."""
+    """A user's profile or standing changed; a profile event carries the whole profile, and one of
+    `active` may say up to when (`seen_to`, ms) the notifications have been seen."""
 
     event_id: str
     action: UserAction
@@ -110,6 +112,18 @@ class User(Struct, frozen=True, kw_only=True, gc=False):
     verified: bool = False
     preferences: dict[str, str] = {}
     device_tokens: tuple[str, ...] = ()
+    seen_to: int | None = None
+
+
+class Feedback(Struct, frozen=True, kw_only=True, gc=False):
+    """A user says whether a subject is of interest: `u:<user id>`, `t:<topic>`, `l:<language>` or
+    `m:<kind of media>`."""
+
+    event_id: str
+    action: FeedbackAction
+    user_id: str
+    subject: str
+    at: int
 
 
 class Moderation(Struct, frozen=True, kw_only=True, gc=False):
@@ -122,5 +136,12 @@ class Moderation(Struct, frozen=True, kw_only=True, gc=False):
     at: int
 
 
-Event = Post | Follow | Engagement | User | Moderation
-EVENT_TYPES: tuple[type[Event], ...] = (Post, Follow, Engagement, User, Moderation)
+Event = Post | Follow | Engagement | User | Moderation | Feedback
+EVENT_TYPES: tuple[type[Event], ...] = (
+    Post,
+    Follow,
+    Engagement,
+    User,
+    Moderation,
+    Feedback,
+)

@@ -18,6 +18,7 @@ class Topic(StrEnum):
     FOLLOWS = "follows"
     USERS = "users"
     MODERATIONS = "moderations"
+    FEEDBACK = "feedback"
 
     BY_POST = "by-post"
     BY_USER = "by-user"
@@ -35,11 +36,20 @@ class Topic(StrEnum):
     VIEW_RECENTS = "view.recents"
     VIEW_MODERATION = "view.moderation"
     VIEW_NAMES = "view.names"
+    VIEW_INTERESTS = "view.interests"
+    VIEW_NOTIFICATIONS = "view.notifications"
 
     DEAD_LETTERS = "dead-letters"
 
 
-EXTERNAL = (Topic.POSTS, Topic.ENGAGEMENTS, Topic.FOLLOWS, Topic.USERS, Topic.MODERATIONS)
+EXTERNAL = (
+    Topic.POSTS,
+    Topic.ENGAGEMENTS,
+    Topic.FOLLOWS,
+    Topic.USERS,
+    Topic.MODERATIONS,
+    Topic.FEEDBACK,
+)
 INTERNAL = (Topic.BY_POST, Topic.BY_USER, Topic.BY_SOURCE)
 VIEWS = (
     Topic.VIEW_POSTS,
@@ -53,9 +63,11 @@ VIEWS = (
     Topic.VIEW_RECENTS,
     Topic.VIEW_MODERATION,
     Topic.VIEW_NAMES,
+    Topic.VIEW_INTERESTS,
+    Topic.VIEW_NOTIFICATIONS,
 )
 
-_IN_REDIS_ONLY = (Topic.VIEW_MODERATION,)
+_IN_REDIS_ONLY = (Topic.VIEW_MODERATION, Topic.VIEW_NOTIFICATIONS)
 _IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS,)
 _IN_SINKS = (Topic.TIMELINE_WRITES, *VIEWS)
 IN_CASSANDRA = tuple(topic for topic in _IN_SINKS if topic not in _IN_REDIS_ONLY)

@@ -15,6 +15,12 @@ from msgspec import Struct
 from schemas.events import Media, Visibility
 from schemas.topics import Topic
 
+CLOSENESS_PER_DAY = 0.9
+"""What is left after a day of how close a user is to another (003, "Affinity Scoring System"), and
+of how much a user likes a subject."""
+AVERSION_PER_DAY = 0.72
+"""What is left after a day of an aversion; after 14 days it is 1 %."""
+
 HiddenBy = Literal["reports", "moderator"]
 
 
@@ -82,7 +88,8 @@ class CommentView(Struct, frozen=True, array_like=True, gc=False):
 class MineView(Struct, frozen=True, array_like=True, gc=False):
     """What a user did with a post (`view.mine`, key: user id NUL post id; partition of the user).
 
-    `reaction` is its kind or None, `reacted_at` and `shared_at` when, 0 for never.
+    `reaction` is its kind or None; `reacted_at` and `shared_at` when, 0 for never; `hidden_at` when
+    it was hidden, None for never, 0 when that is taken away.
     """
 
     user_id: str
@@ -91,11 +98,13 @@ class MineView(Struct, frozen=True, array_like=True, gc=False):
     reacted_at: int = 0
     is_shared: bool = False
     shared_at: int = 0
+    hidden_at: int | None = None
 
 
 class UserView(Struct, frozen=True, array_like=True, gc=False):
     """A profile with the number of sources followed (`view.users`, key: user id); `username` is one
-    that is nobody else's. Nothing is pushed to the timeline of who is dormant."""
+    that is nobody else's. Nothing is pushed to the timeline of who is dormant; `silenced` are the
+    kinds of notifications that the user turned off."""
 
     user_id: str
     username: str | None = None
@@ -106,6 +115,7 @@ class UserView(Struct, frozen=True, array_like=True, gc=False):
     following: int = 0
     status: str = "active"
     is_dormant: bool = False
+    silenced: tuple[str, ...] = ()
 
 
 class NameView(Struct, frozen=True, array_like=True, gc=False):
@@ -132,19 +142,67 @@ class RelationView(Struct, frozen=True, array_like=True, gc=False):
 
 class AffinityView(Struct, frozen=True, array_like=True, gc=False):
     """How close a user is to another (`view.affinity`, key: user id NUL target id; partition of
-    the user): `score` as it was at the time `at`; it decays by 0.9 a day from there."""
+    the user): `score` as it was at the time `at`; it decays by 0.9 a day from there. `aversion`, as
+    it was at `averse_at`, decays by 0.72; None when there never was one."""
 
     user_id: str
     target_id: str
     score: float
     at: int
+    aversion: float = 0.0
+    averse_at: int | None = None
+
+
+class InterestView(Struct, frozen=True, array_like=True, gc=False):
+    """How much a user likes to see a topic (`t:`), language (`l:`) or kind of media (`m:`)
+    (`view.interests`, key: user id NUL subject; partition of the user): as `AffinityView`."""
+
+    user_id: str
+    subject: str
+    score: float
+    at: int
+    aversion: float = 0.0
+    averse_at: int | None = None
+
+
+NoticeKind = Literal["follow", "like", "comment", "share", "reply", "mention"]
+
+
+class NotificationView(Struct, frozen=True, array_like=True, tag="group", gc=False):
+    """What `count` others did that concerns a user (`view.notifications`, key: user id NUL kind NUL
+    subject; partition of the user): of one post, the subject, or none. `named` are (time in ms,
+    user id, comment or post id) of some, newest first."""
+
+    user_id: str
+    kind: NoticeKind
+    subject: str
+    count: int
+    named: tuple[tuple[int, str, str], ...] = ()
+
+    @property
+    def at(self) -> int:
+        """The time of the newest that is known, in ms."""
+        return self.named[0][0] if self.named else 0
+
+
+class NotificationsSeen(Struct, frozen=True, array_like=True, tag="seen", gc=False):
+    """Up to when a user has seen the notifications (`view.notifications`, key: user id)."""
+
+    user_id: str
+    at: int
+
+
+Notification = NotificationView | NotificationsSeen
+"""A record of `view.notifications`."""
 
 
 class SourceView(Struct, frozen=True, array_like=True, gc=False):
-    """A source's audience (`view.sources`, key: source)."""
+    """A source's audience, and its public posts: by a user, or about a topic (`view.sources`, key:
+    source)."""
 
     source: str
     followers: int
+    posts: int = 0
 
 
 class HeavySource(Struct, frozen=True, array_like=True, tag="heavy", gc=False):
@@ -259,6 +317,8 @@ _TYPES: dict[Topic, Any] = {
     Topic.VIEW_RECENTS: Recent,
     Topic.VIEW_MODERATION: ModerationView,
     Topic.VIEW_NAMES: NameView,
+    Topic.VIEW_INTERESTS: InterestView,
+    Topic.VIEW_NOTIFICATIONS: Notification,
 }
 _decoders = {topic: msgspec.msgpack.Decoder(kind).decode for topic, kind in _TYPES.items()}
 

@@ -6,15 +6,7 @@ from collections.abc import Iterable
 
 from streams.facts import Activity
 from streams.post_rows import Body, PostRow
-from streams.validation import MAX_ID_BYTES
-
-TOPIC = "t:"
-
-
-def topics_of(body: Body) -> list[str]:
-    """The topics, as sources, that a post is about: its hashtags that fit an id."""
-    sources = (f"{TOPIC}{tag}" for tag in body.tags.hashtags)
-    return [source for source in sources if len(source.encode()) <= MAX_ID_BYTES]
+from streams.subjects import topics_of
 
 
 def activities(
@@ -37,7 +29,7 @@ def activities(
         audience = body.audience if body.visibility == "custom" else ()
         sources = [f"u:{post.author_id}"]
         if body.visibility == "public":
-            sources += topics_of(body)
+            sources += topics_of(body.tags)
         found += [
             Activity(
                 source,

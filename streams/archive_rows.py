@@ -13,11 +13,13 @@ from schemas.views import (
     AffinityView,
     CommentView,
     HeavySource,
+    InterestView,
     MineView,
     NameView,
     PostView,
     RecentActivity,
     RelationView,
+    UserView,
 )
 
 MIN_SCORE = 1e-9
@@ -79,8 +81,12 @@ def _comments(view: CommentView) -> Iterator[Row]:
     yield _kept(not view.is_deleted, "comments_by_time", place)
 
 
+def _users(view: UserView) -> Iterator[Row]:
+    yield Upsert("users", asdict(view) | {"silenced": list(view.silenced)})
+
+
 def _mine(view: MineView) -> Iterator[Row]:
-    if view.reaction is None and not view.is_shared:
+    if view.reaction is None and not view.is_shared and not view.hidden_at:
         yield Drop("mine", {"user_id": view.user_id, "post_id": view.post_id})
     else:
         yield Upsert("mine", asdict(view))
@@ -96,7 +102,23 @@ def _relations(view: RelationView) -> Iterator[Row]:
 
 def _affinity(view: AffinityView) -> Iterator[Row]:
     key = {"user_id": view.user_id, "target_id": view.target_id}
-    yield _kept(view.score > MIN_SCORE, "affinity", key, score=view.score, at=view.at)
+    yield _fading("affinity", key, view)
+
+
+def _interests(view: InterestView) -> Iterator[Row]:
+    yield _fading("interests", {"user_id": view.user_id, "subject": view.subject}, view)
+
+
+def _fading(table: str, key: dict[str, Any], view: AffinityView | InterestView) -> Row:
+    return _kept(
+        view.score > MIN_SCORE or view.aversion > MIN_SCORE,
+        table,
+        key,
+        score=view.score,
+        at=view.at,
+        aversion=view.aversion,
+        averse_at=view.averse_at,
+    )
 
 
 def _names(view: NameView) -> Iterator[Row]:
@@ -126,10 +148,11 @@ ROWS_OF: dict[Topic, Callable[[Any], Iterator[Row]]] = {
     Topic.VIEW_COUNTERS: _whole("counters"),
     Topic.VIEW_COMMENTS: _comments,
     Topic.VIEW_MINE: _mine,
-    Topic.VIEW_USERS: _whole("users"),
+    Topic.VIEW_USERS: _users,
     Topic.VIEW_NAMES: _names,
     Topic.VIEW_RELATIONS: _relations,
     Topic.VIEW_AFFINITY: _affinity,
+    Topic.VIEW_INTERESTS: _interests,
     Topic.VIEW_SOURCES: _whole("sources"),
     Topic.VIEW_RECENTS: _recents,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,19 +10,16 @@ from msgspec.structs import replace
 from schemas.events import Engagement
 from schemas.topics import Topic
 from schemas.views import CommentView
+from streams.acts import Act, TellAct
+from streams.engagers import NO_REACTION, Reaction
 from streams.engine.outbox import Outbox
 from streams.engine.records import RejectedError
 from streams.engine.state import State
 from streams.facts import Touched
-from streams.post_rows import NO_REACTION, Reaction
 from streams.relations import NEVER, Stamp
 
 LIKE = "like"
 MAX_TIMES = 64
-COMMENT_WEIGHT = 5.0
-
-TellAffinity = Callable[[str, str, float, int], None]
-"""Given a post, a user, a weight and a time (ms): the user came closer to the post's author."""
 
 
 class Comment(Struct, frozen=True, array_like=True, gc=False):
@@ -51,18 +48,18 @@ class CommentCounts(Struct, frozen=True, array_like=True, gc=False):
 class Comments:
     """Folds the comments of posts, and what users do with them. An event costs O(1) rows."""
 
-    def __init__(self, state: State, outbox: Outbox, tell_affinity: TellAffinity) -> None:
+    def __init__(self, state: State, outbox: Outbox, tell: TellAct) -> None:
         self._comments = state.group_table("comment", Comment)
         self._reactions = state.group_table("comment_react", Reaction)
         self._counts = state.group_table("comment_counts", CommentCounts)
         self._outbox = outbox
-        self._tell_affinity = tell_affinity
+        self._tell = tell
 
-    def written(self, post_id: str) -> Iterator[tuple[str, int]]:
-        """User and time of each comment that is there; O(the post's comments)."""
-        for _, comment in self._comments.scan(post_id):
+    def acts(self, post_id: str) -> Iterator[Act]:
+        """The comments that are there; O(the post's comments)."""
+        for comment_id, comment in self._comments.scan(post_id):
             if comment.is_there:
-                yield comment.user_id, comment.stamp[0]
+                yield _act(comment_id, comment)
 
     def fold(self, post_id: str, event: Engagement) -> int:
         """Fold `comment` or `comment_deleted`; by how many more comments are there.
@@ -79,9 +76,9 @@ class Comments:
         if after.user_id != before.user_id:
             self._touch(after.user_id, post_id, event.comment_id)
         if before.is_there:
-            self._tell_affinity(post_id, before.user_id, -COMMENT_WEIGHT, before.stamp[0])
+            self._tell(post_id, _act(event.comment_id, before), False)
         if after.is_there:
-            self._tell_affinity(post_id, after.user_id, COMMENT_WEIGHT, after.stamp[0])
+            self._tell(post_id, _act(event.comment_id, after), True)
         return change
 
     def react(self, post_id: str, event: Engagement) -> None:
@@ -110,6 +107,8 @@ class Comments:
         before = self._comments.get(post_id, comment_id)
         if before is None or before.user_id != user_id:
             return 0
+        if before.is_there:
+            self._tell(post_id, _act(comment_id, before), False)
         after = replace(before, user_id="", text="", parent=None)
         return self._put(post_id, comment_id, before, after)
 
@@ -160,6 +159,10 @@ class Comments:
 
     def _touch(self, user_id: str, post_id: str, comment_id: str) -> None:
         self._outbox.tell(Topic.BY_USER, user_id, Touched(user_id, post_id, comment_id))
+
+
+def _act(comment_id: str, comment: Comment) -> Act:
+    return Act("comment", comment.user_id, comment.stamp[0], comment_id)
 
 
 def _after(before: Comment, event: Engagement) -> Comment:

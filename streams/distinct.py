@@ -11,7 +11,6 @@ from streams.engine.state import State
 from streams.hyperloglog import RANKS, REGISTERS, estimate, place_of
 
 MAX_EXACT = 1_024
-SKETCHED = frozenset({"view", "click"})
 REGISTERS_A_ROW = 64
 
 
@@ -42,9 +41,8 @@ class DistinctUsers:
 
     64 bits of a digest stand for a user, so that rows need not be found when the user is erased:
     two of a million users of one post are taken for one once in 37 million posts. Up to 1,024 users
-    are counted one by one, a row for each. More views or clicks are estimated by a HyperLogLog
-    sketch, which has a standard error of 1.6 % and at most 65 rows; an event changes two of them
-    or none. Hides are always counted one by one.
+    are counted one by one, a row for each. More are estimated by a HyperLogLog sketch, which has a
+    standard error of 1.6 % and at most 65 rows; an event changes two of them or none.
     """
 
     def __init__(self, state: State) -> None:
@@ -55,16 +53,15 @@ class DistinctUsers:
     def add(self, post_id: str, action: str, user_id: str, count: int) -> int:
         """The count with a user, who may be among the `count` so far."""
         digest = digest_of(post_id, user_id)
-        if action in SKETCHED:
-            sketch = self._sketches.get(post_id, action)
-            if sketch is not None:
-                changed = self._raise(sketch, post_id, action, digest)
-                return count if changed is sketch else self._keep(changed, post_id, action)
+        sketch = self._sketches.get(post_id, action)
+        if sketch is not None:
+            changed = self._raise(sketch, post_id, action, digest)
+            return count if changed is sketch else self._keep(changed, post_id, action)
         key = _key(action, digest)
         if self._marks.get(post_id, key) is not None:
             return count
         self._marks.put(post_id, key, Mark())
-        if action in SKETCHED and count == MAX_EXACT:
+        if count == MAX_EXACT:
             return self._sketch(post_id, action)
         return count + 1
 

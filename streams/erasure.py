@@ -13,7 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from schemas.topics import Topic
-from schemas.views import AffinityView, RelationView
+from schemas.views import RelationView
+from streams.affinity import ERASED, Affinities
 from streams.engine.outbox import Outbox
 from streams.engine.rows import SEPARATOR
 from streams.engine.state import GroupTable, State
@@ -26,6 +27,8 @@ from streams.facts import (
     TargetErased,
     Touched,
 )
+from streams.interests import NO_INTEREST, Interests
+from streams.notices import Group, Notices, tell_of_follow
 from streams.relations import UserRelation
 
 _ALL = ""
@@ -54,17 +57,23 @@ class Erasure:
         state: State,
         outbox: Outbox,
         relations: GroupTable[UserRelation],
-        affinities: GroupTable[Any],
+        affinities: Affinities,
+        interests: Interests,
+        notices: Notices,
         seen: GroupTable[Any],
     ) -> None:
         self._traces = state.group_table("touched", Trace)
         self._acquaintances = state.group_table("met", Acquaintance)
         self._erasing = state.group_table("erasing", Erasing)
         self._outbox = outbox
+        self._relations = relations
         self._steps: list[tuple[GroupTable[Any], Callable[[str, str], None]]] = [
             (self._traces, self._erase_trace),
             (relations, self._erase_relation),
-            (affinities, self._erase_affinity),
+            (affinities.rows, lambda user, sub: affinities.show(user, sub, ERASED)),
+            (interests.rows, lambda user, sub: interests.show(user, sub, NO_INTEREST)),
+            (interests.said, lambda *_: None),
+            (notices.groups, lambda user, sub: notices.show(user, sub, Group())),
             (self._acquaintances, self._erase_acquaintance),
             (seen, lambda *_: None),
         ]
@@ -125,12 +134,11 @@ class Erasure:
 
     def _erase_relation(self, user_id: str, source: str) -> None:
         self._outbox.tell(Topic.BY_SOURCE, source, FollowerErased(source, user_id))
+        relation = self._relations.get(user_id, source)
+        if relation is not None:
+            tell_of_follow(self._outbox, source, user_id, relation.followed, None)
         view = RelationView(user_id, source, is_following=False, is_muting=False)
         self._outbox.show(Topic.VIEW_RELATIONS, user_id, f"{user_id}{SEPARATOR}{source}", view)
-
-    def _erase_affinity(self, user_id: str, target_id: str) -> None:
-        view = AffinityView(user_id, target_id, 0.0, 0)
-        self._outbox.show(Topic.VIEW_AFFINITY, user_id, f"{user_id}{SEPARATOR}{target_id}", view)
 
     def _erase_acquaintance(self, user_id: str, by: str) -> None:
         self._outbox.tell(Topic.BY_USER, by, TargetErased(by, user_id))

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.events import Visibility
+from schemas.views import NoticeKind
 
 RelationKind = Literal["follow", "unfollow", "block", "unblock", "blocked", "unblocked"]
 
@@ -38,12 +39,13 @@ class Activity(Struct, frozen=True, array_like=True, tag="activity", gc=False):
 
 
 class Removal(Struct, frozen=True, array_like=True, tag="removal", gc=False):
-    """By-source: the activity with this reason, post and time holds no more."""
+    """By-source: the activity with this reason, post, time and visibility holds no more."""
 
     source: str
     reason: str
     post_id: str
     at: int
+    visibility: Visibility = "public"
 
 
 class RelationFact(Struct, frozen=True, array_like=True, tag="relation", gc=False):
@@ -88,12 +90,57 @@ class Dormant(Struct, frozen=True, array_like=True, tag="dormant", gc=False):
 
 
 class AffinityFact(Struct, frozen=True, array_like=True, tag="affinity", gc=False):
-    """By-user: the user was (`weight` > 0), or is no longer (< 0), close to another at `at`."""
+    """By-user: the user was (`weight` > 0), or is no longer (< 0), close at `at` to another, and to
+    what a post of that one is about."""
 
     user_id: str
     target_id: str
     weight: float
     at: int
+    about: tuple[str, ...] = ()
+
+
+class AversionFact(Struct, frozen=True, array_like=True, tag="aversion", gc=False):
+    """By-user: the user was (`weight` > 0), or is no longer (< 0), averse to subjects at `at`."""
+
+    user_id: str
+    subjects: tuple[str, ...]
+    weight: float
+    at: int
+
+
+class Notice(Struct, frozen=True, array_like=True, tag="notice", gc=False):
+    """By-user: another, `actor_id`, did something that concerns the user, or has taken it back
+    (`change` -1). It is about the user's post `subject`, or a post that mentions the user; `item`
+    is the comment or the post that it consists of."""
+
+    user_id: str
+    kind: NoticeKind
+    subject: str
+    actor_id: str
+    at: int
+    item: str
+    change: int
+
+
+class Answered(Struct, frozen=True, array_like=True, tag="answered", gc=False):
+    """By-post: another post, `reply_id`, answers the post, or no longer (`change` -1)."""
+
+    post_id: str
+    reply_id: str
+    author_id: str
+    at: int
+    change: int
+
+
+class Mentioned(Struct, frozen=True, array_like=True, tag="mentioned", gc=False):
+    """By-user, in a name's log: a post names whose the name is, or no longer (`change` -1)."""
+
+    name: str
+    post_id: str
+    author_id: str
+    at: int
+    change: int
 
 
 class Touched(Struct, frozen=True, array_like=True, tag="touched", gc=False):
@@ -105,7 +152,8 @@ class Touched(Struct, frozen=True, array_like=True, tag="touched", gc=False):
 
 
 class Met(Struct, frozen=True, array_like=True, tag="met", gc=False):
-    """By-user: another has something about the user, `by` a message or a view of the profile."""
+    """By-user: another has something about the user, `by` a message, a view of the profile or an
+    opinion."""
 
     user_id: str
     by: str
@@ -171,6 +219,10 @@ Fact = (
     | Refill
     | Dormant
     | AffinityFact
+    | AversionFact
+    | Notice
+    | Answered
+    | Mentioned
     | Touched
     | Met
     | Claim

@@ -13,7 +13,7 @@ from schemas.topics import Topic
 from schemas.views import NameView
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
-from streams.facts import Claim, Named, Release
+from streams.facts import Claim, Mentioned, Named, Notice, Release
 
 _NAME = "@"
 
@@ -37,6 +37,12 @@ class Claimed(Struct, frozen=True, array_like=True, gc=False):
     claim_id: str
 
 
+class Mention(Struct, frozen=True, array_like=True, gc=False):
+    """A post that names a name, and who had the name then; empty for nobody."""
+
+    user_id: str
+
+
 class Names:
     """The names of one partition. A claim costs O(1) rows, the release of a name by whose it is
     O(its other claims)."""
@@ -44,9 +50,20 @@ class Names:
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._names = state.table("name", Name)
         self._claims = state.group_table("claim", Claimed)
+        self._mentions = state.group_table("mention", Mention)
         self._outbox = outbox
 
-    def claim(self, fact: Claim) -> None:
+    def fold(self, fact: Claim | Release | Mentioned) -> None:
+        """Fold one fact about a name."""
+        match fact:
+            case Claim():
+                self._claim(fact)
+            case Release():
+                self._release(fact)
+            case Mentioned():
+                self._mention(fact)
+
+    def _claim(self, fact: Claim) -> None:
         """A user wants a name, and has it once all who came before have let go of it."""
         name = self._names.get(fact.name) or Name()
         claimed = Claimed(name.seen, fact.claim_id)
@@ -56,7 +73,7 @@ class Names:
         if not name.holder:
             self._grant(fact.name, name, fact.user_id, claimed)
 
-    def release(self, fact: Release) -> None:
+    def _release(self, fact: Release) -> None:
         """A user wants a name no more."""
         self._claims.delete(fact.name, fact.user_id)
         name = self._names.get(fact.name) or Name()
@@ -69,6 +86,20 @@ class Names:
         else:
             self._names.delete(fact.name)
             self._show(fact.name, "")
+
+    def _mention(self, fact: Mentioned) -> None:
+        """A post names whose the name is, or no longer: who has it now is told, or was told."""
+        if fact.change > 0:
+            user_id = (self._names.get(fact.name) or Name()).holder
+            self._mentions.put(fact.name, fact.post_id, Mention(user_id))
+        else:
+            row = self._mentions.get(fact.name, fact.post_id)
+            user_id = row.user_id if row is not None else ""
+            self._mentions.delete(fact.name, fact.post_id)
+        if user_id and user_id != fact.author_id:
+            post_id, author_id = fact.post_id, fact.author_id
+            notice = Notice(user_id, "mention", post_id, author_id, fact.at, "", fact.change)
+            self._outbox.tell(Topic.BY_USER, user_id, notice)
 
     def _grant(self, key: str, name: Name, user_id: str, claim: Claimed) -> None:
         self._names.put(key, replace(name, holder=user_id))

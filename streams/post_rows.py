@@ -32,13 +32,15 @@ class Body(Struct, frozen=True, array_like=True, gc=False):
 
 class PostRow(Struct, frozen=True, array_like=True, gc=False):
     """A post: made by `author_id` (None while only other events were seen), the places
-    (author, time) of all `created` events seen, and those of their authors who are erased."""
+    (author, time) of all `created` events seen, those of their authors who are erased, and what the
+    oldest of the events says that it is about (see `subjects`)."""
 
     author_id: str | None = None
     created: Stamp = NEVER
     is_deleted: bool = False
     places: tuple[tuple[str, int], ...] = ()
     erased: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -58,30 +60,6 @@ class PostRow(Struct, frozen=True, array_like=True, gc=False):
         """Where the post may have been shown before, and is not now."""
         now = (self.author_id, self.created[0])
         return tuple(place for place in self.places if place != now)
-
-
-class Reaction(Struct, frozen=True, array_like=True, gc=False):
-    """A user's newest reaction to a post; `kind` None: taken back."""
-
-    stamp: Stamp
-    kind: str | None
-
-
-NO_REACTION = Reaction(NEVER, None)
-
-
-class Share(Struct, frozen=True, array_like=True, gc=False):
-    """A user's newest share or unshare of a post."""
-
-    stamp: Stamp
-    is_shared: bool
-
-    @property
-    def at(self) -> int:
-        return self.stamp[0]
-
-
-NO_SHARE = Share(NEVER, False)
 
 
 class Counters(Struct, frozen=True, array_like=True, gc=False):
@@ -130,8 +108,8 @@ def counters_view(post_id: str, row: Counters) -> CountersView:
     )
 
 
-def after_event(row: PostRow, event: Post) -> PostRow:
-    """The row after a post event.
+def after_event(row: PostRow, event: Post, subjects: tuple[str, ...]) -> PostRow:
+    """The row after a post event, which is about `subjects`.
 
     Raises:
         RejectedError: `too_many_claims`, for the 65th place that `created` events claim.
@@ -148,7 +126,9 @@ def after_event(row: PostRow, event: Post) -> PostRow:
     stamp = (event.at, event.event_id)
     if row.is_known and stamp > row.created:
         return replace(row, places=places)
-    return replace(row, places=places, author_id=event.author_id, created=stamp)
+    if event.author_id in row.erased:
+        subjects = ()
+    return replace(row, places=places, author_id=event.author_id, created=stamp, about=subjects)
 
 
 def body_of(event: Post, tags: Tags) -> Body:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from connectors.records import Record
 from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Moderation, Post
 from schemas.topics import Topic
-from schemas.views import HiddenBy, MineView, PostView
+from schemas.views import HiddenBy, PostView
 from streams.activities import activities
-from streams.comments import COMMENT_WEIGHT, LIKE, Comments
+from streams.acts import Act, Acts
+from streams.answers import Answers, concerns
+from streams.comments import LIKE, Comments
 from streams.distinct import DistinctUsers
+from streams.engagers import Engagers, Share
 from streams.engine.outbox import Outbox
 from streams.engine.records import NO_TAGS, Tags, decode_record, tags_of
 from streams.engine.replica import Fold
 from streams.engine.state import State
 from streams.facts import (
     Activity,
-    AffinityFact,
+    Answered,
     Erased,
     Fact,
     Removal,
@@ -28,23 +33,18 @@ from streams.facts import (
 )
 from streams.moderation import REPORTS_TO_HIDE, HiddenPosts
 from streams.post_rows import (
-    NO_REACTION,
-    NO_SHARE,
     Body,
     Counters,
     PostRow,
-    Reaction,
-    Share,
     after_change,
     after_event,
     body_of,
     counters_view,
 )
+from streams.subjects import about
 
 NOBODY = ""  # claims an event that names no author
-REACTION_WEIGHT = 2.0
-SHARE_WEIGHT = 8.0
-MARKS = {"view": "views", "click": "clicks", "hide": "hides"}
+MARKS = {"view": "views", "click": "clicks"}
 
 
 class PostFold(Fold):
@@ -61,9 +61,10 @@ class PostFold(Fold):
         self._posts = state.table("post", PostRow)
         self._bodies = state.group_table("body", Body)
         self._counters = state.table("counters", Counters)
-        self._reactions = state.group_table("react", Reaction)
-        self._shares = state.group_table("share", Share)
-        self._comments = Comments(state, outbox, self._affinity)
+        self._acts = Acts(outbox)
+        self._engagers = Engagers(state, outbox, self._tell_act)
+        self._comments = Comments(state, outbox, self._tell_act)
+        self._answers = Answers(state, outbox, self._tell_act)
         self._users = DistinctUsers(state)
         self._hidden = HiddenPosts(state, outbox, reports_to_hide)
         self._outbox = outbox
@@ -72,7 +73,7 @@ class PostFold(Fold):
     def apply(self, record: Record) -> None:
         """Fold one record of the by-post log."""
         event = decode_record(record.value)
-        if not isinstance(event, (Post, Engagement, Moderation, Erased, Tick)):
+        if not isinstance(event, (Post, Engagement, Moderation, Answered, Erased, Tick)):
             raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a post's log")
         self.fold(event, tags_of(record.headers))
 
@@ -85,6 +86,8 @@ class PostFold(Fold):
                 self._post(event, tags)
             case Moderation():
                 self._judge(event)
+            case Answered():
+                self._answers.fold(event)
             case Erased():
                 self._erase(event)
 
@@ -102,8 +105,10 @@ class PostFold(Fold):
                 self._share(post_id, event)
             case "comment" | "comment_deleted":
                 self._count(post_id, "comments", self._comments.fold(post_id, event))
-            case "view" | "click" | "hide":
+            case "view" | "click":
                 self._mark(post_id, event)
+            case "hide":
+                self._count(post_id, "hides", self._engagers.hide(post_id, event))
             case "report":
                 self._report(post_id, event)
 
@@ -113,14 +118,14 @@ class PostFold(Fold):
         post_id = event.post_id
         before = self._posts.get(post_id) or PostRow()
         said = self._body(post_id, before)
-        after = after_event(before, event)
+        after = after_event(before, event, about(event, tags))
         self._touch_as_author(before, event)
         is_kept = self._keep(after, event, tags)
         if after == before and not is_kept:
             return
         self._change(post_id, before, said, after)
-        if after.author_id != before.author_id:
-            self._retell_affinity(post_id, before.liked_author, after.liked_author)
+        if (after.author_id, after.about) != (before.author_id, before.about):
+            self._acts.retell(post_id, before, after, self._all_acts(post_id))
 
     def _change(self, post_id: str, before: PostRow, said: Body | None, after: PostRow) -> None:
         """Put a post's row, which may say something else than `said` now."""
@@ -128,10 +133,11 @@ class PostFold(Fold):
         says = self._body(post_id, after)
         if after.is_known:
             self._show_post(post_id, after, says)
-        shares = [(user, share.at) for user, share in self._shares.scan(post_id) if share.is_shared]
+        shares = self._engagers.shares(post_id)
         self._retell(
             activities(post_id, before, said, shares), activities(post_id, after, says, shares)
         )
+        self._answers.retell(concerns(post_id, before, said), concerns(post_id, after, says))
 
     def _keep(self, post: PostRow, event: Post, tags: Tags) -> bool:
         """Keep the newest body of each who claims to be the author, none of a deleted post."""
@@ -201,7 +207,7 @@ class PostFold(Fold):
                 self._outbox.tell(Topic.BY_SOURCE, new.source, new)
 
     def _tell_removal(self, old: Activity) -> None:
-        removal = Removal(old.source, old.reason, old.post_id, old.at)
+        removal = Removal(old.source, old.reason, old.post_id, old.at, old.visibility)
         self._outbox.tell(Topic.BY_SOURCE, old.source, removal)
 
     # Moderation
@@ -225,20 +231,11 @@ class PostFold(Fold):
     # Engagements
 
     def _react(self, post_id: str, event: Engagement, kind: str | None) -> None:
-        row = self._reactions.get(post_id, event.user_id)
-        before = row or NO_REACTION
-        after = Reaction((event.at, event.event_id), kind)
-        if after.stamp <= before.stamp:
-            return
-        self._count_reaction(post_id, before.kind, after.kind)
-        self._reactions.put(post_id, event.user_id, after)
-        if row is None:
-            self._touch(event.user_id, post_id)
-        self._show_mine(post_id, event.user_id)
-        if before.kind is not None:
-            self._affinity(post_id, event.user_id, -REACTION_WEIGHT, before.stamp[0])
-        if after.kind is not None:
-            self._affinity(post_id, event.user_id, REACTION_WEIGHT, after.stamp[0])
+        change = self._engagers.react(post_id, event, kind)
+        if change is not None:
+            before, after = change
+            self._count_reaction(post_id, before.kind, after.kind)
+            self._engagers.put_reaction(post_id, event.user_id, before, after)
 
     def _count_reaction(self, post_id: str, before: str | None, after: str | None) -> None:
         if before != after:
@@ -247,22 +244,14 @@ class PostFold(Fold):
             self._counters.put(post_id, replace(counters, reactions=reactions))
 
     def _share(self, post_id: str, event: Engagement) -> None:
-        user_id = event.user_id
-        row = self._shares.get(post_id, user_id)
-        before = row or NO_SHARE
-        after = Share((event.at, event.event_id), event.action == "share")
-        if after.stamp <= before.stamp:
-            return
-        self._shares.put(post_id, user_id, after)
-        if row is None:
-            self._touch(user_id, post_id)
-        self._count(post_id, "shares", after.is_shared - before.is_shared)
-        self._show_mine(post_id, user_id)
-        if before.is_shared:
-            self._affinity(post_id, user_id, -SHARE_WEIGHT, before.at)
-        if after.is_shared:
-            self._affinity(post_id, user_id, SHARE_WEIGHT, after.at)
-        self._retell(self._shared(post_id, user_id, before), self._shared(post_id, user_id, after))
+        change = self._engagers.share(post_id, event)
+        if change is not None:
+            before, after = change
+            self._count(post_id, "shares", after.is_shared - before.is_shared)
+            self._retell(
+                self._shared(post_id, event.user_id, before),
+                self._shared(post_id, event.user_id, after),
+            )
 
     def _count(self, post_id: str, field: str, change: int) -> None:
         if change:
@@ -285,50 +274,17 @@ class PostFold(Fold):
         after = self._users.add(post_id, event.action, event.user_id, before)
         self._count(post_id, field, after - before)
 
-    def _show_mine(self, post_id: str, user_id: str) -> None:
-        reaction = self._reactions.get(post_id, user_id)
-        share = self._shares.get(post_id, user_id)
-        view = MineView(
-            user_id,
-            post_id,
-            reaction.kind if reaction else None,
-            reaction.stamp[0] if reaction else 0,
-            share.is_shared if share else False,
-            share.at if share else 0,
-        )
-        self._outbox.show(Topic.VIEW_MINE, user_id, f"{user_id}\0{post_id}", view)
+    # Acts: told once the author is known
 
-    # Affinity: facts about a user and the author, told once the author is known
-
-    def _affinity(self, post_id: str, user_id: str, weight: float, at: int) -> None:
+    def _tell_act(self, post_id: str, act: Act, is_in_force: bool) -> None:
         post = self._posts.get(post_id)
-        if post is not None and post.liked_author is not None:
-            self._tell_affinity(user_id, post.liked_author, weight, at)
+        if post is not None:
+            self._acts.tell(post_id, post, act, is_in_force)
 
-    def _tell_affinity(self, user_id: str, author_id: str, weight: float, at: int) -> None:
-        if user_id != author_id:
-            self._outbox.tell(Topic.BY_USER, user_id, AffinityFact(user_id, author_id, weight, at))
-
-    def _retell_affinity(self, post_id: str, was: str | None, now: str | None) -> None:
-        for user_id, weight, at in self._affinity_facts(post_id):
-            if was is not None:
-                self._tell_affinity(user_id, was, -weight, at)
-            if now is not None:
-                self._tell_affinity(user_id, now, weight, at)
-
-    def _affinity_facts(self, post_id: str) -> list[tuple[str, float, int]]:
-        facts = [
-            (user_id, REACTION_WEIGHT, reaction.stamp[0])
-            for user_id, reaction in self._reactions.scan(post_id)
-            if reaction.kind is not None
-        ]
-        facts += [
-            (user_id, SHARE_WEIGHT, share.at)
-            for user_id, share in self._shares.scan(post_id)
-            if share.is_shared
-        ]
-        facts += [(user_id, COMMENT_WEIGHT, at) for user_id, at in self._comments.written(post_id)]
-        return facts
+    def _all_acts(self, post_id: str) -> Iterator[Act]:
+        yield from self._engagers.acts(post_id)
+        yield from self._comments.acts(post_id)
+        yield from self._answers.acts(post_id)
 
     # Erasure: a user's own log knows what the user has left here, and has it taken away
 
@@ -349,17 +305,11 @@ class PostFold(Fold):
             change = self._comments.erase(post_id, user_id, comment_id)
             self._count(post_id, "comments", change)
             return
-        reaction = self._reactions.get(post_id, user_id)
-        share = self._shares.get(post_id, user_id)
-        if reaction is not None:
-            self._count_reaction(post_id, reaction.kind, None)
-            self._reactions.delete(post_id, user_id)
-        if share is not None:
-            self._count(post_id, "shares", -share.is_shared)
-            self._retell(self._shared(post_id, user_id, share), [])
-            self._shares.delete(post_id, user_id)
-        if reaction is not None or share is not None:
-            self._show_mine(post_id, user_id)
+        reaction, share, has_hidden = self._engagers.erase(post_id, user_id)
+        self._count_reaction(post_id, reaction.kind, None)
+        self._count(post_id, "shares", -share.is_shared)
+        self._count(post_id, "hides", -has_hidden)
+        self._retell(self._shared(post_id, user_id, share), [])
         self._erase_claim(post_id, user_id)
 
     def _erase_claim(self, post_id: str, user_id: str) -> None:
@@ -370,10 +320,12 @@ class PostFold(Fold):
         if not before.is_claimed_by(user_id) or user_id in before.erased:
             return
         erased = tuple(sorted((*before.erased, user_id)))
-        after = replace(before, is_deleted=True, erased=erased)
+        about_it = () if before.author_id == user_id else before.about
+        after = replace(before, is_deleted=True, erased=erased, about=about_it)
         self._drop_bodies(post_id)
         self._change(post_id, before, said, after)
         if before.author_id == user_id:
-            close = {other for other, *_ in self._affinity_facts(post_id)}
+            self._acts.retell(post_id, before, after, self._all_acts(post_id))
+            close = {act.user_id for act in self._all_acts(post_id)}
             for other in sorted(close - {user_id}):
                 self._outbox.tell(Topic.BY_USER, other, TargetErased(other, user_id))

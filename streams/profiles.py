@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.events import User
 from schemas.names import name_key
 from schemas.topics import Topic
-from schemas.views import UserView
+from schemas.views import NoticeKind, UserView
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
 from streams.facts import Claim, Named, Release
@@ -41,6 +43,12 @@ class UserRow(Struct, frozen=True, array_like=True, gc=False):
         if self.is_deleted:
             return "deleted"
         return "deactivated" if self.is_deactivated else "active"
+
+    @property
+    def silenced(self) -> tuple[str, ...]:
+        """The kinds of notifications that the preferences turn off: `notify.<kind>` is `off`."""
+        kinds = get_args(NoticeKind)
+        return tuple(kind for kind in kinds if self.preferences.get(f"notify.{kind}") == "off")
 
     @property
     def name_key(self) -> str:
@@ -110,6 +118,7 @@ class Profiles:
             row.following,
             row.status,
             row.is_dormant,
+            row.silenced,
         )
         self._outbox.show(Topic.VIEW_USERS, user_id, user_id, view)
 

@@ -30,6 +30,11 @@ class Relation(Struct, frozen=True, array_like=True, gc=False):
     is_following: bool = False
 
     @property
+    def followed(self) -> Stamp | None:
+        """The stamp of the follow in force."""
+        return self.follow if self.is_following else None
+
+    @property
     def is_blocking(self) -> bool:
         """Whether the user's block of the source is in force."""
         return self.block > self.unblock

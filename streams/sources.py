@@ -57,10 +57,12 @@ class Held(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Source(Struct, frozen=True, array_like=True, gc=False):
-    """The size of a source's audience, whether it is too large to push to, and what an operator
-    said of that last. One that is erased has none, and takes in nothing more."""
+    """The size of a source's audience, how many public posts are by it or about it, whether the
+    audience is too large to push to, and what an operator said of that last. One that is erased has
+    none, and takes in nothing more."""
 
     followers: int = 0
+    posts: int = 0
     is_heavy: bool = False
     handling: How = "auto"
     handled: Stamp = NEVER
@@ -149,7 +151,7 @@ class SourceFold(Fold):
                 self._erase_follower(source, user_id, place)
 
     def _add(self, activity: Activity, place: int) -> None:
-        source = self._source(activity.source)
+        source = self._count_post(activity, 1)
         held = Held(
             activity.at,
             activity.visibility,
@@ -162,6 +164,14 @@ class SourceFold(Fold):
         if not source.is_heavy:
             spread = _push(_key(activity), held)
             self._fan_out.spread(activity.source, spread, place, source.followers)
+
+    def _count_post(self, what: Activity | Removal, change: int) -> Source:
+        """The source, with a public post more or less, if it is not a share."""
+        source = self._source(what.source)
+        if what.reason == what.source and what.visibility == "public":
+            source = replace(source, posts=source.posts + change)
+            self._sources.put(what.source, source)
+        return source
 
     def _hold(self, activity: Activity, held: Held) -> None:
         source = activity.source
@@ -179,7 +189,7 @@ class SourceFold(Fold):
     def _remove(self, removal: Removal, place: int) -> None:
         """Of a heavy source, what it did not push is on its own timeline at most; of what it no
         longer holds that is not known."""
-        source = self._source(removal.source)
+        source = self._count_post(removal, -1)
         key = _key(removal)
         held = self._recent.get(removal.source, key)
         self._recent.delete(removal.source, key)
@@ -335,7 +345,7 @@ class SourceFold(Fold):
 
 
 def _view(source: str, row: Source) -> SourceView:
-    return SourceView(source, row.followers)
+    return SourceView(source, row.followers, row.posts)
 
 
 def _key(activity: Activity | Removal) -> str:

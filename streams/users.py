@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from connectors.records import Record
 from schemas.codec import UndecodableError
-from schemas.events import Engagement, Event, Follow, User
+from schemas.events import Engagement, Event, Feedback, Follow, User
 from schemas.topics import Topic
-from schemas.views import AffinityView, RelationView
-from streams.activities import TOPIC
+from schemas.views import RelationView
+from streams.affinity import Affinities
 from streams.engine.outbox import Outbox
 from streams.engine.records import decode_record
 from streams.engine.replica import Fold
@@ -20,10 +20,13 @@ from streams.engine.state import State
 from streams.erasure import Erasure
 from streams.facts import (
     AffinityFact,
+    AversionFact,
     Claim,
     Fact,
+    Mentioned,
     Met,
     Named,
+    Notice,
     RelationFact,
     RelationKind,
     Release,
@@ -31,20 +34,20 @@ from streams.facts import (
     Tick,
     Touched,
 )
+from streams.interests import Interests
 from streams.names import Names
+from streams.notices import Notices, tell_of_follow
 from streams.profiles import Profiles
 from streams.readers import HOURS_A_DAY, Readers
 from streams.relations import UserRelation, advance
+from streams.subjects import TOPIC, USER
 
-DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-DECAY_PER_DAY = 0.9
 MESSAGE_WEIGHT = 10.0
 PROFILE_VIEW_WEIGHT = 1.0
 SEEN_HOURS = 24
 AWAKE_DAYS = 30
 FORGOTTEN_PER_TICK = 10_000  # ids; a partition may see as many in the 10 s between two ticks
-USER = "u:"
 
 _RELATION_KINDS: dict[str, RelationKind] = {
     "follow": "follow",
@@ -53,15 +56,6 @@ _RELATION_KINDS: dict[str, RelationKind] = {
     "unblock": "unblock",
 }
 _SEEN_BY_TARGET: dict[str, RelationKind] = {"block": "blocked", "unblock": "unblocked"}
-
-
-class Affinity(Struct, frozen=True, array_like=True, gc=False):
-    """A decaying sum: its value at the time `at` (ms), the newest fact's. Nothing counts toward
-    who is erased."""
-
-    score: float
-    at: int
-    is_erased: bool = False
 
 
 class Seen(Struct, frozen=True, array_like=True, gc=False):
@@ -81,20 +75,21 @@ class Clock(Struct, frozen=True, array_like=True, gc=False):
     oldest_day: int = 0
 
 
-def add_decayed(affinity: Affinity | None, weight: float, at: int) -> Affinity:
-    """The sum with one more fact: `weight * 0.9 ** (days since the fact)` (003, "Affinity
-    Scoring System", with fractional days). It commutes, and a negative weight takes back."""
-    if affinity is None:
-        return Affinity(weight, at)
-    newest = max(affinity.at, at)
-    kept = affinity.score * DECAY_PER_DAY ** ((newest - affinity.at) / DAY_MS)
-    added = weight * DECAY_PER_DAY ** ((newest - at) / DAY_MS)
-    return Affinity(kept + added, newest)
-
-
 _Event = (
-    User | Follow | Engagement | RelationFact | AffinityFact | Touched | Met | Named | TargetErased
+    User
+    | Follow
+    | Engagement
+    | Feedback
+    | RelationFact
+    | AffinityFact
+    | AversionFact
+    | Notice
+    | Touched
+    | Met
+    | Named
+    | TargetErased
 )
+_OfName = Claim | Release | Mentioned
 
 
 class UserFold(Fold):
@@ -108,14 +103,24 @@ class UserFold(Fold):
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._profiles = Profiles(state, outbox)
         self._relations = state.group_table("relation", UserRelation)
-        self._affinities = state.group_table("affinity", Affinity)
+        self._affinities = Affinities(state, outbox)
+        self._interests = Interests(state, outbox, self._affinities)
+        self._notices = Notices(state, outbox)
         self._seen = state.group_table("seen", Seen)
         self._seen_in_hour = state.group_table("seen_in_hour", Seen)
         self._clock = state.table("clock", Clock)
         self._outbox = outbox
         self._names = Names(state, outbox)
         self._readers = Readers(state, outbox, self._relations, self._profiles.note_sleep)
-        self._erasure = Erasure(state, outbox, self._relations, self._affinities, self._seen)
+        self._erasure = Erasure(
+            state,
+            outbox,
+            self._relations,
+            self._affinities,
+            self._interests,
+            self._notices,
+            self._seen,
+        )
 
     @property
     def backlog(self) -> int:
@@ -129,7 +134,7 @@ class UserFold(Fold):
     def apply(self, record: Record) -> None:
         """Fold one record of the by-user log."""
         event = decode_record(record.value)
-        if not isinstance(event, _Event | Claim | Release | Tick):
+        if not isinstance(event, _Event | _OfName | Tick):
             raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a user's log")
         self.fold(event)
 
@@ -137,10 +142,8 @@ class UserFold(Fold):
         """Fold one event or fact."""
         if isinstance(event, Tick):
             self._tick(event.at)
-        elif isinstance(event, Claim):
-            self._names.claim(event)
-        elif isinstance(event, Release):
-            self._names.release(event)
+        elif isinstance(event, _OfName):
+            self._names.fold(event)
         elif isinstance(event, _Event):
             if self._profiles.of(event.user_id).is_deleted:
                 self._erasure.answer(event)
@@ -149,8 +152,15 @@ class UserFold(Fold):
 
     def _fold(self, event: _Event) -> None:
         match event:
-            case AffinityFact(user_id, target_id, weight, at):
-                self._add_affinity(user_id, target_id, weight, at)
+            case AffinityFact(user_id, target_id, weight, at, about):
+                self._affinities.come_closer(user_id, target_id, weight, at)
+                self._interests.like(user_id, about, weight, at)
+            case AversionFact(user_id, subjects, weight, at):
+                self._interests.avert(user_id, subjects, weight, at)
+            case Feedback():
+                self._interests.say(event)
+            case Notice():
+                self._notices.fold(event)
             case Touched() | Met():
                 self._erasure.note(event)
             case Engagement():
@@ -207,6 +217,7 @@ class UserFold(Fold):
         if after is None:
             return False
         self._put_relation(fact.user_id, fact.source, after)
+        tell_of_follow(self._outbox, fact.source, fact.user_id, before.followed, after.followed)
         self._profiles.count_following(fact.user_id, after.is_following - before.is_following)
         return True
 
@@ -228,10 +239,12 @@ class UserFold(Fold):
     def _user(self, event: User) -> None:
         if event.action == "active":
             self._readers.read(event.user_id, self._hour(), event.event_id)
+            self._notices.see(event.user_id, event.seen_to or 0)
         after = self._profiles.fold(event)
         if after.is_deleted:
             self._readers.erase(event.user_id)
             self._erasure.begin(event.user_id)
+            self._notices.forget(event.user_id)
 
     # Affinity
 
@@ -243,18 +256,8 @@ class UserFold(Fold):
             return
         self._seen.put(event.user_id, event.event_id, Seen())
         self._seen_in_hour.put(str(self._hour()), f"{event.user_id}\0{event.event_id}", Seen())
-        self._add_affinity(event.user_id, event.target, weight, event.at)
+        self._affinities.come_closer(event.user_id, event.target, weight, event.at)
         self._outbox.tell(Topic.BY_USER, event.target, Met(event.target, event.user_id))
-
-    def _add_affinity(self, user_id: str, target_id: str, weight: float, at: int) -> None:
-        before = self._affinities.get(user_id, target_id)
-        if before is None or not before.is_erased:
-            self._put_affinity(user_id, target_id, add_decayed(before, weight, at))
-
-    def _put_affinity(self, user_id: str, target_id: str, affinity: Affinity) -> None:
-        self._affinities.put(user_id, target_id, affinity)
-        view = AffinityView(user_id, target_id, affinity.score, affinity.at)
-        self._outbox.show(Topic.VIEW_AFFINITY, user_id, f"{user_id}\0{target_id}", view)
 
     def _forget(self, user_id: str, target_id: str) -> None:
         """Another is erased: what is left of a row says that, and takes in nothing more."""
@@ -264,8 +267,8 @@ class UserFold(Fold):
             left = UserRelation(mute=relation.mute, unmute=relation.unmute, is_erased=True)
             self._put_relation(user_id, source, left)
             self._profiles.count_following(user_id, -relation.is_following)
-        if self._affinities.get(user_id, target_id) is not None:
-            self._put_affinity(user_id, target_id, Affinity(0.0, 0, is_erased=True))
+        self._affinities.forget(user_id, target_id)
+        self._interests.forget(user_id, target_id)
 
     # The clock: after a day, event ids that were seen are forgotten, and timelines closed; after 30
     # days nothing is brought to them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.events import Engagement, Event, Follow, Moderation, Post, User
+from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 from streams.engine.records import RejectedError
 
 MAX_ID_BYTES = 256
@@ -17,6 +17,7 @@ BETWEEN_USERS = ("profile_view", "message")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SOURCE = re.compile(r"[ut]:.")
+_SUBJECT = re.compile(r"[utlm]:.")
 _COMMENTS = ("comment", "comment_deleted")
 _REACTIONS = ("like", "react", "unlike")
 
@@ -38,6 +39,8 @@ def validate(event: Event, broker_time: int) -> None:
             _follow(event)
         case User():
             _user(event)
+        case Feedback():
+            _feedback(event)
         case Moderation():
             _id("post_id", event.post_id)
             _id("moderator_id", event.moderator_id)
@@ -108,6 +111,15 @@ def _follow(event: Follow) -> None:
         raise RejectedError("id_invalid", "target is neither u:<user id> nor t:<topic>")
     if event.target == f"u:{event.user_id}":
         raise RejectedError("self_relation", f"{event.action} of oneself")
+
+
+def _feedback(event: Feedback) -> None:
+    _id("user_id", event.user_id)
+    _id("subject", event.subject)
+    if not _SUBJECT.match(event.subject):
+        raise RejectedError("id_invalid", "subject is none of u:, t:, l: and m: with a name")
+    if event.subject == f"u:{event.user_id}":
+        raise RejectedError("self_relation", "feedback on oneself")
 
 
 def _user(event: User) -> None:

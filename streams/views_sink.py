@@ -6,21 +6,24 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from connectors.redis import TRIM_REACTIONS, digest_of
+from connectors.redis import TRIM_WITH_HASH, digest_of
 from connectors.redis_fence import Fence, FencedPipeline
-from connectors.redis_keys import Keys, affinity_rank, member
+from connectors.redis_keys import Keys, fading_rank, member
 from connectors.redis_servers import Client
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
-from schemas.views import HeavySource, RecentActivity
+from schemas.views import AVERSION_PER_DAY, HeavySource, NotificationsSeen, RecentActivity
+from streams.engine.rows import SEPARATOR
 from streams.engine.sink import Write
 from streams.feeds import SCRIPTS, FeedChanges, Feeds, decode_feeds
+from streams.subjects import USER
 
 MINE_ENTRIES = 10_000
+NOTIFICATIONS = 500
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
 MIN_SCORE = 1e-9
 LIKE = "like"
-_TRIM = digest_of(TRIM_REACTIONS)
+_TRIM = digest_of(TRIM_WITH_HASH)
 
 
 class RedisStore:
@@ -49,6 +52,8 @@ class RedisStore:
             Topic.VIEW_RECENTS: self._recents,
             Topic.VIEW_MODERATION: self._moderation,
             Topic.VIEW_NAMES: self._names,
+            Topic.VIEW_INTERESTS: self._interests,
+            Topic.VIEW_NOTIFICATIONS: self._notifications,
         }
 
     def open(self, topic: Topic, partition: int) -> int | None:
@@ -74,7 +79,7 @@ class RedisStore:
             else:
                 self._timelines(key, partition, writes, position)
         elif not is_done:
-            with self._fence.write(key, position, (TRIM_REACTIONS,)) as pipe:
+            with self._fence.write(key, position, (TRIM_WITH_HASH,)) as pipe:
                 self._writers[topic](pipe, writes)
 
     def check(self, topic: Topic, partition: int) -> None:
@@ -163,6 +168,12 @@ class RedisStore:
                 pipe.add("ZADD", shared, view.shared_at, view.post_id)
             else:
                 pipe.add("ZREM", shared, view.post_id)
+            if view.hidden_at:
+                hidden = self._keys.hidden(view.user_id)
+                pipe.add("ZADD", hidden, view.hidden_at, view.post_id)
+                pipe.add("ZREMRANGEBYRANK", hidden, 0, -MINE_ENTRIES - 1)
+            elif view.hidden_at == 0:
+                pipe.add("ZREM", self._keys.hidden(view.user_id), view.post_id)
             touched.add(view.user_id)
         for user_id in touched:
             keys = self._keys.reacted(user_id), self._keys.kinds(user_id)
@@ -186,11 +197,49 @@ class RedisStore:
 
     def _affinity(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):
-            key = self._keys.affinity(view.user_id)
-            if view.score > MIN_SCORE:
-                pipe.add("ZADD", key, affinity_rank(view.score, view.at), view.target_id)
+            self._fading(pipe, self._keys.affinity(view.user_id), view.target_id, view)
+            self._averse(pipe, f"{USER}{view.target_id}", view)
+
+    def _interests(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        for view, _ in _newest(writes):
+            self._fading(pipe, self._keys.interests(view.user_id), view.subject, view)
+            self._averse(pipe, view.subject, view)
+
+    def _fading(self, pipe: FencedPipeline, key: str, entry: str, view: Any) -> None:
+        if view.score > MIN_SCORE:
+            pipe.add("ZADD", key, fading_rank(view.score, view.at), entry)
+        else:
+            pipe.add("ZREM", key, entry)
+
+    def _averse(self, pipe: FencedPipeline, subject: str, view: Any) -> None:
+        """Aversions are rare: only who ever had one has something to take away."""
+        if view.averse_at is None:
+            return
+        key = self._keys.aversions(view.user_id)
+        if view.aversion > MIN_SCORE:
+            rank = fading_rank(view.aversion, view.averse_at, AVERSION_PER_DAY)
+            pipe.add("ZADD", key, rank, subject)
+        else:
+            pipe.add("ZREM", key, subject)
+
+    def _notifications(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        touched: dict[str, None] = {}
+        for view, raw in _newest(writes):
+            if isinstance(view, NotificationsSeen):
+                pipe.add("SET", self._keys.seen(view.user_id), view.at)
+                continue
+            keys = self._keys.notifications(view.user_id), self._keys.notices(view.user_id)
+            entry = f"{view.kind}{SEPARATOR}{view.subject}"
+            if view.count:
+                pipe.add("ZADD", keys[0], view.at, entry)
+                pipe.add("HSET", keys[1], entry, raw)
+                touched[view.user_id] = None
             else:
-                pipe.add("ZREM", key, view.target_id)
+                pipe.add("ZREM", keys[0], entry)
+                pipe.add("HDEL", keys[1], entry)
+        for user_id in touched:
+            keys = self._keys.notifications(user_id), self._keys.notices(user_id)
+            pipe.add("EVALSHA", _TRIM, 2, *keys, NOTIFICATIONS)
 
 
 def _newest(writes: Sequence[Write]) -> list[tuple[Any, bytes]]:

@@ -13,6 +13,8 @@ from schemas.events import (
     Engagement,
     EngagementAction,
     Event,
+    Feedback,
+    FeedbackAction,
     Follow,
     FollowAction,
     Moderation,
@@ -27,6 +29,7 @@ MOST_STEPPED = 4
 """Events of a surge between two of the crowd."""
 
 _VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)
+_POPULAR = ("Sam", "sam", "Alex", "ALEX", "Kim")
 _LATE_MS = 10 * 60 * 1000
 _POSTS = 200
 _COMMENTS = 3
@@ -73,6 +76,8 @@ class Upheaval:
             (30, self._relate("follow", "follow", "unfollow")),
             (12, self._relate("block", "unblock", "follow")),
             (10, self._relate("mute", "mute", "unmute")),
+            (8, self._opine),
+            (4, self._see),
             (8, self._be("profile", "active", "deactivated", "reactivated")),
             (0.4, self._be("deleted")),
             (1.5, self._outcry),
@@ -141,7 +146,8 @@ class Upheaval:
         )
 
     def _text(self, language: str) -> str:
-        return phrases.text(self._rng, language, None)
+        name = self._rng.choice(_POPULAR) if self._rng.random() < 0.2 else None
+        return phrases.text(self._rng, language, name)
 
     def _delete(self, at: int) -> Event:
         return self._deleted(self._post(), at)
@@ -247,11 +253,33 @@ class Upheaval:
             self._surge.append(lambda at: self._verdict(post, at))
         return self._engagement("report", self._time(at), crowd[0], post)
 
+    def _opine(self, at: int) -> Event:
+        """Say of a person, topic, language or kind of media whether it is of interest."""
+        kinds = (f"u:{self._person()}", self._topic(), "l:en", "m:video")
+        actions: tuple[FeedbackAction, ...] = ("not_interested", "not_interested", "interested")
+        return Feedback(
+            event_id=self._id(),
+            action=self._rng.choice(actions),
+            user_id=self._person(),
+            subject=self._rng.choice(kinds),
+            at=self._time(at),
+        )
+
+    def _see(self, at: int) -> Event:
+        """Have seen the notifications up to some time."""
+        return User(
+            event_id=self._id(),
+            action="active",
+            user_id=self._person(),
+            at=at,
+            seen_to=self._time(at),
+        )
+
     def _name(self, user: str) -> str:
         """One that nobody else wants, or one of a few that many do."""
         if self._rng.random() < 0.5:
             return f"{user}-{self._count}"
-        return self._rng.choice(("Sam", "sam", "Alex", "ALEX", "Kim"))
+        return self._rng.choice(_POPULAR)
 
     # Surges
 

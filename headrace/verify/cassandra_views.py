@@ -22,6 +22,9 @@ _LEAST_TOKEN, _TOKENS = -(2**63), 2**64
 
 _decode_media = msgspec.json.Decoder(tuple[Media, ...]).decode
 
+Decayed = Callable[[float, int], float]
+"""Given a score and its time (ms): what it is at the time of the comparison."""
+
 
 class CassandraViews:
     """The views in one keyspace; close it when done."""
@@ -115,12 +118,12 @@ class CassandraViews:
 
     def mine(self) -> dict[tuple[str, str], rows.Row]:
         """(user, post) to what the user did with it."""
-        columns = "user_id, post_id, reaction, reacted_at, is_shared, shared_at"
+        columns = "user_id, post_id, reaction, reacted_at, is_shared, shared_at, hidden_at"
         return rows.present(
             (
                 (row[0], row[1]),
                 rows.mine_row(
-                    MineView(row[0], row[1], row[2], row[3] or 0, bool(row[4]), row[5] or 0)
+                    MineView(row[0], row[1], row[2], row[3] or 0, bool(row[4]), row[5] or 0, row[6])
                 ),
             )
             for row in self._scan("mine", "user_id", columns)
@@ -128,18 +131,19 @@ class CassandraViews:
 
     def users(self) -> dict[str, rows.Row]:
         """User id to the profile."""
-        profile = "username, display_name, bio, avatar, is_verified, following, status, is_dormant"
-        found = self._scan("users", "user_id", f"user_id, {profile}")
+        profile = "username, display_name, bio, avatar, is_verified, following, status"
+        columns = f"user_id, {profile}, is_dormant, silenced"
+        found = self._scan("users", "user_id", columns)
         return rows.present((row[0], rows.user_row(_user(row))) for row in found)
 
     def names(self) -> dict[str, str]:
         """User name to whose it is."""
         return dict(self._scan("names", "name", "name, user_id"))
 
-    def sources(self) -> dict[str, int]:
-        """Source to its followers, where there are some."""
-        found = self._scan("sources", "source", "source, followers")
-        return {source: followers for source, followers in found if followers}
+    def sources(self) -> dict[str, tuple[int, int]]:
+        """Source to its followers and live posts, where there are some."""
+        found = self._scan("sources", "source", "source, followers, posts")
+        return {row[0]: (row[1] or 0, row[2] or 0) for row in found if row[1] or row[2]}
 
     def recents(self) -> dict[tuple[str, str, str], int]:
         """(source, post, reason) to the time of what a heavy source holds."""
@@ -160,14 +164,26 @@ class CassandraViews:
         found = self._scan("followers", "source", "source, user_id, followed_at")
         return {(user_id, source): at for source, user_id, at in found}
 
-    def affinity(
-        self, now_ms: int, decayed: Callable[[float, int, int], float]
-    ) -> dict[tuple[str, str], float]:
+    def affinity(self, decayed: Decayed) -> dict[tuple[str, str], float]:
         """(user, the other) to the score at a time."""
         found = self._scan("affinity", "user_id", "user_id, target_id, score, at")
+        return {(row[0], row[1]): decayed(row[2] or 0.0, row[3] or 0) for row in found}
+
+    def interests(self, decayed: Decayed) -> dict[tuple[str, str], float]:
+        """(user, subject) to the score at a time."""
+        found = self._scan("interests", "user_id", "user_id, subject, score, at")
+        return {(row[0], row[1]): decayed(row[2] or 0.0, row[3] or 0) for row in found}
+
+    def aversions(self, decayed: Decayed) -> dict[tuple[str, str], float]:
+        """(user, subject) to the aversion at a time; also to users, as `u:`."""
+        columns = "aversion, averse_at"
+        of_users = self._scan("affinity", "user_id", f"user_id, target_id, {columns}")
+        of_others = self._scan("interests", "user_id", f"user_id, subject, {columns}")
         return {
-            (user_id, other): decayed(score or 0.0, at or 0, now_ms)
-            for user_id, other, score, at in found
+            (user_id, f"{prefix}{subject}"): decayed(aversion, at)
+            for prefix, found in (("u:", of_users), ("", of_others))
+            for user_id, subject, aversion, at in found
+            if aversion
         }
 
     def timelines(self) -> Iterator[tuple[str, int, list[tuple[str, float]]]]:
@@ -188,6 +204,7 @@ def _user(row: tuple[Any, ...]) -> UserView:
         following=row[6] or 0,
         status=row[7] or "active",
         is_dormant=bool(row[8]),
+        silenced=tuple(row[9] or ()),
     )
 
 

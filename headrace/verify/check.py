@@ -14,7 +14,7 @@ from connectors.stack.addresses import Addresses
 from headrace.verify.api_walk import walk_all
 from headrace.verify.cassandra_views import CassandraViews
 from headrace.verify.redis_views import RedisViews
-from tests.oracle import affinity, read_log
+from tests.oracle import affinity, interests, notices, read_log
 from tests.oracle.compare import (
     Tally,
     TimelineCheck,
@@ -62,6 +62,7 @@ def compare_all(
     now = int(time.time() * 1000)
     yield expected.by_source_log
     yield expected.name_claims
+    yield expected.mentions
     yield _dead_letters(addresses.kafka, expected)
     yield from _redis(addresses.redis, expected, now, say)
     yield from _cassandra(addresses.cassandra, expected, now, say)
@@ -104,9 +105,7 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         yield compare_rows(Tally("mine", "redis"), expected.held_by_user(), views.mine())
         yield compare_rows(Tally("users", "redis"), expected.users, views.users())
         yield compare_rows(Tally("names", "redis"), expected.names, views.names())
-        yield compare_rows(
-            Tally("followers", "redis"), expected.relations.followers, views.sources()
-        )
+        yield compare_rows(Tally("sources", "redis"), expected.audiences(), views.sources())
         yield compare_rows(Tally("recents", "redis"), expected.timelines.recents(), views.recents())
         yield compare_rows(Tally("heavy", "redis"), expected.heavy(), views.heavy())
         yield compare_rows(Tally("awaiting", "redis"), expected.awaiting(), views.awaiting())
@@ -115,6 +114,22 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         yield compare_rows(Tally("mutes", "redis"), expected.mutes(), views.mutes())
         yield compare_rows(
             Tally("affinity", "redis"), expected.affinity(now), views.affinity(now), same_score
+        )
+        yield compare_rows(
+            Tally("interests", "redis"), expected.interests(now), views.interests(now), same_score
+        )
+        yield compare_rows(
+            Tally("aversions", "redis"), expected.aversions(now), views.aversions(now), same_score
+        )
+        shown = views.notifications()
+        yield compare_rows(
+            Tally("notifications", "redis"),
+            notices.demanded(expected.notices, shown),
+            shown,
+            notices.same_group,
+        )
+        yield compare_rows(
+            Tally("notices_seen", "redis"), expected.notices_seen, views.notices_seen()
         )
     finally:
         views.close()
@@ -146,18 +161,20 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
         yield compare_rows(Tally("mine", store), expected.mine, views.mine())
         yield compare_rows(Tally("users", store), expected.users, views.users())
         yield compare_rows(Tally("names", store), expected.names, views.names())
-        yield compare_rows(Tally("followers", store), expected.relations.followers, views.sources())
+        yield compare_rows(Tally("sources", store), expected.audiences(), views.sources())
         yield compare_rows(Tally("recents", store), expected.timelines.recents(), views.recents())
         yield compare_rows(Tally("heavy", store), expected.heavy(), views.heavy())
         following = expected.following()
         yield compare_rows(Tally("following", store), following, views.following())
         yield compare_rows(Tally("follower_lists", store), following, views.followers())
-        yield compare_rows(
-            Tally("affinity", store),
-            expected.affinity(now),
-            views.affinity(now, affinity.decayed),
-            same_score,
-        )
+        near = partial(affinity.decayed, now_ms=now)
+        far = partial(near, per_day=interests.AVERSION_PER_DAY)
+        for kind, want, got in (
+            ("affinity", expected.affinity(now), views.affinity(near)),
+            ("interests", expected.interests(now), views.interests(near)),
+            ("aversions", expected.aversions(now), views.aversions(far)),
+        ):
+            yield compare_rows(Tally(kind, store), want, got, same_score)
     finally:
         views.close()
 

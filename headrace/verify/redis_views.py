@@ -8,21 +8,44 @@ from typing import Any
 import msgspec
 
 from connectors import redis
-from connectors.redis_keys import DECAY_PER_DAY, Keys, affinity_score, floor_of, split_member
+from connectors.redis_keys import Keys, faded_score, floor_of, split_member
 from headrace.verify import rows
 from schemas.partitioning import partition_of
-from schemas.views import CountersView, PostView, SourceView, UserView
+from schemas.views import (
+    AVERSION_PER_DAY,
+    CLOSENESS_PER_DAY,
+    CountersView,
+    Notification,
+    PostView,
+    SourceView,
+    UserView,
+)
 
 CHUNK = 500
 SCANNED = 10_000
 KINDS = (
     *("feed", "floor", "post", "counters", "user", "name", "source"),
-    *("following", "blocks", "mutes", "affinity", "reacted", "kinds", "shared", "recent"),
+    *(
+        "interests",
+        "aversions",
+        "notifications",
+        "notices",
+        "seen",
+        "following",
+        "blocks",
+        "mutes",
+        "affinity",
+        "reacted",
+        "kinds",
+        "shared",
+        "recent",
+        "hidden",
+    ),
 )
 
 Scored = list[tuple[str, float]]
 
-assert DECAY_PER_DAY == 0.9  # the rank in Redis and the oracle mean the same decay
+assert (CLOSENESS_PER_DAY, AVERSION_PER_DAY) == (0.9, 0.72)  # as the oracle has it
 
 
 def _text(member: bytes) -> str:
@@ -106,9 +129,10 @@ class RedisViews:
         found = self._values("name", lambda pipe, key: pipe.get(key))
         return {name: raw.decode() for name, raw in found if raw is not None}
 
-    def sources(self) -> dict[str, int]:
-        """Source to its followers, where there are some."""
-        return {k: v.followers for k, v in self._structs("source", SourceView) if v.followers}
+    def sources(self) -> dict[str, tuple[int, int]]:
+        """Source to its followers and live posts, where there are some."""
+        found = self._structs("source", SourceView)
+        return {k: (v.followers, v.posts) for k, v in found if v.followers or v.posts}
 
     def recents(self) -> dict[tuple[str, str, str], int]:
         """(source, post, reason) to the time of what a heavy source holds."""
@@ -164,13 +188,54 @@ class RedisViews:
     def affinity(self, now_ms: int) -> dict[tuple[str, str], float]:
         """(user, the other) to the score at a time."""
         return {
-            (user_id, other): affinity_score(rank, now_ms)
+            (user_id, other): faded_score(rank, now_ms)
             for user_id, found in self._scored("affinity")
             for other, rank in found
         }
 
+    def interests(self, now_ms: int) -> dict[tuple[str, str], float]:
+        """(user, subject) to the score at a time."""
+        return {
+            (user_id, subject): faded_score(rank, now_ms)
+            for user_id, found in self._scored("interests")
+            for subject, rank in found
+        }
+
+    def aversions(self, now_ms: int) -> dict[tuple[str, str], float]:
+        """(user, subject) to the aversion at a time; also to users, as `u:`."""
+        return {
+            (user_id, subject): faded_score(rank, now_ms, AVERSION_PER_DAY)
+            for user_id, found in self._scored("aversions")
+            for subject, rank in found
+        }
+
+    def notifications(self) -> dict[tuple[str, str, str], tuple[int, tuple[Any, ...]]]:
+        """(user, kind, subject) to the count and the known acts; nothing for one whose time is
+        another in the sorted set."""
+        decode = msgspec.msgpack.Decoder(Notification).decode
+        times = {
+            (user_id, entry): _whole(at)
+            for user_id, found in self._scored("notifications")
+            for entry, at in found
+        }
+        shown: dict[tuple[str, str, str], tuple[int, tuple[Any, ...]]] = {}
+        for user_id, found in self._values("notices", lambda pipe, key: pipe.hgetall(key)):
+            for raw_entry, raw in found.items():
+                entry, view = _text(raw_entry), decode(raw)
+                kind, _, subject = entry.partition("\0")
+                if times.pop((user_id, entry), None) == view.at:
+                    shown[user_id, kind, subject] = view.count, view.named
+        return shown | {
+            (user_id, entry, "alone"): (at, ()) for (user_id, entry), at in times.items()
+        }
+
+    def notices_seen(self) -> dict[str, int]:
+        """User to the time up to which the notifications have been seen."""
+        found = self._values("seen", lambda pipe, key: pipe.get(key))
+        return {user_id: int(raw) for user_id, raw in found if raw is not None and int(raw)}
+
     def mine(self) -> dict[tuple[str, str, str], tuple[int, str]]:
-        """(`reacted` or `shared`, user, post) to the time and the kind of reaction."""
+        """(`reacted`, `shared` or `hidden`, user, post) to the time and the kind of reaction."""
         kinds = {
             (user_id, _text(post_id)): _text(kind)
             for user_id, found in self._values("kinds", lambda pipe, key: pipe.hgetall(key))
@@ -182,12 +247,13 @@ class RedisViews:
             for post_id, at in found
         }
         left = {("kind", *key): (0, kind) for key, kind in kinds.items()}
-        shared = {
-            ("shared", user_id, post_id): (_whole(at), "")
-            for user_id, found in self._scored("shared")
+        rest = {
+            (what, user_id, post_id): (_whole(at), "")
+            for what in ("shared", "hidden")
+            for user_id, found in self._scored(what)
             for post_id, at in found
         }
-        return mine | left | shared
+        return mine | left | rest
 
     def floor(self, user_id: str) -> int | None:
         """The floor of a user's feed as it is now; None when there is none."""

@@ -51,13 +51,14 @@ def counters_row(view: CountersView) -> Row | None:
 
 def mine_row(view: MineView) -> Row | None:
     """What a user did with a post; a time counts only with what is in force."""
-    if view.reaction is None and not view.is_shared:
+    if view.reaction is None and not view.is_shared and not view.hidden_at:
         return None
     return {
         "reaction": view.reaction,
         "reacted_at": view.reacted_at if view.reaction is not None else 0,
         "is_shared": view.is_shared,
         "shared_at": view.shared_at if view.is_shared else 0,
+        "hidden_at": view.hidden_at or 0,
     }
 
 
@@ -72,6 +73,7 @@ def user_row(view: UserView) -> Row | None:
         "following": view.following,
         "status": view.status,
         "is_dormant": view.is_dormant,
+        "silenced": tuple(view.silenced),
     }
     unknown = user_unknown()
     return None if row == unknown else row

@@ -374,7 +374,7 @@ def test_the_newest_reactions_stay_with_their_kinds(client: Redis) -> None:
     reacted, kinds = "{p3}reacted", "{p3}kinds"
     client.zadd(reacted, {f"post{n}": n for n in range(10)})
     client.hset(kinds, mapping={f"post{n}": "wow" for n in range(0, 10, 2)})
-    assert client.eval(redis.TRIM_REACTIONS, 2, reacted, kinds, 3) == 7
+    assert client.eval(redis.TRIM_WITH_HASH, 2, reacted, kinds, 3) == 7
     assert client.zrange(reacted, 0, -1) == [b"post7", b"post8", b"post9"]
     assert client.hkeys(kinds) == [b"post8"]
-    assert client.eval(redis.TRIM_REACTIONS, 2, reacted, kinds, 3) == 0
+    assert client.eval(redis.TRIM_WITH_HASH, 2, reacted, kinds, 3) == 0

@@ -61,6 +61,6 @@ def scores(all_facts: Iterable[Fact], now_ms: int) -> dict[tuple[str, str], floa
     return found
 
 
-def decayed(score: float, at: int, now_ms: int) -> float:
+def decayed(score: float, at: int, now_ms: int, per_day: float = DECAY_PER_DAY) -> float:
     """What a score at `at` is at another time."""
-    return float(score * DECAY_PER_DAY ** ((now_ms - at) / DAY_MS))
+    return float(score * per_day ** ((now_ms - at) / DAY_MS))

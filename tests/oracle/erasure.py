@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from schemas.events import Engagement, Follow, Post, User
 from tests.oracle.posts import PostState, Reactions
 
-ANONYMOUS = ("view", "click", "hide", "report")
+ANONYMOUS = ("view", "click", "report")
 COMMENTS = ("comment", "comment_deleted")
 TOWARD_USERS = ("message", "profile_view")
 

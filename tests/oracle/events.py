@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from schemas import codec
 from schemas.codec import UndecodableError
-from schemas.events import Engagement, Event, Follow, Moderation, Post, User
+from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 
 YEAR_2000_MS = 946_684_800_000
 AHEAD_MS = 5 * 60 * 1000
@@ -28,6 +28,7 @@ TOPICS: dict[str, type[Event]] = {
     "posts": Post,
     "engagements": Engagement,
     "moderations": Moderation,
+    "feedback": Feedback,
 }
 
 Stamp = tuple[int, str]
@@ -52,6 +53,7 @@ class Acknowledged:
     engagements: list[Engagement] = field(default_factory=list)
     users: list[User] = field(default_factory=list)
     moderations: list[Moderation] = field(default_factory=list)
+    feedback: list[Feedback] = field(default_factory=list)
     rejected: dict[Place, str] = field(default_factory=dict)
     first_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
@@ -59,7 +61,7 @@ class Acknowledged:
     def count(self) -> int:
         """The number of valid events."""
         lists = (self.posts, self.follows, self.engagements, self.users, self.moderations)
-        return sum(map(len, lists))
+        return sum(map(len, (*lists, self.feedback)))
 
 
 def collect(records: Iterable[tuple[str, int, int, int, bytes | None]]) -> Acknowledged:
@@ -71,6 +73,7 @@ def collect(records: Iterable[tuple[str, int, int, int, bytes | None]]) -> Ackno
         "engagements": found.engagements,  # type: ignore[dict-item]
         "users": found.users,  # type: ignore[dict-item]
         "moderations": found.moderations,  # type: ignore[dict-item]
+        "feedback": found.feedback,  # type: ignore[dict-item]
     }
     for topic, partition, offset, broker_ms, raw in records:
         found.first_offsets.setdefault((topic, partition), offset)
@@ -101,7 +104,7 @@ def why_rejected(event: Event, broker_ms: int) -> str | None:
             return "id_too_long"
         if not text.isprintable() and any(unicodedata.category(c) == "Cc" for c in text):
             return "id_invalid"
-    if isinstance(event, Follow) and not (event.target[:2] in ("u:", "t:") and event.target[2:]):
+    if _names_nothing(event):
         return "id_invalid"
     if event.at < YEAR_2000_MS:
         return "at_too_old"
@@ -111,9 +114,21 @@ def why_rejected(event: Event, broker_ms: int) -> str | None:
         return "too_large"
     if isinstance(event, Post) and (len(event.media) > MEDIA or len(event.audience) > AUDIENCE):
         return "too_large"
-    if isinstance(event, Follow) and event.target == f"u:{event.user_id}":
+    about = {Follow: "target", Feedback: "subject"}.get(type(event))
+    if about and getattr(event, about) == f"u:{event.user_id}":  # type: ignore[union-attr]
         return "self_relation"
     return None
+
+
+def _names_nothing(event: Event) -> bool:
+    match event:
+        case Follow(target=name):
+            kinds: tuple[str, ...] = ("u:", "t:")
+        case Feedback(subject=name):
+            kinds = ("u:", "t:", "l:", "m:")
+        case _:
+            return False
+    return name[:2] not in kinds or not name[2:]
 
 
 def _needed(event: Event) -> Iterator[str]:
@@ -124,6 +139,8 @@ def _needed(event: Event) -> Iterator[str]:
         yield "user_id"
     if isinstance(event, Moderation):
         yield "moderator_id"
+    if isinstance(event, Feedback):
+        yield "subject"
     if isinstance(event, Follow):
         yield "target"
     elif isinstance(event, Engagement):
@@ -133,35 +150,37 @@ def _needed(event: Event) -> Iterator[str]:
 
 def _ids(event: Event) -> Iterator[str]:
     """The ids that an action has a use for, where they are given."""
+    given: tuple[str | None, ...]
+    match event:
+        case Post():
+            given = (event.post_id, *event.audience, event.author_id, event.reply_to)
+            given = (*given, event.quote_of)
+        case Moderation():
+            given = (event.post_id, event.moderator_id)
+        case Feedback():
+            given = (event.user_id, event.subject)
+        case User():
+            given = (event.user_id, event.username or None)
+        case Follow():
+            given = (event.user_id, event.target)
+        case Engagement():
+            given = (event.user_id, *_ids_of_engagement(event))
     yield event.event_id
-    optional: tuple[str | None, ...] = ()
-    if isinstance(event, Post):
-        yield event.post_id
-        yield from event.audience
-        optional = (event.author_id, event.reply_to, event.quote_of)
-    elif isinstance(event, Moderation):
-        yield event.post_id
-        yield event.moderator_id
-    else:
-        yield event.user_id
-    if isinstance(event, User):
-        optional = (event.username or None,)
-    if isinstance(event, Follow):
-        yield event.target
-    elif isinstance(event, Engagement):
-        if event.action in _NOT_OF_A_POST:
-            optional = (event.target,)
-        elif event.action == "react":
-            optional = (event.post_id, event.kind, event.comment_id)
-        elif event.action in ("like", "unlike"):
-            optional = (event.post_id, event.comment_id)
-        elif event.action in ("comment", "comment_deleted"):
-            optional = (event.post_id, event.comment_id, event.parent)
-        else:
-            optional = (event.post_id,)
-    for text in optional:
+    for text in given:
         if text is not None:
             yield text
+
+
+def _ids_of_engagement(event: Engagement) -> tuple[str | None, ...]:
+    if event.action in _NOT_OF_A_POST:
+        return (event.target,)
+    if event.action == "react":
+        return (event.post_id, event.kind, event.comment_id)
+    if event.action in ("like", "unlike"):
+        return (event.post_id, event.comment_id)
+    if event.action in ("comment", "comment_deleted"):
+        return (event.post_id, event.comment_id, event.parent)
+    return (event.post_id,)
 
 
 def _texts(event: Event) -> Iterator[str]:

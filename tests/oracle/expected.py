@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.oracle import affinity, erasure, moderation, names, posts, relations, timelines, users
+from tests.oracle import (
+    affinity,
+    erasure,
+    interests,
+    moderation,
+    names,
+    notices,
+    posts,
+    relations,
+    timelines,
+    users,
+)
 from tests.oracle.compare import Tally, compare_rows
 from tests.oracle.events import Acknowledged, Place
 from tests.oracle.read_log import Placed
@@ -32,6 +43,14 @@ class Expected:
     rejected: dict[Place, str]
     by_source_log: Tally
     name_claims: Tally
+    mentions: Tally
+    posts_of: dict[str, int]
+    """Source to the number of public posts by it, or about it, where there is one."""
+    likings: list[interests.Fact]
+    averse: list[interests.Fact]
+    notices: dict[notices.Group, tuple[notices.Act, ...]]
+    notices_seen: dict[str, int]
+    """User to the time up to which the notifications have been seen."""
     names: dict[str, str]
     """User name, in its common form, to whose it is."""
     live_posts: dict[tuple[str, int, str], bool]
@@ -49,9 +68,11 @@ class Expected:
         }
 
     def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
-        """Whether the API leaves an entry out: the post's author is gone, or either blocks the
-        other, or it is for friends, or a reply between others that nobody shared, or the user
-        mutes the author or who brought it."""
+        """Whether the API leaves an entry out: the user hides the post, or it is hidden from all,
+        or its author is gone, or either blocks the other, or it is for friends, or a reply between
+        others that nobody shared, or the user mutes the author or who brought it."""
+        if self.mine.get((user_id, post_id), posts.NOTHING_DONE)["hidden_at"]:
+            return True
         author = str(self.posts[post_id]["author_id"])
         muted = self.relations.mutes.get(user_id, set())
         if (f"u:{reason[2:]}" if reason.startswith("s:") else reason) in muted:
@@ -115,9 +136,25 @@ class Expected:
             if row.get("hidden_by") == "reports"
         }
 
+    def audiences(self) -> dict[str, tuple[int, int]]:
+        """Source to its followers and its public posts, where there are some."""
+        followers, posts_of = self.relations.followers, self.posts_of
+        return {
+            source: (followers.get(source, 0), posts_of.get(source, 0))
+            for source in followers.keys() | posts_of.keys()
+        }
+
     def heavy(self) -> dict[str, bool]:
         """The heavy sources."""
         return dict.fromkeys(self.timelines.pulled, True)
+
+    def interests(self, now_ms: int) -> dict[tuple[str, str], float]:
+        """(user, subject) to the score at a time."""
+        return interests.sums(self.likings, now_ms)
+
+    def aversions(self, now_ms: int) -> dict[tuple[str, str], float]:
+        """(user, subject) to the aversion at a time; also to users, as `u:`."""
+        return interests.sums(self.averse, now_ms, interests.AVERSION_PER_DAY)
 
     def affinity(self, now_ms: int) -> dict[tuple[str, str], float]:
         """(user, the other) to the score at a time."""
@@ -132,13 +169,16 @@ class Expected:
         }
 
     def held_by_user(self) -> dict[tuple[str, str, str], tuple[int, str]]:
-        """(`reacted` or `shared`, user, post) to the time and the kind of reaction: the newest
-        10,000 of each user."""
+        """(`reacted`, `shared` or `hidden`, user, post) to the time and the kind of reaction: the
+        newest 10,000 of each user."""
         held: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
         for (user_id, post_id), row in self.mine.items():
             if row["reaction"] is not None:
                 reacted = (_int(row["reacted_at"]), post_id, str(row["reaction"]))
                 held.setdefault(("reacted", user_id), []).append(reacted)
+            if row["hidden_at"]:
+                hidden = (_int(row["hidden_at"]), post_id, "")
+                held.setdefault(("hidden", user_id), []).append(hidden)
             if row["is_shared"]:
                 shared = (_int(row["shared_at"]), post_id, "")
                 held.setdefault(("shared", user_id), []).append(shared)
@@ -177,7 +217,12 @@ def expect(
         tally.differ(what, want, got)
     hidden = moderation.hidden_posts(engagements, events.moderations, reports_to_hide)
     people = list(erasure.users_left(events.users, erased))
-    queues = names.queues(names_log)
+    log_of_names = list(names_log)
+    queues = names.queues(log_of_names)
+    mentions = Tally("mentions", "kafka")
+    told, mentioned = notices.told_mentions(log_of_names)
+    compare_rows(mentions, notices.implied_mentions(by_post), told)
+    concerning = [*notices.acts(by_post, reactions, related.following), *mentioned]
     claims = Tally("name_claims", "kafka")
     compare_rows(
         claims,
@@ -202,6 +247,21 @@ def expect(
         rejected=events.rejected,
         by_source_log=tally,
         name_claims=claims,
+        mentions=mentions,
+        posts_of={
+            source: count
+            for source, standing in implied.items()
+            if (
+                count := sum(
+                    reason == source and what.visibility == "public"
+                    for (reason, _), what in standing.items()
+                )
+            )
+        },
+        likings=list(interests.likings(by_post, reactions, erased)),
+        averse=list(interests.aversions(by_post, reactions.hidden, events.feedback, erased)),
+        notices=notices.grouped(each for each in concerning if each[0][0] not in erased),
+        notices_seen=users.seen_to(people),
         names=holders,
         live_posts={
             (str(row["author_id"]), _int(row["at"]), post_id): True

@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Iterable
 
 from schemas.events import User
-from streams.facts import Claim, Release
+from streams.facts import Claim, Mentioned, Release
 
-OfName = Claim | Release
+OfName = Claim | Release | Mentioned
 
 
 def common(username: str | None) -> str:
@@ -31,6 +31,8 @@ def queues(log: Iterable[OfName]) -> dict[str, list[str]]:
     """Name to who wants it, in the order in which they came."""
     found: dict[str, list[str]] = {}
     for fact in log:
+        if isinstance(fact, Mentioned):
+            continue
         queue = found.setdefault(fact.name, [])
         if fact.user_id in queue:
             queue.remove(fact.user_id)

@@ -78,6 +78,8 @@ class Reactions:
     comments: dict[tuple[str, str], Engagement] = field(default_factory=dict)
     """(post, comment id) to the comment with the smallest stamp, deleted ones too."""
     deleted_comments: set[tuple[str, str]] = field(default_factory=set)
+    hidden: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(post, user) to the time at which the user hid it first."""
     seen: dict[str, set[tuple[str, str]]] = field(
         default_factory=lambda: {name: set() for name in _SEEN.values()}
     )
@@ -117,6 +119,8 @@ def fold_engagements(events: Iterable[Engagement]) -> Reactions:
             found.deleted_comments.add((event.post_id, event.comment_id or ""))
         else:
             found.seen[_SEEN[event.action]].add(pair)
+        if event.action == "hide":
+            found.hidden[pair] = min(event.at, found.hidden.get(pair, event.at))
     return found
 
 
@@ -225,23 +229,28 @@ def comment_views(found: Reactions) -> dict[tuple[str, str], dict[str, object]]:
     }
 
 
+NOTHING_DONE = {
+    "reaction": None,
+    "reacted_at": 0,
+    "is_shared": False,
+    "shared_at": 0,
+    "hidden_at": 0,
+}
+
+
 def mine(found: Reactions) -> dict[tuple[str, str], dict[str, object]]:
-    """(user, post) to the reaction and share in force, with their times; 0 where there is none."""
+    """(user, post) to the reaction, share and hide in force, with their times; 0 where there is
+    none."""
     rows: dict[tuple[str, str], dict[str, object]] = {}
     for (post_id, user_id), event in found.reacted.items():
         kind = found.reaction_of(event)
         if kind is not None:
-            rows[(user_id, post_id)] = {
-                "reaction": kind,
-                "reacted_at": event.at,
-                "is_shared": False,
-                "shared_at": 0,
-            }
+            row = {**NOTHING_DONE, "reaction": kind, "reacted_at": event.at}
+            rows[user_id, post_id] = row
     for (post_id, user_id), event in found.shared.items():
         if event.action == "share":
-            row = rows.setdefault(
-                (user_id, post_id),
-                {"reaction": None, "reacted_at": 0, "is_shared": False, "shared_at": 0},
-            )
+            row = rows.setdefault((user_id, post_id), dict(NOTHING_DONE))
             row["is_shared"], row["shared_at"] = True, event.at
+    for (post_id, user_id), at in found.hidden.items():
+        rows.setdefault((user_id, post_id), dict(NOTHING_DONE))["hidden_at"] = at
     return rows

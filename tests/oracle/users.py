@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from schemas.events import User
 from tests.oracle.names import common
 
+NOTICES = ("follow", "like", "comment", "share", "reply", "mention")
+
 NOBODY: dict[str, object] = {
     "username": None,
     "display_name": None,
@@ -17,6 +19,7 @@ NOBODY: dict[str, object] = {
     "following": 0,
     "status": "active",
     "is_dormant": False,
+    "silenced": (),
 }
 """The view of a user of whom nothing is known, which equals no view."""
 
@@ -53,6 +56,15 @@ def fold_users(
     return views
 
 
+def seen_to(events: Iterable[User]) -> dict[str, int]:
+    """User to the time up to which the notifications have been seen."""
+    found: dict[str, int] = {}
+    for event in events:
+        if event.action == "active" and event.seen_to is not None and event.seen_to > 0:
+            found[event.user_id] = max(event.seen_to, found.get(event.user_id, 0))
+    return found
+
+
 def _newer(before: User | None, event: User) -> User:
     if before is None or (event.at, event.event_id) > (before.at, before.event_id):
         return event
@@ -68,6 +80,8 @@ def _view(state: _State, following: int) -> dict[str, object]:
         row["bio"] = profile.bio
         row["avatar"] = profile.avatar
         row["is_verified"] = profile.verified
+        off = (k for k in NOTICES if profile.preferences.get(f"notify.{k}") == "off")
+        row["silenced"] = tuple(off)
     row["following"] = following
     if state.is_deleted:
         row["status"] = "deleted"

@@ -18,9 +18,17 @@ from faust.types import TP
 
 from connectors.batch import Batch
 from connectors.records import Record
-from schemas.events import Engagement, Event, Follow, Moderation, Post, User
+from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
-from schemas.views import CommentView, CountersView, SourceView, TimelineOp, UserView
+from schemas.views import (
+    CommentView,
+    CountersView,
+    Notification,
+    NotificationView,
+    SourceView,
+    TimelineOp,
+    UserView,
+)
 from streams.engine import stage as stage_module
 from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
@@ -42,6 +50,7 @@ STAGES: dict[Topic, MakeFold] = {
     Topic.FOLLOWS: partial(make_intake, Follow),
     Topic.USERS: partial(make_intake, User),
     Topic.MODERATIONS: partial(make_intake, Moderation),
+    Topic.FEEDBACK: partial(make_intake, Feedback),
     Topic.BY_POST: partial(PostFold, reports_to_hide=REPORTS_TO_HIDE),
     Topic.BY_USER: UserFold,
     Topic.BY_SOURCE: partial(SourceFold, heavy_followers=HEAVY_FOLLOWERS),
@@ -52,6 +61,7 @@ TOPIC_OF: dict[type[Event], Topic] = {
     Follow: Topic.FOLLOWS,
     User: Topic.USERS,
     Moderation: Topic.MODERATIONS,
+    Feedback: Topic.FEEDBACK,
 }
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -280,6 +290,11 @@ def _of_counters(view: CountersView) -> list[int]:
 _COUNTS: list[tuple[Topic, type[Any], Callable[[Any], list[int]]]] = [
     (Topic.VIEW_COUNTERS, CountersView, _of_counters),
     (Topic.VIEW_COMMENTS, CommentView, lambda view: [view.likes, view.replies]),
-    (Topic.VIEW_SOURCES, SourceView, lambda view: [view.followers]),
+    (Topic.VIEW_SOURCES, SourceView, lambda view: [view.followers, view.posts]),
     (Topic.VIEW_USERS, UserView, lambda view: [view.following]),
+    (
+        Topic.VIEW_NOTIFICATIONS,
+        Notification,
+        lambda view: [view.count] if isinstance(view, NotificationView) else [],
+    ),
 ]

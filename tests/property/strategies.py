@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from schemas.events import Engagement, Event, Follow, Moderation, Post, User
+from schemas.events import Engagement, Event, Feedback, Follow, Media, Moderation, Post, User
 from tests.unit.folds import NOW
 
 USERS = ("a", "b", "c", "d")
@@ -30,7 +30,10 @@ creations = st.builds(
     post_id=post_ids,
     author_id=user_ids,
     at=times,
-    content=st.sampled_from(["", "one", "two #Tag", "@b three"]),
+    content=st.sampled_from(["", "one", "two #Tag", "@Eight three @ten"]),
+    language=st.sampled_from([None, "en", "DE"]),
+    media=st.sampled_from([(), (Media(url="u", kind="video"),)]),
+    reply_to=st.none() | post_ids,
     visibility=visibilities,
     audience=audiences,
 )
@@ -41,7 +44,9 @@ edits = st.builds(
     post_id=post_ids,
     author_id=st.none() | user_ids,
     at=times,
-    content=st.sampled_from(["", "four", "five #Other"]),
+    content=st.sampled_from(["", "four", "five #Other", "@eight"]),
+    reply_to=st.none() | post_ids,
+    language=st.sampled_from([None, "fr"]),
     visibility=visibilities,
     audience=audiences,
 )
@@ -109,6 +114,14 @@ contacts = st.builds(
     target=user_ids,
     at=times,
 )
+opinions = st.builds(
+    Feedback,
+    event_id=event_ids,
+    action=st.sampled_from(["not_interested", "interested"]),
+    user_id=user_ids,
+    subject=st.sampled_from(["t:TAG", "t:tag", "l:en", "m:video", *(f"u:{u}" for u in USERS)]),
+    at=times,
+)
 follows = st.builds(
     Follow,
     event_id=event_ids,
@@ -126,6 +139,8 @@ profiles = st.builds(
     username=st.sampled_from([None, "eight", "Eight", "ten"]),
     display_name=st.sampled_from([None, "Nine"]),
     verified=st.booleans(),
+    seen_to=st.none() | times,
+    preferences=st.sampled_from([{}, {"notify.like": "off", "notify.x": "off"}]),
 )
 erasures = st.builds(
     User,
@@ -163,5 +178,5 @@ engagements = st.one_of(reactions, shares, comments, comment_reactions, marks)
 posts = st.one_of(creations, edits, deletions)
 moderations = st.one_of(reports, verdicts)
 events: st.SearchStrategy[Event] = st.one_of(
-    posts, engagements, moderations, contacts, follows, profiles
+    posts, engagements, moderations, contacts, opinions, follows, profiles
 )

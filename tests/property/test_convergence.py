@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -13,19 +14,29 @@ from msgspec.structs import replace
 
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import Topic
-from streams.facts import Activity, Claim, Refill, RelationFact, Release, Removal
+from streams.facts import (
+    Activity,
+    Answered,
+    Claim,
+    Mentioned,
+    Notice,
+    Refill,
+    RelationFact,
+    Release,
+    Removal,
+)
 from streams.posts import Counters, PostFold
 from streams.profiles import UserRow
 from streams.sources import SourceFold
 from streams.users import UserFold
-from tests.oracle import affinity
+from tests.oracle import affinity, interests
 from tests.oracle.names import OfName, queues
 from tests.oracle.posts import counters, fold_engagements, fold_posts
 from tests.oracle.relations import KINDS, empty_row, follows
 from tests.oracle.timelines import Standing, activities, audience_of
 from tests.oracle.users import NOBODY, fold_users
 from tests.property import strategies
-from tests.unit.folds import DAY, NOW, Folded, affinity_sums, standing
+from tests.unit.folds import DAY, NOW, Folded, affinity_sums, interest_sums, noticed, standing
 
 ORDER_FREE_VIEWS = (Topic.VIEW_POSTS, Topic.VIEW_COUNTERS, Topic.VIEW_COMMENTS, Topic.VIEW_MINE)
 
@@ -82,9 +93,25 @@ def test_a_post_comes_to_one_end(history: tuple[list[Event], list[Event]], batch
         assert _normal(one, topic) == _normal(other, topic)
     facts = [each.facts(Topic.BY_SOURCE) for each in (one, other)]
     assert standing(facts[0]) == standing(facts[1])
-    sums = [affinity_sums(each.facts(Topic.BY_USER)) for each in (one, other)]
-    assert sums[0] == pytest.approx(sums[1], abs=1e-9)
+    for sums_of in (affinity_sums, interest_sums):
+        sums = [sums_of(each.facts(Topic.BY_USER)) for each in (one, other)]
+        assert sums[0] == pytest.approx(sums[1], abs=1e-9)
+    assert noticed(one.facts(Topic.BY_USER)) == noticed(other.facts(Topic.BY_USER))
+    assert _mentioned(one) == _mentioned(other)
     assert _rows(one) == _rows(other)
+
+
+def _mentioned(folded: Folded) -> set[tuple[str, str, int]]:
+    """What mentions come to, and answers: (name or post, author, time), each once at most."""
+    counts: Counter[tuple[str, str, int]] = Counter()
+    for fact in (*folded.facts(Topic.BY_USER), *folded.facts(Topic.BY_POST)):
+        match fact:
+            case Mentioned(name, _, author_id, at, change):
+                counts[name, author_id, at] += change
+            case Answered(post_id, _, author_id, at, change):
+                counts[post_id, author_id, at] += change
+    assert set(counts.values()) <= {0, 1}
+    return {key for key, count in counts.items() if count}
 
 
 def _normal(folded: Folded, topic: Topic) -> dict[str, Any]:
@@ -160,6 +187,7 @@ users_events = histories(
         relations,
         strategies.profiles.map(_of_one_user),
         strategies.contacts.map(_of_one_user),
+        strategies.opinions.map(_of_one_user),
     )
 )
 
@@ -172,9 +200,11 @@ def test_a_user_comes_to_one_end(history: tuple[list[Any], list[Any]], batch: in
     assert _normal(one, Topic.VIEW_USERS) == _normal(other, Topic.VIEW_USERS)
     assert _scores(one) == pytest.approx(_scores(other), abs=1e-9)
     assert _greatest(one) == _greatest(other)
+    assert noticed(one.facts(Topic.BY_USER)) == noticed(other.facts(Topic.BY_USER))
+    assert _interests(one) == pytest.approx(_interests(other), abs=1e-9)
     rows = [_rows(each) for each in (one, other)]
     for each in rows:
-        del each["affinity"]  # a sum of floats; compared above
+        del each["affinity"], each["interest"]  # sums of floats; compared above
         each["user"] = {name: replace(row, claim_id="") for name, row in each["user"].items()}
     assert rows[0] == rows[1]
     assert queues(_claims(one)) == queues(_claims(other))
@@ -184,10 +214,22 @@ def _claims(folded: Folded) -> list[OfName]:
     return [fact for fact in folded.facts(Topic.BY_USER) if isinstance(fact, OfName)]
 
 
+def _interests(folded: Folded) -> dict[str, float]:
+    per_day = interests.AVERSION_PER_DAY
+    views = [
+        *folded.views(Topic.VIEW_INTERESTS).items(),
+        *((f"u:{key}", view) for key, view in folded.views(Topic.VIEW_AFFINITY).items()),
+    ]
+    faded = partial(affinity.decayed, now_ms=NOW, per_day=per_day)
+    sums = {key: faded(view.aversion, view.averse_at or 0) for key, view in views}
+    return {key: score for key, score in sums.items() if abs(score) > 1e-9}
+
+
 def _scores(folded: Folded) -> dict[str, float]:
     return {
         key: affinity.decayed(view.score, view.at, NOW)
         for key, view in folded.views(Topic.VIEW_AFFINITY).items()
+        if view.score
     }
 
 
@@ -196,7 +238,7 @@ def _greatest(folded: Folded) -> dict[tuple[str, ...], tuple[int, str]]:
     found: dict[tuple[str, ...], tuple[int, str]] = {}
     for topic in (Topic.BY_SOURCE, Topic.BY_USER):
         for fact in folded.facts(topic):
-            if isinstance(fact, Refill | Claim | Release):  # what these open is up to the log
+            if isinstance(fact, Refill | Claim | Release | Notice):  # up to the log, or see below
                 continue
             assert isinstance(fact, RelationFact)
             key = (topic, fact.source, fact.user_id, fact.kind)
@@ -307,7 +349,7 @@ def test_a_source_never_shows_what_it_does_not_hold(drawn: list[Any]) -> None:
             if not there:
                 continue
             gone = there.pop(next(iter(there)))
-            folded.add(Removal(gone.source, gone.reason, gone.post_id, gone.at))
+            folded.add(Removal(gone.source, gone.reason, gone.post_id, gone.at, gone.visibility))
         elif isinstance(fact, Activity):
             if fact.post_id in there:
                 continue

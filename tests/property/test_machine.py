@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -31,12 +32,12 @@ from schemas.codec import encode
 from schemas.events import Engagement, Event, Follow, Post
 from schemas.partitioning import partition_of
 from schemas.topics import EXTERNAL, INTERNAL, Topic
-from schemas.views import DeadLetter, HeavySource, RecentActivity
+from schemas.views import DeadLetter, HeavySource, NotificationView, RecentActivity
 from streams import fan_out, sources
 from streams.engine import stage
 from streams.engine.disk import DiskStore
 from streams.facts import Handling, Tick, decode_fact, encode_fact
-from tests.oracle import affinity
+from tests.oracle import affinity, interests, notices
 from tests.oracle import timelines as oracle_timelines
 from tests.oracle.events import collect
 from tests.oracle.expected import Expected, expect
@@ -284,8 +285,12 @@ def check(pipeline: Pipeline) -> None:
     assert _following(pipeline) == expected.following()
     assert _blocks(pipeline) == set(expected.blocks())
     assert _mutes(pipeline) == set(expected.mutes())
-    assert _followers(pipeline) == expected.relations.followers
+    assert _audiences(pipeline) == expected.audiences()
     assert _affinity(pipeline) == pytest.approx(_expected_affinity(expected), abs=1e-9)
+    assert expected.mentions.differences == []
+    for found, wanted in zip(_interests(pipeline), _expected_interests(expected), strict=True):
+        assert found == pytest.approx(wanted, abs=1e-9)
+    _check_notices(pipeline, expected)
     assert _dead_letters(pipeline) == expected.rejected
 
 
@@ -383,9 +388,10 @@ def _mine(pipeline: Pipeline) -> dict[tuple[str, str], dict[str, object]]:
             "reacted_at": view.reacted_at if view.reaction else 0,
             "is_shared": view.is_shared,
             "shared_at": view.shared_at if view.is_shared else 0,
+            "hidden_at": view.hidden_at or 0,
         }
         for view in pipeline.views(Topic.VIEW_MINE).values()
-        if view.reaction or view.is_shared
+        if view.reaction or view.is_shared or view.hidden_at
     }
 
 
@@ -421,11 +427,11 @@ def _mutes(pipeline: Pipeline) -> set[tuple[str, str]]:
     }
 
 
-def _followers(pipeline: Pipeline) -> dict[str, int]:
+def _audiences(pipeline: Pipeline) -> dict[str, tuple[int, int]]:
     return {
-        source: view.followers
+        source: (view.followers, view.posts)
         for source, view in pipeline.views(Topic.VIEW_SOURCES).items()
-        if view.followers
+        if view.followers or view.posts
     }
 
 
@@ -439,6 +445,41 @@ def _affinity(pipeline: Pipeline) -> dict[tuple[str, str], float]:
 
 def _expected_affinity(expected: Expected) -> dict[tuple[str, str], float]:
     return expected.affinity(NOW + DAY)
+
+
+def _interests(pipeline: Pipeline) -> list[dict[tuple[str, str], float]]:
+    """Likings, and aversions to subjects and to users."""
+    likings: dict[tuple[str, str], float] = {}
+    aversions: dict[tuple[str, str], float] = {}
+    far = partial(affinity.decayed, now_ms=NOW + DAY, per_day=interests.AVERSION_PER_DAY)
+    for view in pipeline.views(Topic.VIEW_INTERESTS).values():
+        key = (view.user_id, view.subject)
+        likings[key] = affinity.decayed(view.score, view.at, NOW + DAY)
+        aversions[key] = far(view.aversion, view.averse_at or 0)
+    for view in pipeline.views(Topic.VIEW_AFFINITY).values():
+        aversions[view.user_id, f"u:{view.target_id}"] = far(view.aversion, view.averse_at or 0)
+    return [
+        {key: score for key, score in scores.items() if abs(score) > 1e-9}
+        for scores in (likings, aversions)
+    ]
+
+
+def _expected_interests(expected: Expected) -> list[dict[tuple[str, str], float]]:
+    return [expected.interests(NOW + DAY), expected.aversions(NOW + DAY)]
+
+
+def _check_notices(pipeline: Pipeline, expected: Expected) -> None:
+    views = pipeline.views(Topic.VIEW_NOTIFICATIONS).values()
+    groups = {
+        (view.user_id, view.kind, view.subject): (view.count, view.named)
+        for view in views
+        if isinstance(view, NotificationView) and view.count
+    }
+    assert groups.keys() == expected.notices.keys()
+    for group, found in groups.items():
+        assert notices.same_group(expected.notices[group], found), (group, found)
+    seen = {view.user_id: view.at for view in views if not isinstance(view, NotificationView)}
+    assert {user_id: at for user_id, at in seen.items() if at} == expected.notices_seen
 
 
 def _dead_letters(pipeline: Pipeline) -> dict[tuple[str, int, int], str]:

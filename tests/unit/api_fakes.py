@@ -14,11 +14,18 @@ from api.app import create_app
 from api.auth import issue
 from api.held import Held
 from api.state import Services
-from api.stores import Found, Placed, StoreDownError, Stores, TimelineRow, Wanted
+from api.stores import Found, Inclinations, Placed, StoreDownError, Stores, TimelineRow, Wanted
 from connectors.redis_keys import member
 from connectors.settings import Settings
 from schemas.events import Event
-from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
+from schemas.views import (
+    CommentView,
+    CountersView,
+    NotificationView,
+    PostView,
+    SourceView,
+    UserView,
+)
 
 KEY = "k" * 40
 NOW = 1_767_268_800_000  # 2026-01-01T12:00:00Z
@@ -31,6 +38,10 @@ class Views:
     def __init__(self) -> None:
         self.rows: dict[str, list[TimelineRow]] = {}
         self.names: dict[str, str] = {}
+        self.inclinations: dict[str, Inclinations] = {}
+        self.notices: list[NotificationView] = []
+        self.seen = 0
+        self.hidden: set[tuple[str, str]] = set()
         self.floors: dict[str, int | None] = {}
         self.recents: dict[str, list[TimelineRow]] = {}
         self.found = Found()
@@ -51,8 +62,8 @@ class Views:
     def counters(self, post_id: str, **fields: Any) -> None:
         self.found.counters[post_id] = CountersView(post_id, **fields)
 
-    def source(self, source: str, followers: int) -> None:
-        self.found.sources[source] = SourceView(source, followers)
+    def source(self, source: str, followers: int, posts: int = 0) -> None:
+        self.found.sources[source] = SourceView(source, followers, posts)
 
     def follow(self, user_id: str, other: str) -> None:
         self.found.follows.add((user_id, f"u:{other}"))
@@ -65,6 +76,10 @@ class Views:
 
     def entry(self, owner: str, post_id: str, reason: str, at: int = NOW) -> None:
         self.rows.setdefault(owner, []).append(TimelineRow(at, post_id, reason))
+
+    def inclined(self, user_id: str, limit: int) -> Inclinations:
+        held = self.inclinations.get(user_id, Inclinations([], []))
+        return Inclinations(held.likes[:limit], held.aversions[:limit])
 
     def recent(self, source: str, post_id: str, reason: str, at: int = NOW) -> None:
         """A heavy source holds an activity."""
@@ -91,6 +106,7 @@ class Views:
             sources={k: held.sources[k] for k in wanted.sources if k in held.sources},
             reactions={k: reactions[k] for k in wanted.mine if k in reactions},
             shared=shared & set(wanted.mine),
+            hidden={k for k in wanted.mine if (wanted.viewer, k) in self.hidden},
             follows=held.follows & set(wanted.follows),
             blocked=blocked & set(wanted.blocks) if has_blocks else set(),
             muted=muted & set(wanted.blocks) if has_blocks else set(),
@@ -140,6 +156,16 @@ class FakeCache(FakeStore):
     async def holder(self, name: str) -> str | None:
         self.touch("holder")
         return self.views.names.get(name)
+
+    async def interests(self, user_id: str, limit: int, now: int) -> Inclinations:
+        self.touch("interests")
+        assert now == NOW
+        return self.views.inclined(user_id, limit)
+
+    async def notifications(self, user_id: str, limit: int) -> tuple[list[NotificationView], int]:
+        self.touch("notifications")
+        held = [view for view in self.views.notices if view.user_id == user_id]
+        return sorted(held, key=lambda view: -view.at)[:limit], self.views.seen
 
     async def awaiting(self, limit: int) -> list[str]:
         self.touch("awaiting")
@@ -225,6 +251,11 @@ class FakeArchive(FakeStore):
     async def holder(self, name: str) -> str | None:
         self.touch("holder")
         return self.views.names.get(name)
+
+    async def interests(self, user_id: str, limit: int, now: int) -> Inclinations:
+        self.touch("interests")
+        assert now == NOW
+        return self.views.inclined(user_id, limit)
 
     async def has_posts(self, author_id: str) -> bool:
         self.touch("has_posts")

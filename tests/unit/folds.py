@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +15,8 @@ from schemas.events import (
     Engagement,
     EngagementAction,
     Event,
+    Feedback,
+    FeedbackAction,
     Follow,
     FollowAction,
     Moderation,
@@ -29,9 +32,11 @@ from schemas.views import (
     CommentView,
     CountersView,
     FillTimeline,
+    InterestView,
     MineView,
     ModerationView,
     NameView,
+    Notification,
     OpenTimeline,
     PostView,
     PushEntry,
@@ -50,8 +55,10 @@ from streams.engine.state import State
 from streams.facts import (
     Activity,
     AffinityFact,
+    AversionFact,
     Fact,
     Met,
+    Notice,
     RelationFact,
     RelationKind,
     Removal,
@@ -78,6 +85,8 @@ VIEW_TYPES: dict[str, Any] = {
     Topic.VIEW_RECENTS: Recent,
     Topic.VIEW_MODERATION: ModerationView,
     Topic.VIEW_NAMES: NameView,
+    Topic.VIEW_INTERESTS: InterestView,
+    Topic.VIEW_NOTIFICATIONS: Notification,
 }
 
 Timelines = dict[str, dict[tuple[str, str], int]]
@@ -154,6 +163,20 @@ def judged(
     )
 
 
+def said(
+    action: FeedbackAction,
+    subject: str,
+    user: str = "bob",
+    at: float = 0,
+    *,
+    id: str | None = None,
+) -> Feedback:
+    """A user said whether a subject is of interest."""
+    return Feedback(
+        event_id=_event_id(id), action=action, user_id=user, subject=subject, at=time(at)
+    )
+
+
 def contacted(
     action: EngagementAction, user: str, target: str, at: float = 0, *, id: str | None = None
 ) -> Engagement:
@@ -205,7 +228,7 @@ def activity(
 
 def removal(of: Activity) -> Removal:
     """An activity holds no more."""
-    return Removal(of.source, of.reason, of.post_id, of.at)
+    return Removal(of.source, of.reason, of.post_id, of.at, of.visibility)
 
 
 def relation(
@@ -226,6 +249,7 @@ class Folded:
         self.outbox = Outbox(PARTITIONS)
         self.fold = make_fold(self.state, self.outbox)
         self._written: list[Output] = []
+        self._settled = 0
 
     def add(self, *events: Event | Fact) -> Folded:
         """Fold more events in; posts come with the tags that intake finds."""
@@ -236,6 +260,13 @@ class Folded:
                 self.fold.fold(event, next(_numbers))
             else:
                 self.fold.fold(event)
+        return self
+
+    def settle(self) -> Folded:
+        """What is told to users and names is folded, too, until there is nothing more."""
+        while len(facts := self.facts(Topic.BY_USER)) > self._settled:
+            new, self._settled = facts[self._settled :], len(facts)
+            self.add(*new)
         return self
 
     def checkpoint(self) -> Folded:
@@ -363,6 +394,36 @@ def standing(facts: Iterable[Fact]) -> dict[tuple[str, str], Activity]:
         elif isinstance(fact, Removal):
             del found[fact.reason, fact.post_id]
     return found
+
+
+def noticed(facts: Iterable[Fact]) -> set[tuple[str, str, str, str, int, str]]:
+    """What notices come to: (receiver, kind, subject, actor, time, item), each once at most."""
+    counts: Counter[tuple[str, str, str, str, int, str]] = Counter()
+    for fact in facts:
+        if isinstance(fact, Notice):
+            about = (fact.user_id, fact.kind, fact.subject)
+            counts[*about, fact.actor_id, fact.at, fact.item] += fact.change
+    assert set(counts.values()) <= {0, 1}
+    return {key for key, count in counts.items() if count}
+
+
+def interest_sums(
+    facts: Iterable[Fact], now: int = NOW + 30 * DAY
+) -> dict[tuple[str, str, bool], float]:
+    """The sum of what facts tell of (user, subject), as likings (True) and aversions, at a time."""
+    sums: dict[tuple[str, str, bool], float] = {}
+    for fact in facts:
+        match fact:
+            case AffinityFact(user_id, _, weight, at, subjects):
+                key, per_day = True, 0.9
+            case AversionFact(user_id, subjects, weight, at):
+                key, per_day = False, 0.72
+            case _:
+                continue
+        for subject in subjects:
+            before = sums.get((user_id, subject, key), 0.0)
+            sums[user_id, subject, key] = before + weight * per_day ** ((now - at) / DAY)
+    return {key: score for key, score in sums.items() if abs(score) > 1e-9}
 
 
 def affinity_sums(facts: Iterable[Fact], now: int = NOW + 30 * DAY) -> dict[tuple[str, str], float]:

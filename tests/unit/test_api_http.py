@@ -103,7 +103,7 @@ def test_public_things_need_no_token(world: World) -> None:
 
 def test_a_profile(world: World) -> None:
     world.redis.user("bob", display_name="Bob", bio="b", following=7)
-    world.redis.source("u:bob", 12)
+    world.redis.source("u:bob", 12, posts=3)
     world.redis.follow("al", "bob")
     profile = world.ask("GET", "/api/v1/users/bob", "al").json()
     assert profile == {
@@ -115,6 +115,7 @@ def test_a_profile(world: World) -> None:
         "is_verified": False,
         "followers": 12,
         "following": 7,
+        "posts": 3,
         "is_following": True,
     }
     assert not world.ask("GET", "/api/v1/users/bob", "cy").json()["is_following"]

@@ -437,7 +437,7 @@ def test_every_column_of_a_post_is_written(database: Database) -> None:
 
 def test_only_the_newest_value_of_a_batch_is_written(database: Database) -> None:
     _write(database, Topic.VIEW_SOURCES, SourceView("u:a", 1), SourceView("u:a", 2))
-    assert [row[1] for row in database.rows] == [("u:a", 2, timestamp_of(6, 0))]
+    assert [row[1] for row in database.rows] == [("u:a", 2, 0, timestamp_of(6, 0))]
 
 
 @pytest.mark.parametrize("topic", IN_CASSANDRA)

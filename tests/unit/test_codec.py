@@ -11,8 +11,19 @@ import pytest
 
 from schemas import codec
 from schemas.codec import LockError, UndecodableError, decode, encode, versions
-from schemas.events import EVENT_TYPES, Engagement, Event, Follow, Media, Post, Surface, User
-from tests.unit.folds import contacted, created, deleted, engaged, followed, user
+from schemas.events import (
+    EVENT_TYPES,
+    Engagement,
+    Event,
+    Feedback,
+    Follow,
+    Media,
+    Moderation,
+    Post,
+    Surface,
+    User,
+)
+from tests.unit.folds import contacted, created, deleted, engaged, followed, judged, said, user
 
 EVENTS = [
     created(
@@ -25,6 +36,9 @@ EVENTS = [
     contacted("message", "a", "b"),
     user("profile", username="x", verified=True, preferences={"k": "v"}, device_tokens=("t",)),
     user("deleted", at=-(10**9)),
+    user("active", seen_to=10**12),
+    judged("cleared"),
+    said("not_interested", "t:x"),
 ]
 
 
@@ -42,7 +56,14 @@ def test_each_type_of_event_has_a_schema_with_its_id() -> None:
     numbers = [version.id for version in versions()]
     assert len(set(numbers)) == len(numbers)
     by_id = {int.from_bytes(encode(event)[1:5], "big"): type(event) for event in EVENTS}
-    assert by_id == {1: Post, 2: Follow, 3: Engagement, 4: User}
+    assert by_id == {
+        1: Post,
+        2: Follow,
+        3: Engagement,
+        5: Moderation,
+        6: User,
+        7: Feedback,
+    }
 
 
 GOOD = encode(followed("follow"))

@@ -66,7 +66,8 @@ from tests.unit.folds import (
             [Touched("bob", "p", "c")],
             id="who likes a comment",
         ),
-        pytest.param([engaged("view"), engaged("hide")], [], id="not who is only counted"),
+        pytest.param([engaged("view"), engaged("report")], [], id="not who is only counted"),
+        pytest.param([engaged("hide")], [Touched("bob", "p")], id="who hides it"),
     ],
 )
 def test_a_user_is_told_where_something_is(events: list[Any], told: list[Fact]) -> None:
@@ -266,7 +267,7 @@ def test_whom_one_followed_and_was_close_to_is_forgotten_when_erased() -> None:
     view = folded.view(Topic.VIEW_RELATIONS)
     assert (view.is_following, view.is_blocking, view.is_muting) == (False, False, True)
     assert folded.view(Topic.VIEW_USERS).following == 0
-    assert folded.view(Topic.VIEW_AFFINITY) == AffinityView("bob", "ann", 0.0, 0)
+    assert folded.view(Topic.VIEW_AFFINITY) == AffinityView("bob", "ann", 0.0, 0, 0.0, 0)
     assert len(_told(folded)) == told
 
 

@@ -10,7 +10,6 @@ from schemas.topics import Topic
 from streams.users import UserFold
 from tests.oracle.names import common
 from tests.unit.folds import Folded, user
-from tests.unit.test_users import settle
 
 
 def _wants(who: str, name: str | None, at: int = 1) -> Event:
@@ -78,7 +77,7 @@ CASES = [
 def test_whose_a_name_is(events: list[Event], names: dict[str, str], users: dict[str, str]) -> None:
     folded = Folded(UserFold)
     for event in events:
-        settle(folded.add(event, event))
+        folded.add(event, event).settle()
     assert _shown(folded) == (names, users)
 
 

@@ -44,8 +44,8 @@ POST = PostView(
     hidden_by="reports",
 )
 COUNTERS = CountersView("p", {"like": 2, "love": 1}, 3, 4, 5, 6, 7, 8)
-MINE = MineView("u", "p", "like", 5, True, 6)
-USER = UserView("u", "name", "Name", "bio", "avatar", True, 7, "deactivated", True)
+MINE = MineView("u", "p", "like", 5, True, 6, 7)
+USER = UserView("u", "name", "Name", "bio", "avatar", True, 7, "deactivated", True, ("like",))
 
 
 def _changed(value: Any) -> Any:

@@ -130,8 +130,11 @@ def test_comments_have_likes_and_answers() -> None:
 def test_mine_is_what_is_in_force() -> None:
     events = [_did("react", 3, kind="love"), _did("share", 4), _did("share", 5, "v")]
     events += [_did("like", 6, "w"), _did("unlike", 7, "w"), _did("unshare", 9, "v")]
+    events += [_did("hide", 2), _did("hide", 8), _did("hide", 1, "v")]
     assert posts.mine(posts.fold_engagements(events)) == {
         ("u", "p"): {"reaction": "love", "reacted_at": 3, "is_shared": True, "shared_at": 4}
+        | {"hidden_at": 2},
+        ("v", "p"): posts.NOTHING_DONE | {"hidden_at": 1},
     }
 
 

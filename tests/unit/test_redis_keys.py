@@ -8,18 +8,21 @@ import pytest
 
 from connectors.redis_keys import (
     Keys,
-    affinity_rank,
-    affinity_score,
     by_hash_tag,
+    faded_score,
+    fading_rank,
     member,
     split_member,
 )
 from schemas.partitioning import partition_of
-from streams.users import Affinity, add_decayed
+from schemas.views import CLOSENESS_PER_DAY
+from streams.decay import Faded, add
 from tests.unit.folds import DAY, NOW
 
 KINDS = (
-    "feed floor post counters user source following blocks affinity reacted kinds shared".split()  # noqa: SIM905
+    *("feed", "floor", "post", "counters", "user", "source", "following", "blocks", "mutes"),
+    *("affinity", "interests", "aversions", "reacted", "kinds", "shared", "hidden"),
+    *("notifications", "notices", "seen"),
 )
 
 
@@ -79,16 +82,14 @@ def test_entries_of_one_time_stand_in_the_order_of_their_ids() -> None:
 @pytest.mark.parametrize("days", [0, 0.5, 30])
 def test_a_rank_gives_the_score_back_decayed(score: float, days: float) -> None:
     now = NOW + int(days * DAY)
-    assert affinity_score(affinity_rank(score, NOW), now) == pytest.approx(
-        score * 0.9**days, rel=1e-6
-    )
+    assert faded_score(fading_rank(score, NOW), now) == pytest.approx(score * 0.9**days, rel=1e-6)
 
 
 def test_ranks_compare_as_scores_do_at_one_time() -> None:
     facts = [(10.0, 0), (8.0, 0), (8.0, 3), (1.0, 30), (5.0, 12), (20.0, 1)]
     at_the_end = [
-        add_decayed(Affinity(score, NOW + d * DAY), 0, NOW + 40 * DAY) for score, d in facts
+        add(Faded(score, NOW + d * DAY), 0, NOW + 40 * DAY, CLOSENESS_PER_DAY) for score, d in facts
     ]
-    ranks = [affinity_rank(score, NOW + d * DAY) for score, d in facts]
+    ranks = [fading_rank(score, NOW + d * DAY) for score, d in facts]
     order = range(len(facts))
     assert sorted(order, key=ranks.__getitem__) == sorted(order, key=lambda n: at_the_end[n].score)

@@ -33,7 +33,10 @@ def test_every_topic_belongs_somewhere() -> None:
     assert {topic for topic in Topic if topic.startswith("view.")} == set(VIEWS)
     assert {*IN_CASSANDRA, *IN_REDIS} == {*VIEWS, Topic.TIMELINE_WRITES}
     assert set(IN_CASSANDRA) - set(IN_REDIS) == {Topic.VIEW_COMMENTS}
-    assert set(IN_REDIS) - set(IN_CASSANDRA) == {Topic.VIEW_MODERATION}
+    assert set(IN_REDIS) - set(IN_CASSANDRA) == {
+        Topic.VIEW_MODERATION,
+        Topic.VIEW_NOTIFICATIONS,
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from connectors import redis_fence
-from connectors.redis import RAISE_FLOOR, REMOVE_REASONS, TRIM_FEED, TRIM_REACTIONS, digest_of
+from connectors.redis import RAISE_FLOOR, REMOVE_REASONS, TRIM_FEED, TRIM_WITH_HASH, digest_of
 from connectors.redis_fence import Mark
-from connectors.redis_keys import affinity_rank
+from connectors.redis_keys import fading_rank
 from schemas.topics import IN_REDIS, Topic
 from schemas.views import (
     AffinityView,
@@ -462,7 +462,7 @@ REACTED, KINDS, SHARED = "reacted:{p0}:bob", "kinds:{p0}:bob", "shared:{p0}:bob"
 def test_what_a_user_did(view: MineView, commands: list[Command]) -> None:
     *found, reactions, shares = _view_commands(Topic.VIEW_MINE, [("bob\0p", view)])
     assert found == commands
-    assert reactions == ("EVALSHA", digest_of(TRIM_REACTIONS), "2", REACTED, KINDS, "10000")
+    assert reactions == ("EVALSHA", digest_of(TRIM_WITH_HASH), "2", REACTED, KINDS, "10000")
     assert shares == ("ZREMRANGEBYRANK", SHARED, "0", "-10001")
 
 
@@ -532,7 +532,7 @@ def test_affinity(score: float, is_there: bool) -> None:
         Topic.VIEW_AFFINITY, [("bob\0ann", AffinityView("bob", "ann", score, NOW))]
     )
     if is_there:
-        assert commands == [("ZADD", key, repr(affinity_rank(score, NOW)), "ann")]
+        assert commands == [("ZADD", key, repr(fading_rank(score, NOW)), "ann")]
     else:
         assert commands == [("ZREM", key, "ann")]
 

@@ -1,0 +1,132 @@
+"""Notifications: what others did that concerns the caller."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
+from msgspec import Struct
+
+from api.auth import Reading, Writing
+from api.bodies import SeenIn
+from api.errors import unavailable
+from api.models import Accepted, NotificationOut, NotificationsOut, problems
+from api.render import author, rfc3339
+from api.state import Shared
+from api.stores import StoreDownError
+from api.views import Needs, Reader
+from api.visibility import GONE
+from schemas.events import User
+from schemas.views import NotificationView
+
+MAX_LIMIT = 100
+SHOWN_ACTORS = 3
+
+router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
+
+_PROBLEMS = problems(
+    _401="No valid token.",
+    _403="The token lacks the scope.",
+    _422="A field is not valid.",
+    _503="The stores cannot be reached, or Kafka did not acknowledge in time.",
+)
+
+
+class Shown(Struct, frozen=True):
+    """A group as its receiver may see it: some who did it, newest first, and how many it were."""
+
+    group: NotificationView
+    actors: list[str]
+    count: int
+
+
+@router.get("", summary="List notifications", responses=_PROBLEMS)
+async def read_notifications(
+    services: Shared,
+    caller: Reading,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Groups at most.")] = 20,
+) -> NotificationsOut:
+    """The newest, grouped by what was done and to which post. None of whom the caller blocks or
+    mutes, of a kind that the caller's preferences turn off, or of a post that the caller may not
+    see. `unread_count` looks at the newest 100."""
+    reader = services.reader(caller)
+    try:
+        groups, seen_to = await reader.stores.cache.notifications(caller.user_id, MAX_LIMIT)
+    except StoreDownError as error:
+        raise unavailable("The stores cannot be reached now.") from error
+    shown = await visible(reader, groups)
+    return NotificationsOut(
+        notifications=[
+            NotificationOut(
+                kind=each.group.kind,
+                post_id=each.group.subject or None,
+                actors=[author(reader, user_id) for user_id in each.actors[:SHOWN_ACTORS]],
+                count=each.count,
+                at=rfc3339(each.group.at),
+                is_unread=each.group.at > seen_to,
+            )
+            for each in shown[:limit]
+        ],
+        unread_count=sum(each.group.at > seen_to for each in shown),
+    )
+
+
+@router.post(
+    "/seen",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Mark notifications as read",
+    responses=_PROBLEMS,
+)
+async def mark_seen(body: SeenIn, services: Shared, caller: Writing) -> Accepted:
+    """All up to a time are read, up to now if none is given. It never goes back."""
+    now = services.clock()
+    seen_to = now if body.seen_to is None else min(now, body.seen_to_ms)
+    event_id = services.events.new_id(now)
+    await services.events.publish(
+        User(event_id=event_id, action="active", user_id=caller.user_id, at=now, seen_to=seen_to)
+    )
+    return Accepted(event_id=event_id)
+
+
+async def visible(reader: Reader, groups: list[NotificationView]) -> list[Shown]:
+    """What the viewer may see of groups, in their order: four round trips at most.
+
+    Raises:
+        ProblemError: 503, when that cannot be known now.
+    """
+    viewer = reader.viewer or ""
+    actors = list(dict.fromkeys(name for group in groups for _, name, _ in group.named))
+    replies = [item for group in groups if group.kind == "reply" for _, _, item in group.named]
+    posts = [*(group.subject for group in groups if group.subject), *replies]
+    blocks = [f"u:{name}" for name in actors]
+    await reader.load(Needs(users=[viewer, *actors], posts=posts, blocks=blocks))
+    await reader.load_rights([post for name in posts if (post := reader.post(name)) is not None])
+    silenced = reader.user(viewer).silenced
+    shown = [_shown(reader, group) for group in groups if group.kind not in silenced]
+    return [each for each in shown if each is not None]
+
+
+def _shown(reader: Reader, group: NotificationView) -> Shown | None:
+    if group.subject and not _may_see(reader, group.subject):
+        return None
+    actors: dict[str, None] = {}
+    unseen = 0
+    for _, name, item in group.named:
+        if _is_welcome(reader, name) and (group.kind != "reply" or _may_see(reader, item)):
+            actors[name] = None
+        else:
+            unseen += 1
+    count = group.count - unseen
+    return Shown(group, list(actors), count) if actors and count > 0 else None
+
+
+def _may_see(reader: Reader, post_id: str) -> bool:
+    post = reader.post(post_id)
+    return post is not None and reader.may_see(post)
+
+
+def _is_welcome(reader: Reader, user_id: str) -> bool:
+    """Whether a user is there, and there is neither a block nor a mute, for all that is known."""
+    source = f"u:{user_id}"
+    is_free = reader.is_blocked(source) is False and not reader.is_muted(source)
+    return is_free and reader.user(user_id).status not in GONE

@@ -1,0 +1,119 @@
+"""Notifications by a plain fold (docs/rules.md, "Notifications")."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from schemas.events import Post
+from streams.facts import Claim, Mentioned, Release
+from tests.oracle.names import common
+from tests.oracle.posts import PostState, Reactions, mentions
+
+HELD = 500
+NAMED = 5
+
+Act = tuple[int, str, str]
+"""Time, who, and the comment or post that it consists of."""
+Group = tuple[str, str, str]
+"""Receiver, kind, and the post that it is about."""
+Mention = tuple[str, str]
+"""Name and post."""
+
+
+def acts(
+    posts: dict[str, PostState], found: Reactions, following: Mapping[str, Mapping[str, int]]
+) -> Iterator[tuple[Group, Act]]:
+    """Everything in force that concerns somebody, but mentions."""
+    done = [("like", p, u, e.at, "") for (p, u), e in found.reacted.items() if found.reaction_of(e)]
+    done += [("share", p, u, e.at, "") for (p, u), e in found.shared.items() if e.action == "share"]
+    for comment in found.comments_there():
+        place = (str(comment.post_id), comment.user_id, comment.at, str(comment.comment_id))
+        done.append(("comment", *place))
+    for post_id, state in posts.items():
+        newest = _live(state)
+        if newest is not None and state.created is not None and newest.reply_to:
+            author = str(state.created.author_id)
+            done.append(("reply", newest.reply_to, author, state.created.at, post_id))
+    for kind, post_id, user_id, at, item in done:
+        about = posts.get(post_id)
+        if about is not None and about.created is not None:
+            author = str(about.created.author_id)
+            if author != user_id:
+                yield (author, kind, post_id), (at, user_id, item)
+    for user_id, sources in following.items():
+        for source, at in sources.items():
+            if source.startswith("u:"):
+                yield (source[2:], "follow", ""), (at, user_id, "")
+
+
+def _live(state: PostState) -> Post | None:
+    newest = None if state.is_deleted else state.settle()
+    return None if newest is None or newest.visibility == "private" else newest
+
+
+def implied_mentions(posts: dict[str, PostState]) -> dict[Mention, tuple[str, int]]:
+    """(name, post) to the author and the time of the post."""
+    found = {}
+    for post_id, state in posts.items():
+        newest = _live(state)
+        if newest is not None and state.created is not None:
+            for name in mentions(newest.content):
+                place = (str(state.created.author_id), state.created.at)
+                found[common(name), post_id] = place
+    return found
+
+
+def told_mentions(
+    log: Iterable[Claim | Release | Mentioned],
+) -> tuple[dict[Mention, tuple[str, int]], list[tuple[Group, Act]]]:
+    """What the logs of names come to: the mentions that stand there, and those told to users."""
+    queues: dict[str, list[str]] = {}
+    standing: dict[Mention, tuple[str, int]] = {}
+    told: dict[Mention, tuple[Group, Act]] = {}
+    for fact in log:
+        queue = queues.setdefault(fact.name, [])
+        if isinstance(fact, Mentioned):
+            key = (fact.name, fact.post_id)
+            if fact.change < 0:
+                standing.pop(key, None)
+                told.pop(key, None)
+                continue
+            standing[key] = (fact.author_id, fact.at)
+            if queue and queue[0] != fact.author_id:
+                told[key] = ((queue[0], "mention", fact.post_id), (fact.at, fact.author_id, ""))
+            continue
+        if fact.user_id in queue:
+            queue.remove(fact.user_id)
+        if isinstance(fact, Claim):
+            queue.append(fact.user_id)
+    return standing, list(told.values())
+
+
+def grouped(all_acts: Iterable[tuple[Group, Act]]) -> dict[Group, tuple[Act, ...]]:
+    """Each group's acts, newest first."""
+    found: dict[Group, set[Act]] = {}
+    for group, act in all_acts:
+        found.setdefault(group, set()).add(act)
+    return {group: tuple(sorted(set_, reverse=True)) for group, set_ in found.items()}
+
+
+def demanded(groups: Mapping[Group, object], found: Iterable[Group]) -> dict[Group, object]:
+    """The groups that must be there: the newest are held, so of who has more than 500 no more is
+    known than that what is there is right."""
+    sizes = Counter(user_id for user_id, *_ in groups)
+    there = set(found)
+    return {g: acts for g, acts in groups.items() if sizes[g[0]] <= HELD or g in there}
+
+
+def same_group(want: object, got: object) -> bool:
+    """Whether a group is as expected: its count, and some of its acts, newest first."""
+    if not isinstance(want, tuple) or not isinstance(got, tuple):
+        return False
+    count, named = got
+    return (
+        count == len(want)
+        and len(named) <= NAMED
+        and list(named) == sorted(set(named), reverse=True)
+        and set(named) <= set(want)
+    )

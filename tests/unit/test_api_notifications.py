@@ -1,0 +1,135 @@
+"""Notifications over HTTP: what is shown to whom, and what not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.events import User
+from schemas.views import NotificationView
+from tests.unit.api_fakes import NOW, World, problem_of
+
+PATH = "/api/v1/notifications"
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    for user_id in ("al", "ann", "bob", "cy", "dan", "eve"):
+        world.redis.user(user_id)
+    world.redis.post("mine", "al")
+    world.redis.post("theirs", "bob")
+    return world
+
+
+def group(world: World, kind: str, subject: str, count: int, *named: tuple[int, str, str]) -> None:
+    """A group of the notifications of al."""
+    view = NotificationView("al", kind, subject, count, named)  # type: ignore[arg-type]
+    world.redis.notices.append(view)
+
+
+def shown(world: World) -> list[dict[str, Any]]:
+    response = world.ask("GET", PATH, "al")
+    assert response.status_code == 200, response.text
+    found: list[dict[str, Any]] = response.json()["notifications"]
+    return found
+
+
+def test_groups_newest_first(world: World) -> None:
+    named = [(NOW - n, user_id, "") for n, user_id in enumerate(("ann", "bob", "cy", "dan"))]
+    group(world, "like", "mine", 9, *named)
+    group(world, "follow", "", 1, (NOW + 5, "eve", ""))
+    world.redis.seen = NOW
+    answer = world.ask("GET", PATH, "al").json()
+    follow, like = answer["notifications"]
+    assert (follow["kind"], follow["post_id"], follow["count"]) == ("follow", None, 1)
+    assert [actor["user_id"] for actor in like["actors"]] == ["ann", "bob", "cy"]
+    assert (like["post_id"], like["count"]) == ("mine", 9)
+    assert (follow["is_unread"], like["is_unread"]) == (True, False)
+    assert answer["unread_count"] == 1
+
+
+def test_they_are_ones_own(world: World) -> None:
+    group(world, "follow", "", 1, (NOW, "eve", ""))
+    problem_of(world.ask("GET", PATH), 401)
+    assert world.ask("GET", PATH, "bob").json()["notifications"] == []
+
+
+@pytest.mark.parametrize("why", ["block", "mute", "deactivated", "deleted"])
+def test_who_is_not_welcome_is_not_named_nor_counted(world: World, why: str) -> None:
+    match why:
+        case "block":
+            world.redis.block("ann", "al")
+        case "mute":
+            world.redis.mute("al", "u:ann")
+        case _:
+            world.redis.user("ann", status=why)
+    group(world, "like", "mine", 3, (NOW, "ann", ""), (NOW - 1, "bob", ""))
+    group(world, "follow", "", 1, (NOW, "ann", ""))
+    (like,) = shown(world)
+    assert (like["count"], [a["user_id"] for a in like["actors"]]) == (2, ["bob"])
+
+
+def test_a_kind_that_is_turned_off_is_not_shown(world: World) -> None:
+    world.redis.user("al", silenced=("like",))
+    group(world, "like", "mine", 1, (NOW, "ann", ""))
+    group(world, "share", "mine", 1, (NOW, "ann", ""))
+    assert [each["kind"] for each in shown(world)] == ["share"]
+
+
+@pytest.mark.parametrize(
+    "post",
+    [
+        {"visibility": "private"},
+        {"visibility": "followers"},
+        {"visibility": "custom", "audience": ("cy",)},
+        {"is_deleted": True},
+        {"hidden_by": "reports"},
+    ],
+    ids=str,
+)
+def test_nothing_is_told_of_a_post_that_one_may_not_see(world: World, post: dict[str, Any]) -> None:
+    group(world, "mention", "theirs", 1, (NOW, "bob", ""))
+    group(world, "reply", "mine", 2, (NOW, "bob", "theirs"), (NOW - 1, "ann", "other"))
+    world.redis.post("other", "ann")
+    assert [each["count"] for each in shown(world)] == [1, 2]
+    world.redis.post("theirs", "bob", **post)
+    (reply,) = shown(world)
+    assert (reply["kind"], reply["count"]) == ("reply", 1)
+    assert [actor["user_id"] for actor in reply["actors"]] == ["ann"]
+
+
+def test_of_a_deleted_post_nothing_is_told(world: World) -> None:
+    group(world, "like", "mine", 1, (NOW, "ann", ""))
+    world.redis.post("mine", "al", is_deleted=True)
+    assert shown(world) == []
+
+
+def test_without_redis_they_are_unavailable(world: World) -> None:
+    world.cache.is_down = True
+    problem_of(world.ask("GET", PATH, "al"), 503)
+
+
+@pytest.mark.parametrize(
+    ("body", "seen_to"),
+    [
+        ({}, NOW),
+        ({"seen_to": "2026-01-01T11:59:59.500Z"}, NOW - 500),
+        ({"seen_to": "2099-01-01T00:00:00Z"}, NOW),
+    ],
+)
+def test_they_are_marked_as_read(world: World, body: dict[str, str], seen_to: int) -> None:
+    answer = world.ask("POST", f"{PATH}/seen", "al", json=body)
+    assert answer.status_code == 202, answer.text
+    event_id = answer.json()["event_id"]
+    assert world.writer.events == [
+        User(event_id=event_id, action="active", user_id="al", at=NOW, seen_to=seen_to)
+    ]
+
+
+@pytest.mark.parametrize("seen_to", ["yesterday", "2023-11-14T22:13:20", 5.5, "-1"])
+def test_a_time_must_be_one(world: World, seen_to: object) -> None:
+    body = {"seen_to": seen_to}
+    answer = world.ask("POST", f"{PATH}/seen", "al", json=body)
+    assert (answer.status_code == 422) == (not world.writer.events)

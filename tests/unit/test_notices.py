@@ -1,0 +1,194 @@
+"""Notifications: what is told to whom, and how it is grouped."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from schemas.events import Event
+from schemas.topics import Topic
+from schemas.views import NotificationsSeen, NotificationView
+from streams.facts import Answered, Fact, Mentioned, Notice
+from streams.notices import NAMED
+from streams.posts import PostFold
+from streams.users import UserFold
+from tests.oracle.notices import same_group
+from tests.unit.folds import (
+    Folded,
+    contacted,
+    created,
+    deleted,
+    edited,
+    engaged,
+    fold_all,
+    followed,
+    noticed,
+    time,
+    user,
+)
+from tests.unit.test_names import _wants
+
+ANN = created("ann")
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        pytest.param(
+            [ANN, engaged("react", at=1, kind="wow")],
+            {("like", "p", "bob", time(1), "")},
+            id="like",
+        ),
+        pytest.param([ANN, engaged("share")], {("share", "p", "bob", time(0), "")}, id="share"),
+        pytest.param(
+            [ANN, engaged("comment", comment_id="c")],
+            {("comment", "p", "bob", time(0), "c")},
+            id="comment",
+        ),
+        pytest.param(
+            [ANN, Answered("p", "r", "bob", time(1), 1)],
+            {("reply", "p", "bob", time(1), "r")},
+            id="reply",
+        ),
+        pytest.param([ANN, engaged("like"), engaged("unlike", at=1)], set(), id="taken back"),
+        pytest.param(
+            [ANN, Answered("p", "r", "bob", time(1), 1), Answered("p", "r", "bob", time(1), -1)],
+            set(),
+            id="a reply that goes",
+        ),
+        pytest.param([ANN, engaged("like", "ann")], set(), id="not of oneself"),
+        pytest.param([ANN, engaged("view"), engaged("hide")], set(), id="not of a view or a hide"),
+        pytest.param(
+            [engaged("like"), Answered("p", "r", "cy", time(1), 1), ANN],
+            {("like", "p", "bob", time(0), ""), ("reply", "p", "cy", time(1), "r")},
+            id="of what came before the post",
+        ),
+    ],
+)
+def test_what_an_author_is_told(events: list[Event | Fact], told: set[tuple[object, ...]]) -> None:
+    found = noticed(fold_all(PostFold, events).facts(Topic.BY_USER))
+    assert found == {("ann", *each) for each in told}
+
+
+def test_a_post_tells_what_it_answers_and_whom_it_names() -> None:
+    post = created("bob", 1, post="r", reply_to="p", content="@Sam @sam and @al")
+    folded = fold_all(PostFold, [post])
+    assert folded.facts(Topic.BY_POST) == [Answered("p", "r", "bob", time(1), 1)]
+    assert [f for f in folded.facts(Topic.BY_USER) if isinstance(f, Mentioned)] == [
+        Mentioned(name, "r", "bob", time(1), 1) for name in ("sam", "al")
+    ]
+    keys = {output.key for output in folded.outputs(Topic.BY_USER)}
+    assert {b"@sam", b"@al"} <= keys
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        deleted(2, post="r"),
+        edited("bob", 2, post="r"),
+        edited("bob", 2, post="r", visibility="private"),
+    ],
+    ids=["deleted", "edited", "private"],
+)
+def test_what_a_post_says_no_more_is_taken_back(change: Event) -> None:
+    post = created("bob", 1, post="r", reply_to="p", content="@sam")
+    folded = fold_all(PostFold, [post, change])
+    assert [fact.change for fact in folded.facts(Topic.BY_POST)] == [1, -1]  # type: ignore[union-attr]
+    mentions = [f for f in folded.facts(Topic.BY_USER) if isinstance(f, Mentioned)]
+    assert [fact.change for fact in mentions] == [1, -1]
+
+
+def _notice(actor: str, at: int = 0, change: int = 1, kind: str = "like") -> Notice:
+    return Notice("ann", kind, "p", actor, time(at), "", change)  # type: ignore[arg-type]
+
+
+def _group(folded: Folded) -> NotificationView:
+    view = folded.view(Topic.VIEW_NOTIFICATIONS)
+    assert isinstance(view, NotificationView)
+    return view
+
+
+def test_a_group_counts_all_and_names_the_newest() -> None:
+    folded = fold_all(UserFold, [_notice(f"user{n}", n) for n in range(NAMED + 3)])
+    assert _group(folded).count == NAMED + 3
+    assert [name for _, name, _ in _group(folded).named] == [f"user{n}" for n in range(7, 2, -1)]
+    assert _group(folded).at == time(7)
+
+
+def test_who_takes_it_back_is_named_no_more() -> None:
+    folded = fold_all(UserFold, [_notice("bob", 1), _notice("cy", 2), _notice("cy", 2, -1)])
+    assert (_group(folded).count, [name for _, name, _ in _group(folded).named]) == (1, ["bob"])
+    folded.add(_notice("bob", 1, -1)).checkpoint()
+    assert _group(folded) == NotificationView("ann", "like", "p", 0)
+    assert folded.state.sizes()["notice"] == 0
+
+
+def test_a_group_is_right_in_any_order() -> None:
+    acts = [_notice(f"user{n}", n) for n in range(4)]
+    want = tuple((fact.at, fact.actor_id, "") for fact in reversed(acts[1:]))
+    for order in itertools.permutations(acts):
+        taken = [*order, _notice("user0", 0, -1)]
+        group = _group(fold_all(UserFold, taken))
+        assert same_group(want, (group.count, group.named))
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        pytest.param([followed("follow", at=1)], {time(1)}, id="a follow"),
+        pytest.param([followed("follow", at=1)] * 2, {time(1)}, id="once"),
+        pytest.param([followed("follow", at=1), followed("follow", at=2)], {time(2)}, id="again"),
+        pytest.param([followed("follow", at=1), followed("unfollow", at=2)], set(), id="left"),
+        pytest.param([followed("follow", at=1), followed("block", at=2)], set(), id="blocked"),
+        pytest.param([followed("follow", target="t:x")], set(), id="a topic"),
+    ],
+)
+def test_who_is_followed_is_told(events: list[Event], told: set[int]) -> None:
+    found = noticed(fold_all(UserFold, events).facts(Topic.BY_USER))
+    assert found == {("ann", "follow", "", "bob", at, "") for at in told}
+
+
+def test_follows_of_who_is_erased_are_taken_back() -> None:
+    folded = fold_all(UserFold, [followed("follow", at=1), user("deleted", "bob", 2)]).checkpoint()
+    folded.fold.work(100)
+    assert noticed(folded.facts(Topic.BY_USER)) == set()
+
+
+def test_a_mention_is_told_to_who_has_the_name_then() -> None:
+    mention = Mentioned("sam", "p", "bob", time(5), 1)
+    folded = Folded(UserFold).add(mention, _wants("ann", "Sam")).settle()
+    folded.add(Mentioned("sam", "q", "bob", time(6), 1))
+    folded.add(_wants("ann", "al", 2), _wants("cy", "sam")).settle()
+    folded.add(Mentioned("sam", "r", "bob", time(7), 1), Mentioned("sam", "s", "cy", time(8), 1))
+    told = {("ann", "mention", "q", "bob", time(6), ""), ("cy", "mention", "r", "bob", time(7), "")}
+    assert noticed(folded.facts(Topic.BY_USER)) == told
+    folded.add(*(Mentioned("sam", post, "bob", time(at), -1) for post, at in (("p", 5), ("q", 6))))
+    told.remove(("ann", "mention", "q", "bob", time(6), ""))
+    assert noticed(folded.facts(Topic.BY_USER)) == told
+
+
+def test_what_was_seen_only_grows() -> None:
+    events = [user("active", "ann", at, seen_to=seen) for at, seen in ((1, 5), (2, 9), (3, 7))]
+    seen = fold_all(UserFold, [*events, user("active", "ann", 4)]).view(Topic.VIEW_NOTIFICATIONS)
+    assert seen == NotificationsSeen("ann", 9)
+
+
+def test_who_is_erased_is_told_nothing_more() -> None:
+    folded = fold_all(
+        UserFold,
+        [_notice("bob"), user("active", "ann", seen_to=7), user("deleted", "ann", 1)],
+    ).checkpoint()
+    folded.fold.work(100)
+    folded.add(_notice("cy")).checkpoint()
+    shown = folded.views(Topic.VIEW_NOTIFICATIONS)
+    assert shown["ann/like/p"] == NotificationView("ann", "like", "p", 0)
+    assert shown["ann"] == NotificationsSeen("ann", 0)
+    assert folded.state.sizes()["notice"] == 0
+
+
+def test_messages_are_no_notifications() -> None:
+    assert (
+        noticed(fold_all(UserFold, [contacted("message", "bob", "ann")]).facts(Topic.BY_USER))
+        == set()
+    )
