@@ -62,6 +62,15 @@ class Keys:
         """String: the user whose a user name is, of the name in its common form."""
         return f"name:{{p{partition_of('@' + key, self.partitions)}}}:{key}"
 
+    def devices(self, user_id: str) -> str:
+        """String: msgpack of `DevicesView`; absent for who has none."""
+        return self._key("devices", user_id)
+
+    def told(self, user_id: str) -> str:
+        """Hash of notifications (kind NUL subject): how many acts had been delivered, and the time
+        of the newest; written by who delivers."""
+        return self._key("told", user_id)
+
     def source(self, source: str) -> str:
         """String: msgpack of `SourceView`."""
         return self._key("source", source)

@@ -18,6 +18,7 @@ _TABLES = {
     "posts": "SELECT count(*) FROM posts_by_author WHERE author_id = %s",
     "reactions and shares": "SELECT count(*) FROM mine WHERE user_id = %s",
     "follows": "SELECT count(*) FROM following WHERE user_id = %s",
+    "interests": "SELECT count(*) FROM interests WHERE user_id = %s",
     "affinity": "SELECT count(*) FROM affinity WHERE user_id = %s",
 }
 _FOLLOWERS = "SELECT count(*) FROM followers WHERE source = %s"
@@ -80,5 +81,12 @@ class Traces:
             "reactions": self._redis.zcard(keys.reacted(user_id)),
             "kinds of reactions": self._redis.hlen(keys.kinds(user_id)),
             "shares": self._redis.zcard(keys.shared(user_id)),
+            "hidden posts": self._redis.zcard(keys.hidden(user_id)),
+            "interests": self._redis.zcard(keys.interests(user_id)),
+            "aversions": self._redis.zcard(keys.aversions(user_id)),
+            "devices": self._redis.exists(keys.devices(user_id)),
+            "notifications": self._redis.zcard(keys.notifications(user_id)),
+            "notices": self._redis.hlen(keys.notices(user_id)),
+            "notifications that were read": self._redis.exists(keys.seen(user_id)),
         }
         return {f"{kind} (Redis)": int(size) for kind, size in sizes.items()}

@@ -36,6 +36,7 @@ class Topic(StrEnum):
     VIEW_RECENTS = "view.recents"
     VIEW_MODERATION = "view.moderation"
     VIEW_NAMES = "view.names"
+    VIEW_DEVICES = "view.devices"
     VIEW_INTERESTS = "view.interests"
     VIEW_NOTIFICATIONS = "view.notifications"
 
@@ -63,11 +64,12 @@ VIEWS = (
     Topic.VIEW_RECENTS,
     Topic.VIEW_MODERATION,
     Topic.VIEW_NAMES,
+    Topic.VIEW_DEVICES,
     Topic.VIEW_INTERESTS,
     Topic.VIEW_NOTIFICATIONS,
 )
 
-_IN_REDIS_ONLY = (Topic.VIEW_MODERATION, Topic.VIEW_NOTIFICATIONS)
+_IN_REDIS_ONLY = (Topic.VIEW_MODERATION, Topic.VIEW_DEVICES, Topic.VIEW_NOTIFICATIONS)
 _IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS,)
 _IN_SINKS = (Topic.TIMELINE_WRITES, *VIEWS)
 IN_CASSANDRA = tuple(topic for topic in _IN_SINKS if topic not in _IN_REDIS_ONLY)

@@ -118,6 +118,14 @@ class UserView(Struct, frozen=True, array_like=True, gc=False):
     silenced: tuple[str, ...] = ()
 
 
+class DevicesView(Struct, frozen=True, array_like=True, gc=False):
+    """The devices that a user is reached at (`view.devices`, key: user id), as the profile names
+    them: whoever has a token can reach the user, so the API shows none."""
+
+    user_id: str
+    tokens: tuple[str, ...] = ()
+
+
 class NameView(Struct, frozen=True, array_like=True, gc=False):
     """Whose a user name is (`view.names`, key: the name in its common form; partition of `@` and
     it); empty for nobody's."""
@@ -317,6 +325,7 @@ _TYPES: dict[Topic, Any] = {
     Topic.VIEW_RECENTS: Recent,
     Topic.VIEW_MODERATION: ModerationView,
     Topic.VIEW_NAMES: NameView,
+    Topic.VIEW_DEVICES: DevicesView,
     Topic.VIEW_INTERESTS: InterestView,
     Topic.VIEW_NOTIFICATIONS: Notification,
 }

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from schemas.events import User
 from schemas.names import name_key
 from schemas.topics import Topic
-from schemas.views import NoticeKind, UserView
+from schemas.views import DevicesView, NoticeKind, UserView
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
 from streams.facts import Claim, Named, Release
@@ -73,6 +73,9 @@ class Profiles:
         after = self._claim(before, _after(before, event), event)
         if after != before:
             self._put(event.user_id, after)
+        if after.device_tokens != before.device_tokens:
+            devices = DevicesView(event.user_id, after.device_tokens)
+            self._outbox.show(Topic.VIEW_DEVICES, event.user_id, event.user_id, devices)
         return after
 
     def name(self, fact: Named) -> None:

@@ -52,6 +52,7 @@ class RedisStore:
             Topic.VIEW_RECENTS: self._recents,
             Topic.VIEW_MODERATION: self._moderation,
             Topic.VIEW_NAMES: self._names,
+            Topic.VIEW_DEVICES: self._devices,
             Topic.VIEW_INTERESTS: self._interests,
             Topic.VIEW_NOTIFICATIONS: self._notifications,
         }
@@ -123,6 +124,14 @@ class RedisStore:
             key = self._keys.name(view.name)
             if view.user_id:
                 pipe.add("SET", key, view.user_id)
+            else:
+                pipe.add("DEL", key)
+
+    def _devices(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        for view, raw in _newest(writes):
+            key = self._keys.devices(view.user_id)
+            if view.tokens:
+                pipe.add("SET", key, raw)
             else:
                 pipe.add("DEL", key)
 
@@ -226,7 +235,11 @@ class RedisStore:
         touched: dict[str, None] = {}
         for view, raw in _newest(writes):
             if isinstance(view, NotificationsSeen):
-                pipe.add("SET", self._keys.seen(view.user_id), view.at)
+                key = self._keys.seen(view.user_id)
+                if view.at:
+                    pipe.add("SET", key, view.at)
+                else:
+                    pipe.add("DEL", key)
                 continue
             keys = self._keys.notifications(view.user_id), self._keys.notices(view.user_id)
             entry = f"{view.kind}{SEPARATOR}{view.subject}"

@@ -224,6 +224,7 @@ class Upheaval:
                 at=self._time(at),
                 username=name,
                 display_name=name,
+                device_tokens=(f"fcm:{user}-device",) if name else (),
             )
 
         return make

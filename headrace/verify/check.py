@@ -104,6 +104,7 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         )
         yield compare_rows(Tally("mine", "redis"), expected.held_by_user(), views.mine())
         yield compare_rows(Tally("users", "redis"), expected.users, views.users())
+        yield compare_rows(Tally("devices", "redis"), expected.devices, views.devices())
         yield compare_rows(Tally("names", "redis"), expected.names, views.names())
         yield compare_rows(Tally("sources", "redis"), expected.audiences(), views.sources())
         yield compare_rows(Tally("recents", "redis"), expected.timelines.recents(), views.recents())

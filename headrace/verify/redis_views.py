@@ -15,6 +15,7 @@ from schemas.views import (
     AVERSION_PER_DAY,
     CLOSENESS_PER_DAY,
     CountersView,
+    DevicesView,
     Notification,
     PostView,
     SourceView,
@@ -24,7 +25,7 @@ from schemas.views import (
 CHUNK = 500
 SCANNED = 10_000
 KINDS = (
-    *("feed", "floor", "post", "counters", "user", "name", "source"),
+    *("feed", "floor", "post", "counters", "user", "name", "devices", "source"),
     *(
         "interests",
         "aversions",
@@ -123,6 +124,10 @@ class RedisViews:
     def users(self) -> dict[str, rows.Row]:
         """User id to the profile."""
         return rows.present((k, rows.user_row(v)) for k, v in self._structs("user", UserView))
+
+    def devices(self) -> dict[str, tuple[str, ...]]:
+        """User to the tokens of the devices."""
+        return {user_id: view.tokens for user_id, view in self._structs("devices", DevicesView)}
 
     def names(self) -> dict[str, str]:
         """User name to whose it is."""

@@ -49,6 +49,7 @@ class Expected:
     likings: list[interests.Fact]
     averse: list[interests.Fact]
     notices: dict[notices.Group, tuple[notices.Act, ...]]
+    devices: dict[str, tuple[str, ...]]
     notices_seen: dict[str, int]
     """User to the time up to which the notifications have been seen."""
     names: dict[str, str]
@@ -262,6 +263,7 @@ def expect(
         averse=list(interests.aversions(by_post, reactions.hidden, events.feedback, erased)),
         notices=notices.grouped(each for each in concerning if each[0][0] not in erased),
         notices_seen=users.seen_to(people),
+        devices=users.devices(people),
         names=holders,
         live_posts={
             (str(row["author_id"]), _int(row["at"]), post_id): True

@@ -56,6 +56,15 @@ def fold_users(
     return views
 
 
+def devices(events: Iterable[User]) -> dict[str, tuple[str, ...]]:
+    """User to the devices that the newest profile names, where it does."""
+    newest: dict[str, User] = {}
+    for event in events:
+        if event.action == "profile":
+            newest[event.user_id] = _newer(newest.get(event.user_id), event)
+    return {user_id: tuple(e.device_tokens) for user_id, e in newest.items() if e.device_tokens}
+
+
 def seen_to(events: Iterable[User]) -> dict[str, int]:
     """User to the time up to which the notifications have been seen."""
     found: dict[str, int] = {}

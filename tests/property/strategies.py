@@ -140,6 +140,7 @@ profiles = st.builds(
     display_name=st.sampled_from([None, "Nine"]),
     verified=st.booleans(),
     seen_to=st.none() | times,
+    device_tokens=st.sampled_from([(), ("fcm:one",), ("fcm:one", "fcm:two")]),
     preferences=st.sampled_from([{}, {"notify.like": "off", "notify.x": "off"}]),
 )
 erasures = st.builds(

@@ -271,6 +271,7 @@ def check(pipeline: Pipeline) -> None:
     expected = expect(collect(pipeline.external()), log, claims, HEAVY_FOLLOWERS, REPORTS_TO_HIDE)
     assert expected.name_claims.differences == []
     assert _names(pipeline) == expected.names
+    assert _devices(pipeline) == expected.devices
     assert expected.by_source_log.differences == []
     assert _timelines(pipeline) == _expected_timelines(expected)
     _check_feeds(pipeline, expected)
@@ -359,6 +360,11 @@ def _posts(pipeline: Pipeline) -> dict[str, dict[str, object]]:
         else _fields(view, "post_id", "former_places")
         for post_id, view in pipeline.views(Topic.VIEW_POSTS).items()
     }
+
+
+def _devices(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
+    views = pipeline.views(Topic.VIEW_DEVICES)
+    return {user_id: view.tokens for user_id, view in views.items() if view.tokens}
 
 
 def _names(pipeline: Pipeline) -> dict[str, str]:

@@ -31,6 +31,7 @@ from schemas.views import (
     CloseTimeline,
     CommentView,
     CountersView,
+    DevicesView,
     FillTimeline,
     InterestView,
     MineView,
@@ -85,6 +86,7 @@ VIEW_TYPES: dict[str, Any] = {
     Topic.VIEW_RECENTS: Recent,
     Topic.VIEW_MODERATION: ModerationView,
     Topic.VIEW_NAMES: NameView,
+    Topic.VIEW_DEVICES: DevicesView,
     Topic.VIEW_INTERESTS: InterestView,
     Topic.VIEW_NOTIFICATIONS: Notification,
 }

@@ -35,6 +35,7 @@ def test_every_topic_belongs_somewhere() -> None:
     assert set(IN_CASSANDRA) - set(IN_REDIS) == {Topic.VIEW_COMMENTS}
     assert set(IN_REDIS) - set(IN_CASSANDRA) == {
         Topic.VIEW_MODERATION,
+        Topic.VIEW_DEVICES,
         Topic.VIEW_NOTIFICATIONS,
     }
 

@@ -21,9 +21,15 @@ from schemas.views import (
     AffinityView,
     CloseTimeline,
     CountersView,
+    DevicesView,
     FillTimeline,
     HeavySource,
+    InterestView,
     MineView,
+    ModerationView,
+    NameView,
+    NotificationsSeen,
+    NotificationView,
     OpenTimeline,
     PostView,
     PushEntry,
@@ -548,3 +554,105 @@ def test_a_deletion_in_a_view_topic_writes_nothing(topic: Topic) -> None:
     store.write(topic, 0, [Write(1, b"k", None)], 2)
     assert client.sent == [[]]
     assert client.positions == {f"pos:{{p0}}:{topic}": 2}
+
+
+def test_what_a_user_hides() -> None:
+    hidden = "hidden:{p0}:bob"
+    view = MineView("bob", "p", None, 0, False, 0, 7)
+    assert ("ZADD", hidden, "7", "p") in _view_commands(Topic.VIEW_MINE, [("bob\0p", view)])
+    gone = MineView("bob", "p", None, 0, False, 0, 0)
+    assert ("ZREM", hidden, "p") in _view_commands(Topic.VIEW_MINE, [("bob\0p", gone)])
+    never = MineView("bob", "p", "like", 5)
+    assert not [c for c in _view_commands(Topic.VIEW_MINE, [("bob\0p", never)]) if hidden in c]
+
+
+@pytest.mark.parametrize(
+    ("view", "command"),
+    [
+        (NameView("sam", "u1"), ("SET", "name:{p0}:sam", "u1")),
+        (NameView("sam", ""), ("DEL", "name:{p0}:sam")),
+    ],
+)
+def test_names(view: NameView, command: Command) -> None:
+    assert _view_commands(Topic.VIEW_NAMES, [("sam", view)]) == [command]
+
+
+@pytest.mark.parametrize(
+    ("view", "command"),
+    [
+        (ModerationView("p", 7, True), ("ZADD", "awaiting:{p0}", "7", "p")),
+        (ModerationView("p", 7, False), ("ZREM", "awaiting:{p0}", "p")),
+    ],
+)
+def test_what_awaits_a_moderator(view: ModerationView, command: Command) -> None:
+    assert _view_commands(Topic.VIEW_MODERATION, [("p", view)]) == [command]
+
+
+def test_devices() -> None:
+    view = DevicesView("bob", ("fcm:x",))
+    raw = _text(msgspec.msgpack.encode(view))
+    assert _view_commands(Topic.VIEW_DEVICES, [("bob", view)]) == [("SET", "devices:{p0}:bob", raw)]
+    none = DevicesView("bob")
+    assert _view_commands(Topic.VIEW_DEVICES, [("bob", none)]) == [("DEL", "devices:{p0}:bob")]
+
+
+INTERESTS, AVERSIONS = "interests:{p0}:bob", "aversions:{p0}:bob"
+
+
+@pytest.mark.parametrize(
+    ("view", "commands"),
+    [
+        pytest.param(
+            InterestView("bob", "t:x", 2.0, NOW),
+            [("ZADD", INTERESTS, repr(fading_rank(2.0, NOW)), "t:x")],
+            id="likes",
+        ),
+        pytest.param(
+            InterestView("bob", "t:x", 0.0, NOW, 5.0, NOW),
+            [
+                ("ZREM", INTERESTS, "t:x"),
+                ("ZADD", AVERSIONS, repr(fading_rank(5.0, NOW, 0.72)), "t:x"),
+            ],
+            id="is averse",
+        ),
+        pytest.param(
+            InterestView("bob", "t:x", 0.0, 0, 0.0, 0),
+            [("ZREM", INTERESTS, "t:x"), ("ZREM", AVERSIONS, "t:x")],
+            id="is no longer",
+        ),
+    ],
+)
+def test_interests(view: InterestView, commands: list[Command]) -> None:
+    assert _view_commands(Topic.VIEW_INTERESTS, [("bob\0t:x", view)]) == commands
+
+
+def test_an_aversion_to_a_user() -> None:
+    view = AffinityView("bob", "ann", 0.0, 0, 5.0, NOW)
+    assert _view_commands(Topic.VIEW_AFFINITY, [("bob\0ann", view)]) == [
+        ("ZREM", "affinity:{p0}:bob", "ann"),
+        ("ZADD", AVERSIONS, repr(fading_rank(5.0, NOW, 0.72)), "u:ann"),
+    ]
+
+
+def test_notifications() -> None:
+    shown, notices = "notifications:{p0}:bob", "notices:{p0}:bob"
+    view = NotificationView("bob", "like", "p", 2, ((9, "ann", ""), (7, "cy", "")))
+    raw = _text(msgspec.msgpack.encode(view))
+    assert _view_commands(Topic.VIEW_NOTIFICATIONS, [("bob\0like\0p", view)]) == [
+        ("ZADD", shown, "9", "like\0p"),
+        ("HSET", notices, "like\0p", raw),
+        ("EVALSHA", digest_of(TRIM_WITH_HASH), "2", shown, notices, "500"),
+    ]
+    gone = NotificationView("bob", "like", "p", 0)
+    assert _view_commands(Topic.VIEW_NOTIFICATIONS, [("bob\0like\0p", gone)]) == [
+        ("ZREM", shown, "like\0p"),
+        ("HDEL", notices, "like\0p"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "command"), [(7, ("SET", "seen:{p0}:bob", "7")), (0, ("DEL", "seen:{p0}:bob"))]
+)
+def test_what_was_read(at: int, command: Command) -> None:
+    view = NotificationsSeen("bob", at)
+    assert _view_commands(Topic.VIEW_NOTIFICATIONS, [("bob", view)]) == [command]
