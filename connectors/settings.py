@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from connectors.push.keys import vapid_key, webhook_key
 
 
 def _xdg(variable: str, fallback: str) -> Path:
@@ -22,7 +24,9 @@ class Settings(BaseSettings):
     Addresses left empty mean: use the local stack that is running, or start one.
     """
 
-    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        populate_by_name=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     kafka_brokers: str = Field("", alias="KAFKA_BROKERS", description="host:port,host:port")
     redis_url: str = Field(
@@ -104,12 +108,110 @@ class Settings(BaseSettings):
         SecretStr(""), alias="HEADRACE_JWT_SECRET", description="HS256 key, 32 bytes or more"
     )
 
+    webhook_url: str = Field(
+        "",
+        alias="HEADRACE_WEBHOOK_URL",
+        pattern=r"^(https?://[!-~]+)?$",
+        description="where every notification is posted, in the form of Standard Webhooks",
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        alias="HEADRACE_WEBHOOK_SECRET",
+        description="signs them: whsec_ and the base64 of 24 to 64 bytes",
+    )
+    vapid_key: SecretStr = Field(
+        SecretStr(""),
+        alias="HEADRACE_VAPID_KEY",
+        description="private key for Web Push, 32 bytes in base64url; browsers subscribe with its "
+        "public key",
+    )
+    vapid_subject: str = Field(
+        "",
+        alias="HEADRACE_VAPID_SUBJECT",
+        pattern=r"^((mailto:[^@\s]+@[^@\s]+|https://[!-~]+))?$",
+        description="whom a push service may turn to: mailto:... or https://...",
+    )
+    fcm_credentials: str = Field(
+        "",
+        alias="HEADRACE_FCM_CREDENTIALS",
+        description="the JSON file of a service account of the Firebase project",
+    )
+    fcm_url: str = Field(
+        "https://fcm.googleapis.com", alias="HEADRACE_FCM_URL", pattern=r"^https?://[^/]+$"
+    )
+    apns_key_file: str = Field(
+        "", alias="HEADRACE_APNS_KEY_FILE", description="the .p8 file that signs for Apple"
+    )
+    apns_key_id: str = Field("", alias="HEADRACE_APNS_KEY_ID", pattern="^([A-Z0-9]{10})?$")
+    apns_team_id: str = Field("", alias="HEADRACE_APNS_TEAM_ID", pattern="^([A-Z0-9]{10})?$")
+    apns_topic: str = Field(
+        "",
+        alias="HEADRACE_APNS_TOPIC",
+        pattern=r"^[A-Za-z0-9.-]*$",
+        description="the app's bundle id",
+    )
+    apns_url: str = Field(
+        "https://api.push.apple.com",
+        alias="HEADRACE_APNS_URL",
+        pattern=r"^https://[^/]+$",
+        description="https://api.sandbox.push.apple.com for apps in development",
+    )
+    push_ttl_seconds: int = Field(
+        86_400,
+        alias="HEADRACE_PUSH_TTL_SECONDS",
+        ge=60,
+        le=28 * 86_400,
+        description="a notification that is older is not delivered to devices any more",
+    )
+    push_loopback: bool = Field(
+        False,
+        alias="HEADRACE_PUSH_LOOPBACK",
+        description="whether subscriptions for Web Push may name this machine, as in tests",
+    )
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_webhook_secret(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            try:
+                webhook_key(value.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"HEADRACE_WEBHOOK_SECRET {error}") from None
+        return value
+
+    @field_validator("vapid_key")
+    @classmethod
+    def _is_vapid_key(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            try:
+                vapid_key(value.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"HEADRACE_VAPID_KEY {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        for together in (
+            ("webhook_url", "webhook_secret"),
+            ("vapid_key", "vapid_subject"),
+            ("apns_key_file", "apns_key_id", "apns_team_id", "apns_topic"),
+        ):
+            given = [name for name in together if getattr(self, name) not in ("", SecretStr(""))]
+            lacking = [_variable(name) for name in together if name not in given]
+            if given and lacking:
+                raise ValueError(f"{_variable(given[0])} needs {', '.join(lacking)} too")
+        return self
+
     @field_validator("jwt_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and len(value.get_secret_value().encode()) < 32:
             raise ValueError("HEADRACE_JWT_SECRET must be at least 32 bytes")
         return value
+
+
+def _variable(name: str) -> str:
+    return str(Settings.model_fields[name].alias)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Delivers notifications to devices and to the operator's own endpoint; one file per system."""
