@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     vapid_subject: str = Field(
         "",
         alias="HEADRACE_VAPID_SUBJECT",
-        pattern=r"^((mailto:[^@\s]+@[^@\s]+|https://[!-~]+))?$",
+        pattern=r"^((mailto:[^@\s]+@|https://)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$",
         description="whom a push service may turn to: mailto:... or https://...",
     )
     fcm_credentials: str = Field(
