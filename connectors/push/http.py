@@ -98,7 +98,7 @@ class HttpClient:
         # Their texts may quote headers, so only their names are passed on.
         except (httpcore.TimeoutException, TimeoutError):
             raise RetryLaterError("timeout") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:  # OSError: of TLS
             raise RetryLaterError(type(error).__name__) from None
 
     async def aclose(self) -> None:

@@ -28,7 +28,8 @@ class WebPush(Connector):
     """Sends encrypted notices to the push services of browsers.
 
     Users choose the endpoints, so it connects to public addresses only (and to loopback, if
-    `may_loop_back`). A notice replaces an undelivered one of its group. That an endpoint does not
+    `may_loop_back`), and speaks HTTP/1.1: h2 would buffer 16 MiB for whoever announces a frame of
+    that size. A notice replaces an undelivered one of its group. That an endpoint does not
     accept the VAPID key is no `CredentialsError`: it is bound to the key it was made with.
     """
 
@@ -48,7 +49,6 @@ class WebPush(Connector):
         self._ttl_seconds = ttl_seconds
         self._clock = clock
         self._http = HttpClient(
-            http2=True,
             tls=tls,
             backend=GuardedBackend(may_loop_back=may_loop_back),
             timeout_seconds=timeout_seconds,

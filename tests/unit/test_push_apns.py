@@ -126,6 +126,17 @@ def test_a_token_that_has_expired_is_replaced_once(tmp_path: Path) -> None:
     run(go, tmp_path)
 
 
+def test_one_new_token_is_enough_for_all_that_were_refused(tmp_path: Path) -> None:
+    async def go(apns: Apns, apple: Apple, _: Clock) -> None:
+        assert await apns.deliver(DEVICE, notice()) == DELIVERED
+        apple.script.extend([said(403, {"reason": "ExpiredProviderToken"})] * 5)
+        found = await asyncio.gather(*(apns.deliver(DEVICE, notice()) for _ in range(5)))
+        assert found == [DELIVERED] * 5
+        assert len({request.headers["authorization"] for request in apple.requests}) == 2
+
+    run(go, tmp_path)
+
+
 def test_tokens_that_expire_at_once_are_an_error_of_the_operator_s(tmp_path: Path) -> None:
     async def go(apns: Apns, apple: Apple, _: Clock) -> None:
         expired = said(403, {"reason": "ExpiredProviderToken"})

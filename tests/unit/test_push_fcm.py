@@ -20,7 +20,7 @@ from connectors.push.connector import (
 )
 from connectors.push.fcm import Fcm, ServiceAccount
 from tests.push.parts import AS_JSON, PATIENCE, Clock, notice, patience, plain_client
-from tests.push.server import SILENCE, Answer, said
+from tests.push.server import SILENCE, Answer, Request, said
 from tests.push.services import Google, fcm_error
 
 DEVICE = parse_address("fcm:a-registration-token:of-one-device")
@@ -98,6 +98,27 @@ def test_an_access_token_that_is_not_accepted_is_replaced_once() -> None:
         found = await asyncio.gather(*(fcm.deliver(DEVICE, notice()) for _ in range(5)))
         assert found == [DELIVERED] * 5
         assert google.grants == 2
+
+    run(go)
+
+
+def test_a_late_refusal_does_not_forget_the_token_that_came_meanwhile() -> None:
+    async def go(fcm: Fcm, google: Google, _: Clock) -> None:
+        await fcm.deliver(DEVICE, notice())
+        google.revoke()
+        refusals = 0
+
+        async def judge(request: Request) -> Answer:
+            nonlocal refusals
+            answer = await Google.judge(google, request)
+            refusals += answer.status == 401
+            while answer.status == 401 and refusals == 2 and len(google.received) < 2:
+                await asyncio.sleep(0.001)  # until the other task has sent with a new token
+            return answer
+
+        google.judge = judge  # type: ignore[method-assign]
+        await asyncio.gather(*(fcm.deliver(DEVICE, notice()) for _ in range(2)))
+        assert (refusals, google.grants) == (2, 2)
 
     run(go)
 

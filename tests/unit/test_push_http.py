@@ -6,7 +6,9 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -74,34 +76,6 @@ def test_silence_is_a_timeout() -> None:
     assert reply.reason == "timeout"
 
 
-def test_an_answer_that_never_ends_is_a_timeout() -> None:
-    """Each byte comes in time; all of them do not."""
-
-    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        try:
-            while not writer.is_closing():
-                writer.write(b"x")
-                await asyncio.sleep(IMPATIENCE / 10)
-        finally:
-            writer.close()
-
-    async def go() -> None:
-        server = await asyncio.start_server(drip, "127.0.0.1", 0)
-        client = plain_client(IMPATIENCE)
-        try:
-            port = server.sockets[0].getsockname()[1]
-            async with asyncio.timeout(PATIENCE):
-                await client.post(f"http://127.0.0.1:{port}/", {}, b"")
-        finally:
-            await client.aclose()
-            server.close()
-            await asyncio.sleep(IMPATIENCE / 5)
-
-    assert failure(go).reason == "timeout"
-
-
 def test_nobody_there() -> None:
     async def go() -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -131,10 +105,106 @@ def test_a_redirection_is_an_answer() -> None:
     assert len(server.requests) == 1
 
 
+def answered(
+    *chunks: bytes, pause: float = 0.0, timeout_seconds: float = PATIENCE, protocol: str = ""
+) -> Reply | RetryLaterError:
+    """What comes of a server that sends these bytes, the last of them for ever."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read(65_536)
+            for chunk in chunks[:-1]:
+                writer.write(chunk)
+            while not writer.is_closing():
+                writer.write(chunks[-1])
+                await writer.drain()
+                await asyncio.sleep(pause)
+        writer.close()
+
+    async def go() -> Reply | RetryLaterError:
+        with TemporaryDirectory() as folder:
+            certificate = Certificate(Path(folder))
+            tls = certificate.server(protocol) if protocol else None
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+        client = HttpClient(http2=True, tls=certificate.client(), timeout_seconds=timeout_seconds)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            return await client.post(f"http{'s' if tls else ''}://127.0.0.1:{port}/", {}, b"x")
+        except RetryLaterError as error:
+            return error
+        finally:
+            await client.aclose()
+            server.close()
+            await asyncio.sleep(2 * pause + 0.01)
+
+    return asyncio.run(go())
+
+
+def test_an_answer_that_never_ends_is_a_timeout() -> None:
+    """Each byte comes in time; all of them do not."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
+    reply = answered(head, b"x", pause=IMPATIENCE / 10, timeout_seconds=IMPATIENCE)
+    assert isinstance(reply, RetryLaterError)
+    assert reply.reason == "timeout"
+
+
 def test_no_more_is_read_than_has_a_use() -> None:
-    reply, _ = posted(Answer(200, b"x" * (3 * LONGEST_ANSWER)))
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n"
+    reply = answered(head, b"x" * 65_536)
     assert isinstance(reply, Reply)
     assert reply.body == b"x" * LONGEST_ANSWER
+
+
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "chunk"),
+    [
+        pytest.param("http/1.1", b"\0\xff garbage\r\n\r\n", id="no HTTP"),
+        pytest.param("http/1.1", b"HTTP/1.1 99999 x\r\n\r\n", id="no status"),
+        pytest.param("http/1.1", b"HTTP/1.1 200 x\r\ncontent-length: -5\r\n\r\n", id="no length"),
+        pytest.param("http/1.1", b"x" * 65_536, id="a head without end"),
+        pytest.param("h2", b"\0\0\5\4" + bytes(10), id="broken settings"),
+        pytest.param("h2", SETTINGS + b"\0\0\5\1\5\0\0\0\1" + b"\xff" * 5, id="broken headers"),
+        pytest.param("h2", SETTINGS + b"\0\0\4\3\0\0\0\0\1\0\0\0\7", id="a reset stream"),
+        pytest.param("h2", SETTINGS + b"\0\0\x08\7" + bytes(13), id="a server that goes away"),
+    ],
+)
+def test_an_answer_that_is_none(protocol: str, chunk: bytes) -> None:
+    reply = answered(chunk, protocol=protocol)
+    assert isinstance(reply, RetryLaterError)
+    assert reply.reason in {"RemoteProtocolError", "LocalProtocolError"}
+
+
+def test_an_answer_that_is_damaged_on_its_way(tmp_path: Path) -> None:
+    """Its bytes are changed from when the server has the request."""
+
+    async def go() -> None:
+        certificate = Certificate(tmp_path)
+
+        async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                while data := await source.read(65_536):
+                    sink.write(data if not server.requests else data[:-1] + b"?")
+            sink.close()
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
+            await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
+
+        async with Echo(certificate) as server:
+            proxy = await asyncio.start_server(relay, "127.0.0.1", 0)
+            client = HttpClient(tls=certificate.client(), timeout_seconds=PATIENCE)
+            try:
+                port = proxy.sockets[0].getsockname()[1]
+                await client.post(f"https://127.0.0.1:{port}/", {}, b"x")
+            finally:
+                await client.aclose()
+                proxy.close()
+                await asyncio.sleep(0.05)
+
+    assert failure(go).reason == "SSLError"
 
 
 def test_headers_and_bodies_are_in_no_log(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
