@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import jwt
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct, field
 
 from connectors.push.address import Address
@@ -33,13 +34,13 @@ EARLY_SECONDS = 60
 
 
 class ServiceAccount(Struct, frozen=True):
-    """The fields that are used of the JSON file of a service account."""
+    """Who sends: a service account of a Firebase project, with its key and where it is known."""
 
     project_id: str
     client_email: str
-    private_key: str
     token_uri: str
-    private_key_id: str = ""
+    private_key: RSAPrivateKey
+    private_key_id: str
 
     def __repr__(self) -> str:
         return f"ServiceAccount({self.client_email})"

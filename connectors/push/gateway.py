@@ -5,31 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from connectors.push.address import WEBHOOK, Address, AddressError, parse_address
 from connectors.push.apns import Apns, ApnsKey
 from connectors.push.connector import Connector, Outcome
-from connectors.push.fcm import Fcm, ServiceAccount
+from connectors.push.fcm import Fcm
+from connectors.push.key_files import read_apns_key, read_service_account
 from connectors.push.keys import vapid_key, webhook_key
 from connectors.push.notice import Notice
 from connectors.push.retry import RetryPolicy, with_retries
 from connectors.push.webhook import Webhook
 from connectors.push.webpush import WebPush
 from connectors.settings import Settings
-
-
-class KeyFileError(Exception):
-    """A file with a key cannot be used; the message names the setting, and quotes nothing."""
 
 
 class Gateway:
@@ -133,46 +122,3 @@ def open_gateway(settings: Settings) -> Gateway:
             url=settings.apns_url,
         )
     return Gateway(connectors)
-
-
-def read_service_account(path: str) -> ServiceAccount:
-    """The service account in the JSON file that Google gives out.
-
-    Raises:
-        KeyFileError: it is missing, or is something else.
-    """
-    variable = "HEADRACE_FCM_CREDENTIALS"
-    try:
-        account = msgspec.json.decode(_read(variable, path), type=ServiceAccount)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise KeyFileError(f"{variable}: {path} is not the file of a service account") from None
-    if not isinstance(_load(account.private_key.encode()), RSAPrivateKey):
-        raise KeyFileError(f"{variable}: {path} holds no private RSA key")
-    return account
-
-
-def read_apns_key(path: str) -> EllipticCurvePrivateKey:
-    """The key in the .p8 file that Apple gives out.
-
-    Raises:
-        KeyFileError: it is missing, or is something else.
-    """
-    variable = "HEADRACE_APNS_KEY_FILE"
-    key = _load(_read(variable, path))
-    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-        raise KeyFileError(f"{variable}: {path} holds no private key of the curve P-256")
-    return key
-
-
-def _read(variable: str, path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise KeyFileError(f"{variable}: {path} cannot be read ({error.strerror})") from None
-
-
-def _load(pem: bytes) -> PrivateKeyTypes | None:
-    try:
-        return load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None

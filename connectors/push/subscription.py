@@ -75,7 +75,7 @@ def _check_endpoint(endpoint: str) -> None:
         port = parts.port
     except ValueError:
         raise SubscriptionError("the endpoint is not an https address") from None
-    if "@" in parts.netloc or "#" in endpoint or "\\" in endpoint:
+    if "@" in parts.netloc or "#" in endpoint:
         raise SubscriptionError("the endpoint has a user's name or a fragment")
     if not _HOST.fullmatch(parts.hostname or "") or port == 0:
         raise SubscriptionError("the endpoint has no host by name")

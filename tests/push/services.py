@@ -110,6 +110,10 @@ def fcm_error(status: int, name: str, code: str = "", **headers: str) -> Answer:
     return said(status, {"error": error}, **headers)
 
 
+PROJECT = "a-project"
+EMAIL = "headrace@a-project.iam.gserviceaccount.com"
+
+
 class Google(StandIn):
     """The token endpoint of Google and the sending endpoint of FCM."""
 
@@ -127,10 +131,10 @@ class Google(StandIn):
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return {
             "type": "service_account",
-            "project_id": "a-project",
+            "project_id": PROJECT,
             "private_key_id": "key-1",
             "private_key": pem.decode(),
-            "client_email": "headrace@a-project.iam.gserviceaccount.com",
+            "client_email": EMAIL,
             "token_uri": f"{self.url}/token",
         }
 
@@ -141,7 +145,7 @@ class Google(StandIn):
     async def judge(self, request: Request) -> Answer:
         if request.path == "/token":
             return self._grant(request)
-        if request.path != "/v1/projects/a-project/messages:send":
+        if request.path != f"/v1/projects/{PROJECT}/messages:send":
             return fcm_error(404, "NOT_FOUND")
         until = self._granted.get(request.headers["authorization"].removeprefix("Bearer "), 0)
         if self._clock() >= until:
@@ -167,10 +171,9 @@ class Google(StandIn):
         if token is None or token[0]["kid"] != "key-1":
             return said(400, {"error": "invalid_grant", "error_description": "Bad signature."})
         claims = token[1]
-        account = self.account()
         if (
-            claims["iss"] != account["client_email"]
-            or claims["aud"] != account["token_uri"]
+            claims["iss"] != EMAIL
+            or claims["aud"] != f"{self.url}/token"
             or claims["scope"] != "https://www.googleapis.com/auth/firebase.messaging"
             or not claims["iat"] <= self._clock() < claims["exp"] <= claims["iat"] + 3600
         ):

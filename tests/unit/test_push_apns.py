@@ -180,6 +180,7 @@ def test_devices_that_are_gone(device: str, reason: str, tmp_path: Path) -> None
     ("status", "reason", "outcome"),
     [
         (410, "ExpiredToken", Outcome(Verdict.GONE, "ExpiredToken")),
+        (410, "SomethingNew", Outcome(Verdict.GONE, "SomethingNew")),
         (400, "BadCollapseId", Outcome(Verdict.REFUSED, "BadCollapseId")),
         (404, "BadPath", Outcome(Verdict.REFUSED, "BadPath")),
         (413, "PayloadTooLarge", Outcome(Verdict.REFUSED, "PayloadTooLarge")),
