@@ -221,7 +221,7 @@ def test_what_may_work_later(answer: Answer, reason: str, after: float | None) -
 
 def test_an_old_notice_is_not_sent() -> None:
     async def go(fcm: Fcm, google: Google, clock: Clock) -> None:
-        clock.now += DAY
+        clock.now += DAY - 60  # the notice is a minute old
         assert await fcm.deliver(DEVICE, notice()) == Outcome(Verdict.REFUSED, "expired")
         assert not google.requests
 

@@ -166,7 +166,7 @@ def test_what_may_work_later(
 
 def test_an_old_notice_is_not_sent(tmp_path: Path) -> None:
     async def go(push: WebPush, service: PushService, clock: Clock) -> None:
-        clock.now += DAY
+        clock.now += DAY - 60  # the notice is a minute old
         found = await push.deliver(parse_address(service.token()), notice())
         assert found == Outcome(Verdict.REFUSED, "expired")
         assert not service.requests
