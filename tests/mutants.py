@@ -613,4 +613,20 @@ MUTANTS = (
         "tests/unit/test_archive_sink.py",
         "kill-archive-mid-sink",
     ),
+    Mutant(
+        "name-asked-again",
+        "a push service's name is judged by one answer and connected to by another",
+        "connectors/push/guard.py",
+        "                    address, port, timeout, local_address, socket_options\n",
+        "                    host, port, timeout, local_address, socket_options\n",
+        "tests/unit/test_push_guard.py",
+    ),
+    Mutant(
+        "webhook-id-of-the-attempt",
+        "what is delivered again to the operator's endpoint does not look the same",
+        "connectors/push/webhook.py",
+        'name = f"msg_{notice.message_key()}"',
+        'name = f"msg_{notice.message_key()}{self._clock()}"',
+        "tests/unit/test_push_webhook.py",
+    ),
 )
