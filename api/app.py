@@ -63,7 +63,7 @@ def create_app(
         if addresses is None:
             yield
             return
-        opened = await _open(settings, addresses)
+        opened = await open_stores(settings, addresses)
         app.state.services = Services(opened, clock)
         try:
             yield
@@ -108,7 +108,8 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-async def _open(settings: Settings, addresses: Addresses) -> Stores:
+async def open_stores(settings: Settings, addresses: Addresses) -> Stores:
+    """The stores at addresses, connected as far as they answer; close them when done."""
     archive = CassandraArchive(addresses.cassandra, settings.cassandra_keyspace)
     archive.start()
     await archive.connected(CONNECT_SECONDS)

@@ -25,6 +25,7 @@ from api.stores import (
     Found,
     Inclinations,
     StoreDownError,
+    Told,
     Wanted,
 )
 from connectors.redis import GREETING, is_of_cluster
@@ -33,6 +34,7 @@ from schemas.views import (
     AVERSION_PER_DAY,
     CLOSENESS_PER_DAY,
     CountersView,
+    DevicesView,
     NotificationView,
     PostView,
     SourceView,
@@ -42,6 +44,7 @@ from schemas.views import (
 TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 512
 HEAVY_SECONDS = 1.0
+TOLD_SECONDS = 2 * 24 * 60 * 60
 LIKE = "like"
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
@@ -54,6 +57,8 @@ _POST = msgspec.msgpack.Decoder(PostView)
 _COUNTERS = msgspec.msgpack.Decoder(CountersView)
 _USER = msgspec.msgpack.Decoder(UserView)
 _SOURCE = msgspec.msgpack.Decoder(SourceView)
+_DEVICES = msgspec.msgpack.Decoder(DevicesView)
+_TOLD = msgspec.msgpack.Decoder(Told)
 _NOTICE = msgspec.msgpack.Decoder(NotificationView)
 
 
@@ -198,6 +203,22 @@ class RedisCache:
         views: dict[str, NotificationView] = {}
         _decode(_NOTICE, map(str, range(len(entries))), found, views)
         return list(views.values()), int(seen or 0)
+
+    async def devices(self, user_id: str) -> tuple[str, ...]:
+        """The tokens of a user's devices."""
+        (raw,) = await self._pipeline([("GET", self._keys.devices(user_id))])
+        return () if raw is None else _DEVICES.decode(raw).tokens
+
+    async def told(self, user_id: str, key: str) -> Told:
+        """What of a notification was delivered last."""
+        (raw,) = await self._pipeline([("HGET", self._keys.told(user_id), key)])
+        return Told() if raw is None else _TOLD.decode(raw)
+
+    async def tell(self, user_id: str, key: str, told: Told) -> None:
+        """Keep for two days what of a notification was delivered; no sink writes that key."""
+        name = self._keys.told(user_id)
+        raw = msgspec.msgpack.encode(told)
+        await self._pipeline([("HSET", name, key, raw), ("EXPIRE", name, TOLD_SECONDS)])
 
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, in one round trip. O(partitions · limit)."""

@@ -25,6 +25,10 @@ class Services:
         self.presence = Presence(self.events)
         self._absent = Absent()
 
+    def reader_for(self, user_id: str) -> Reader:
+        """A reader for what a user may see."""
+        return Reader(self.stores, self._absent, user_id)
+
     def reader(self, caller: Caller | None) -> Reader:
         """A reader for one request."""
         return Reader(self.stores, self._absent, caller.user_id if caller else None)

@@ -86,6 +86,13 @@ class Inclinations(Struct):
     aversions: list[tuple[str, float]]
 
 
+class Told(Struct, frozen=True, array_like=True):
+    """What of a notification was delivered last: how many acts, and the time (ms) of the newest."""
+
+    count: int = 0
+    at: int = 0
+
+
 class Cache(Protocol):
     """The views in Redis. Every call may raise `StoreDownError`."""
 
@@ -104,6 +111,15 @@ class Cache(Protocol):
 
     async def notifications(self, user_id: str, limit: int) -> tuple[list[NotificationView], int]:
         """The newest notifications of a user, and the time (ms) up to which they were seen."""
+
+    async def devices(self, user_id: str) -> tuple[str, ...]:
+        """The tokens of a user's devices."""
+
+    async def told(self, user_id: str, key: str) -> Told:
+        """What of a notification was delivered last."""
+
+    async def tell(self, user_id: str, key: str, told: Told) -> None:
+        """Keep for two days what of a notification was delivered."""
 
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, at most so many."""

@@ -10,6 +10,7 @@ COMMANDS = {
     "stack": "headrace.commands.stack:stack",
     "work": "headrace.commands.work:work",
     "api": "headrace.commands.api:api",
+    "deliver": "headrace.commands.deliver:deliver",
     "demo": "headrace.commands.demo:demo",
     "replay": "headrace.commands.replay:replay",
     "generate": "headrace.commands.replay:generate",

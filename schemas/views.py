@@ -188,6 +188,11 @@ class NotificationView(Struct, frozen=True, array_like=True, tag="group", gc=Fal
     named: tuple[tuple[int, str, str], ...] = ()
 
     @property
+    def key(self) -> str:
+        """Its key among the user's: kind NUL subject."""
+        return f"{self.kind}\0{self.subject}"
+
+    @property
     def at(self) -> int:
         """The time of the newest that is known, in ms."""
         return self.named[0][0] if self.named else 0

@@ -13,7 +13,6 @@ from connectors.redis_servers import Client
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import AVERSION_PER_DAY, HeavySource, NotificationsSeen, RecentActivity
-from streams.engine.rows import SEPARATOR
 from streams.engine.sink import Write
 from streams.feeds import SCRIPTS, FeedChanges, Feeds, decode_feeds
 from streams.subjects import USER
@@ -242,7 +241,7 @@ class RedisStore:
                     pipe.add("DEL", key)
                 continue
             keys = self._keys.notifications(view.user_id), self._keys.notices(view.user_id)
-            entry = f"{view.kind}{SEPARATOR}{view.subject}"
+            entry = view.key
             if view.count:
                 pipe.add("ZADD", keys[0], view.at, entry)
                 pipe.add("HSET", keys[1], entry, raw)

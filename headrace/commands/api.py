@@ -60,7 +60,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _configure_logs() -> None:
+def configure_logs() -> None:
     """One JSON object a line, on stderr."""
     structlog.configure(
         processors=[
@@ -97,7 +97,7 @@ def api(host: str | None, port: int | None) -> None:
     except (NoAddressError, SecretError) as error:
         listening.close()
         raise click.ClickException(str(error)) from error
-    _configure_logs()
+    configure_logs()
     shown = f"[{host}]" if ":" in host else host
     number = listening.getsockname()[1]
     click.echo(f"API on http://{shown}:{number}, its documentation on /docs", err=True)

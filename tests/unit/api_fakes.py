@@ -14,7 +14,16 @@ from api.app import create_app
 from api.auth import issue
 from api.held import Held
 from api.state import Services
-from api.stores import Found, Inclinations, Placed, StoreDownError, Stores, TimelineRow, Wanted
+from api.stores import (
+    Found,
+    Inclinations,
+    Placed,
+    StoreDownError,
+    Stores,
+    TimelineRow,
+    Told,
+    Wanted,
+)
 from connectors.redis_keys import member
 from connectors.settings import Settings
 from schemas.events import Event
@@ -41,6 +50,8 @@ class Views:
         self.inclinations: dict[str, Inclinations] = {}
         self.notices: list[NotificationView] = []
         self.seen = 0
+        self.devices: dict[str, tuple[str, ...]] = {}
+        self.told: dict[tuple[str, str], Told] = {}
         self.hidden: set[tuple[str, str]] = set()
         self.floors: dict[str, int | None] = {}
         self.recents: dict[str, list[TimelineRow]] = {}
@@ -166,6 +177,18 @@ class FakeCache(FakeStore):
         self.touch("notifications")
         held = [view for view in self.views.notices if view.user_id == user_id]
         return sorted(held, key=lambda view: -view.at)[:limit], self.views.seen
+
+    async def devices(self, user_id: str) -> tuple[str, ...]:
+        self.touch("devices")
+        return self.views.devices.get(user_id, ())
+
+    async def told(self, user_id: str, key: str) -> Told:
+        self.touch("told")
+        return self.views.told.get((user_id, key), Told())
+
+    async def tell(self, user_id: str, key: str, told: Told) -> None:
+        self.touch("tell")
+        self.views.told[user_id, key] = told
 
     async def awaiting(self, limit: int) -> list[str]:
         self.touch("awaiting")

@@ -1,0 +1,75 @@
+"""Reads `view.notifications` and delivers what is new, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+
+from api.app import open_stores
+from api.deliveries import Deliveries
+from api.state import Services
+from connectors.push.gateway import Gateway
+from connectors.settings import Settings
+from connectors.stack.addresses import Addresses
+from schemas.topics import Topic
+from schemas.views import NotificationView, decode_view
+
+GROUP = "headrace-deliver"
+POLL_MS = 500
+AT_ONCE = 100
+LONGEST_BATCH_MS = 15 * 60 * 1000
+"""Endpoints that do not answer are given up after 80 s; 32 deliveries are under way at once."""
+
+
+async def serve(
+    settings: Settings, addresses: Addresses, gateway: Gateway, stop: asyncio.Event
+) -> None:
+    """Deliver by a gateway, which is closed in the end; raises as `run` does."""
+    stores = await open_stores(settings, addresses)
+    try:
+        async with gateway:
+            services = Services(stores)
+            await run(addresses.kafka, Deliveries(services, gateway, services.clock), stop)
+    finally:
+        await stores.close()
+
+
+async def run(brokers: str, deliveries: Deliveries, stop: asyncio.Event) -> None:
+    """Deliver from where the group stands, of a new group from now on.
+
+    Offsets are committed behind what was delivered, so that nothing is left out.
+
+    Raises:
+        KafkaError: the broker does not answer.
+        ProblemError: it cannot be known now who may see what.
+        StoreDownError: Redis does not answer.
+    """
+    consumer = AIOKafkaConsumer(
+        Topic.VIEW_NOTIFICATIONS.value,
+        bootstrap_servers=brokers,
+        group_id=GROUP,
+        isolation_level="read_committed",
+        auto_offset_reset="latest",
+        enable_auto_commit=False,
+        max_poll_interval_ms=LONGEST_BATCH_MS,
+    )
+    await consumer.start()
+    try:
+        while not stop.is_set():
+            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=AT_ONCE)
+            raws = (each.value for records in found.values() for each in records if each.value)
+            await deliveries.deliver(filter(None, map(_group, raws)))
+            if found:
+                await consumer.commit()
+    finally:
+        await consumer.stop()
+
+
+def _group(raw: bytes) -> NotificationView | None:
+    try:
+        view = decode_view(Topic.VIEW_NOTIFICATIONS, raw)
+    except msgspec.DecodeError:  # the sink has made a dead letter of it
+        return None
+    return view if isinstance(view, NotificationView) else None
