@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 import click
-import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from connectors.stack.errors import StackError
-
-if TYPE_CHECKING:
-    from bench.core import CoreReport
-    from bench.fanout import FanOutReport
-    from bench.figures import Machine, Target
-    from bench.restore import RestoreReport
+from headrace.commands.bench_tables import (
+    finish,
+    show_core,
+    show_engagement,
+    show_fanout,
+    show_restore,
+)
 
 SMOKE_EVENTS = 4_000
 SMOKE_RATE = 200.0
@@ -102,8 +99,8 @@ def core(events: int, systems: str | None, smoke: bool, json_file: Path | None, 
             report = run(parts, names, SMOKE_EVENTS if smoke else events, under, _say)
     except StackError as error:
         raise click.ClickException(str(error)) from error
-    _show_core(report)
-    _finish(report, smoke, json_file)
+    show_core(report)
+    finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -126,8 +123,8 @@ def restore(events: int, smoke: bool, json_file: Path | None) -> None:
             report = run(parts, SMOKE_EVENTS if smoke else events, _say)
     except StackError as error:
         raise click.ClickException(str(error)) from error
-    _show_restore(report)
-    _finish(report, smoke, json_file)
+    show_restore(report)
+    finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -175,7 +172,7 @@ def latency(rate: float | None, seconds: float, smoke: bool, json_file: Path | N
             f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms, "
             f"most {report.max_ms:,.0f} ms"
         )
-    _finish(report, smoke, json_file)
+    finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -207,8 +204,8 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
             report = run(parts, SMOKE_DELIVERIES if smoke else deliveries, _say)
     except StackError as error:
         raise click.ClickException(str(error)) from error
-    _show_fanout(report)
-    _finish(report, smoke, json_file)
+    show_fanout(report)
+    finish(report, smoke, json_file)
 
 
 @bench.command()
@@ -254,7 +251,39 @@ def skew(posts: int, seconds: float, smoke: bool, json_file: Path | None) -> Non
             f"beside {report.deliveries:,} deliveries in {report.burst_s:,.0f} s: "
             f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms ({report.probes:,} posts)"
         )
-    _finish(report, smoke, json_file)
+    finish(report, smoke, json_file)
+
+
+@bench.command()
+@click.option(
+    "--events",
+    type=click.IntRange(min=100),
+    default=200_000,
+    show_default=True,
+    help="Engagements in the topic.",
+)
+@_SMOKE
+@_JSON
+def engagement(events: int, smoke: bool, json_file: Path | None) -> None:
+    """All that users do, through all folds of one app process: events/s, beside stock Faust.
+
+    Likes, reactions, comments, likes of comments, shares, views, clicks, hides, reports, profile
+    views and messages come in at once, on posts that are there. The time is taken until the last
+    of them has come through all folds and stands in Redis; counts, comments and affinities must
+    equal those of a plain fold. Once each post is as likely as another, and once half of all events
+    are about one. Stock Faust gets 30,000 events. Starts a Kafka and a Valkey of its own. Exits
+    with 1 if a figure is void; a missed target is no failure.
+    """
+    from bench.engagement import run
+    from bench.parts import own_parts
+
+    try:
+        with own_parts(_say) as parts:
+            report = run(parts, SMOKE_EVENTS if smoke else events, _say)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    show_engagement(report)
+    finish(report, smoke, json_file)
 
 
 @bench.command("first-page")
@@ -287,106 +316,7 @@ def first_page(readers: int, smoke: bool, json_file: Path | None) -> None:
         click.echo(f"void: {report.void}")
     else:
         click.echo(f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms")
-    _finish(report, smoke, json_file)
-
-
-def _show_fanout(report: FanOutReport) -> None:
-    columns = ("audience", "users", "deliveries", "s", "per s", "fold µs", "sink µs", "bytes")
-    table = Table(*columns)
-    for column in table.columns:
-        column.justify = "right"
-    for each in (*report.by_audience.values(), *report.by_users.values()):
-        figures = (
-            each.seconds,
-            each.deliveries_per_s,
-            each.fold_us_per_delivery,
-            each.sink_us_per_delivery,
-        )
-        table.add_row(
-            *(f"{count:,}" for count in (each.audience, each.users, each.deliveries)),
-            *("void" if figure is None else f"{figure:,.1f}" for figure in figures),
-            "void" if each.bytes_per_entry is None else f"{each.bytes_per_entry:,.0f}",
-        )
-    Console().print(table)
-    for each in (*report.by_audience.values(), *report.by_users.values()):
-        if each.void:
-            click.echo(f"{each.audience:,} of {each.users:,} is void: {each.void}")
-    click.echo(f"redis-py alone adds {report.raw_deliveries_per_s:,.0f} entries/s")
-    written = report.archive
-    if written is None or written.void:
-        click.echo(f"Cassandra is void: {written.void if written else 'not measured'}")
-    else:
-        click.echo(
-            f"Cassandra: {written.rows:,} rows, {written.rows_per_s:,.0f} a second, "
-            f"{written.cpu_us_per_row} µs of the sink each; the driver's own loop writes "
-            f"{written.raw_rows_per_s:,.0f}"
-        )
-
-
-def _show_restore(report: RestoreReport) -> None:
-    rows = {
-        name: (each.rows, each.seconds, each.cpu_seconds, each.rows_per_s, each.rows_per_cpu_s)
-        for name, each in report.systems.items()
-    }
-    voids = {name: each.void for name, each in report.systems.items()}
-    _show("rows", rows, voids, report.machine)
-
-
-def _show_core(report: CoreReport) -> None:
-    rows = {
-        name: (
-            each.events,
-            each.seconds,
-            each.cpu_seconds,
-            each.records_per_s,
-            each.records_per_cpu_s,
-        )
-        for name, each in report.systems.items()
-    }
-    voids = {name: each.void for name, each in report.systems.items()}
-    _show("records", rows, voids, report.machine)
-    limits = report.limits
-    click.echo(f"aiokafka alone reads {limits['kafka_records_per_s']:,} records/s")
-    click.echo(f"redis-py alone sets {limits['redis_sets_per_s']:,} keys/s")
-
-
-_Row = tuple[int, float | None, float | None, float | None, float | None]
-
-
-def _show(
-    what: str, rows: Mapping[str, _Row], voids: Mapping[str, str | None], machine: Machine
-) -> None:
-    table = Table("system", what, "s", "CPU s", f"{what}/s", f"{what}/CPU s")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, (count, seconds, cpu, per_s, per_cpu) in rows.items():
-        table.add_row(
-            name,
-            f"{count:,}",
-            *("void" if each is None else f"{each:,.2f}" for each in (seconds, cpu)),
-            *("void" if each is None else f"{each:,.0f}" for each in (per_s, per_cpu)),
-        )
-    Console().print(table)
-    for name, void in voids.items():
-        if void:
-            click.echo(f"{name} is void: {void}")
-    click.echo(f"{machine.cpus} CPUs ({machine.processor}), Python {machine.python}")
-
-
-def _show_targets(targets: list[Target]) -> None:
-    for target in targets:
-        found = "" if target.found is None else f" {target.found:,.2f}"
-        bound = "at most" if target.is_most else "at least"
-        click.echo(f"{target.verdict:<12} {target.figure}{found}, wanted {bound} {target.wanted:,}")
-
-
-def _finish(report: Any, smoke: bool, file: Path | None) -> NoReturn:
-    """Show the targets, write the figures, and end with 1 if one is void."""
-    if not smoke:
-        _show_targets(report.targets())
-    if file is not None:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    sys.exit(report.is_void)
+    finish(report, smoke, json_file)
 
 
 def _say(line: str) -> None:

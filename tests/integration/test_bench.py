@@ -22,7 +22,7 @@ def bench(tmp_path: Path, *arguments: str) -> tuple[int, str, Any]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=250,
+        timeout=400,
         check=False,
     )
     return done.returncode, done.stdout, json.loads(report.read_text())
@@ -80,3 +80,15 @@ def test_first_page(tmp_path: Path) -> None:
     assert found["void"] is None
     assert found["readers"] == 10
     assert 0 < found["p50_ms"] <= found["p99_ms"]
+
+
+def test_engagement(tmp_path: Path) -> None:
+    code, output, found = bench(tmp_path, "engagement", "--smoke")
+    assert code == 0, output
+    for name in ("even", "hot", "stock"):
+        assert found[name]["void"] is None, output
+        assert found[name]["records_per_s"] > 0
+    assert set(found["even"]["cpu_seconds_by_process"]) == {"app", "sink"}
+    assert found["events_per_s"] > 0
+    assert found["ratio_to_stock"] > 0
+    assert found["ratio_hot_to_even"] > 0
