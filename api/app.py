@@ -22,6 +22,7 @@ from api import (
     openapi,
     people,
     posts,
+    suggestions,
     usernames,
     users,
 )
@@ -85,17 +86,8 @@ def create_app(
     app.state.authenticator = Authenticator(signing_key(settings))
     app.state.services = Services(stores, clock) if stores is not None else None
     for routes in (
-        feed,
-        comments,
-        engagements,
-        posts,
-        moderation,
-        interests,
-        notifications,
-        people,
-        usernames,
-        users,
-        health,
+        *(feed, comments, engagements, posts, moderation, interests, notifications, health),
+        *(suggestions, people, usernames, users),  # in this order: ids may have any text in them
     ):
         app.include_router(routes.router)
     errors.install(app)

@@ -13,6 +13,8 @@ import msgspec
 import structlog
 from cassandra.cluster import Cluster, Session
 
+from api import archived_circle
+from api.circle import Circle, Follows
 from api.held import TimelineRow
 from api.stores import (
     CASSANDRA,
@@ -80,6 +82,7 @@ _QUERIES = {
     "near": "SELECT * FROM {k}.affinity WHERE user_id = ? LIMIT ?",
     "holder": "SELECT user_id FROM {k}.names WHERE name = ?",
     "ping": "SELECT key FROM system.local",
+    **archived_circle.QUERIES,
 }
 
 
@@ -322,6 +325,14 @@ class CassandraArchive:
             _strongest(near, now, CLOSENESS_PER_DAY)[:limit],
             _strongest(far, now, AVERSION_PER_DAY)[:limit],
         )
+
+    async def circle(self, user_id: str, now: int) -> Circle:
+        """Follows of a user, newest first, and who is closest at a time (ms)."""
+        return await archived_circle.read_circle(self._rows, user_id, now)
+
+    async def follows_of(self, users: list[str]) -> dict[str, Follows]:
+        """The first 100 sources that each of some users follows, in the order of their ids."""
+        return await archived_circle.read_follows_of(self._rows, users)
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

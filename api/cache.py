@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.held import Held
 from api.stores import (
     MANY_HEAVY,
@@ -230,6 +231,33 @@ class RedisCache:
             for post, at in zip(flat[::2], flat[1::2], strict=True)
         ]
         return [post_id for _, post_id in sorted(posts)[:limit]]
+
+    async def circle(self, user_id: str, now: int) -> Circle:
+        """The newest follows of a user, and who is closest at a time (ms); one round trip."""
+        following, affinity = self._keys.following(user_id), self._keys.affinity(user_id)
+        followed, close = await self._pipeline(
+            [
+                ("ZREVRANGE", following, 0, MAX_FOLLOWS - 1),
+                ("ZREVRANGE", affinity, 0, MAX_CLOSE - 1, "WITHSCORES"),
+            ]
+        )
+        ranks = zip(close[::2], close[1::2], strict=True)
+        return Circle(
+            [source.decode() for source in followed],
+            {other.decode(): faded_score(float(rank), now) for other, rank in ranks},
+        )
+
+    async def follows_of(self, users: list[str]) -> dict[str, Follows]:
+        """The newest 100 sources that each of some users follows; one round trip."""
+        keys = list(map(self._keys.following, users))
+        newest = [("ZREVRANGE", key, 0, FOLLOWS_OF_EACH - 1) for key in keys]
+        found = await self._pipeline([*newest, *(("ZCARD", key) for key in keys)])
+        return {
+            user_id: Follows([source.decode() for source in sources], count)
+            for user_id, sources, count in zip(
+                users, found[: len(users)], found[len(users) :], strict=True
+            )
+        }
 
     async def ping(self) -> None:
         """Return if Redis answers, every server of a cluster that has a partition."""

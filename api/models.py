@@ -171,35 +171,6 @@ class FeedPage(BaseModel):
     )
 
 
-class Profile(BaseModel):
-    """A user."""
-
-    user_id: str = Field(examples=["user_789"])
-    username: str | None = Field(examples=["john_doe"])
-    display_name: str | None = Field(examples=["John Doe"])
-    bio: str | None
-    avatar: str | None = Field(examples=["https://cdn.example.com/avatar.jpg"])
-    is_verified: bool
-    followers: Count
-    following: Count
-    posts: Count = Field(description="Public posts.")
-    is_following: bool = Field(description="Whether the caller follows the user.")
-
-
-class Person(Author):
-    """A user in a list."""
-
-    is_following: bool = Field(description="Whether the caller follows the user.")
-
-
-class People(BaseModel):
-    """A page of users, in the order of their ids."""
-
-    users: list[Person]
-    next_cursor: str | None = Field(description="For the next page; null at the end.")
-    has_more: bool
-
-
 class Interest(BaseModel):
     """A subject with its score."""
 

@@ -12,10 +12,11 @@ from api.auth import Anyone, Caller, Reading
 from api.cursors import decode_id, encode_id
 from api.errors import not_found, unavailable
 from api.ids import Id
-from api.models import People, problems
+from api.models import problems
 from api.render import person
 from api.state import Services, Shared
 from api.stores import StoreDownError
+from api.user_models import People
 from api.views import Needs, Reader
 from api.visibility import GONE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.models import Author, CommentOut, Counts, FeedPost, MediaOut, Person, PostOut
+from api.models import Author, CommentOut, Counts, FeedPost, MediaOut, PostOut
+from api.user_models import Person
 from api.views import Reader
 from schemas.views import CommentView, PostView
 

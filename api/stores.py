@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
+from api.circle import Circle, Follows
 from api.held import Held, TimelineRow
 from schemas.events import Event
 from schemas.views import (
@@ -124,6 +125,12 @@ class Cache(Protocol):
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, at most so many."""
 
+    async def circle(self, user_id: str, now: int) -> Circle:
+        """The newest follows of a user, and who is closest at a time (ms); one round trip."""
+
+    async def follows_of(self, users: list[str]) -> dict[str, Follows]:
+        """The newest 100 sources that each of some users follows; one round trip."""
+
     async def ping(self) -> None:
         """Return if the store answers."""
 
@@ -175,6 +182,12 @@ class Archive(Protocol):
 
     async def interests(self, user_id: str, limit: int, now: int) -> Inclinations:
         """What a user likes and not at a time (ms), at most so many each; users as `u:`."""
+
+    async def circle(self, user_id: str, now: int) -> Circle:
+        """Follows of a user, up to a bound, newest first, and who is closest at a time (ms)."""
+
+    async def follows_of(self, users: list[str]) -> dict[str, Follows]:
+        """100 sources that each of some users follows, in the order of their ids."""
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Path
 from api.auth import Anyone
 from api.errors import not_found
 from api.ids import Id
-from api.models import Profile, problems
+from api.models import problems
 from api.state import Shared
+from api.user_models import Profile
 from api.users import profile
 from schemas.names import name_key
 

@@ -7,8 +7,10 @@ from fastapi import APIRouter, status
 from api.auth import Anyone, Caller, Writing
 from api.errors import ProblemError, invalid, not_found
 from api.ids import Id
-from api.models import Accepted, Profile, problems
+from api.influence import influence
+from api.models import Accepted, problems
 from api.state import Services, Shared
+from api.user_models import Profile
 from api.views import Needs, Reader
 from api.visibility import GONE
 from schemas.events import Follow, FollowAction, User
@@ -47,6 +49,7 @@ async def profile(reader: Reader, user_id: str) -> Profile:
     if user.status in GONE:
         raise not_found("user")
     audience = reader.known.sources.get(source)
+    followers = audience.followers if audience else 0
     return Profile(
         user_id=user_id,
         username=user.username,
@@ -54,9 +57,10 @@ async def profile(reader: Reader, user_id: str) -> Profile:
         bio=user.bio,
         avatar=user.avatar,
         is_verified=user.is_verified,
-        followers=audience.followers if audience else 0,
+        followers=followers,
         following=user.following,
         posts=audience.posts if audience else 0,
+        influence=influence(followers, user.following),
         is_following=viewer is not None and reader.follows(viewer, source),
     )
 

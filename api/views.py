@@ -156,13 +156,17 @@ class Reader:
         known.blocked |= found.blocked
         known.muted |= found.muted
 
+    def is_certain(self, kind: str, name: str) -> bool:
+        """Whether it is known if something is there, whatever store is down."""
+        return (kind, name) not in self._uncertain
+
     def certain(self, kind: str, name: str) -> None:
         """Go on only if it is known whether something is there.
 
         Raises:
             ProblemError: 503, when the store that knows is down.
         """
-        if (kind, name) in self._uncertain:
+        if not self.is_certain(kind, name):
             raise unavailable("The stores cannot be reached now.")
 
     def post(self, post_id: str) -> PostView | None:

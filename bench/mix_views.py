@@ -13,7 +13,7 @@ from redis import Redis
 
 from bench.engagements import PARTITIONS, last_posts
 from bench.mix import DAY_MS, DECAY_PER_DAY, Tally, authors, last_users
-from connectors.redis_keys import Keys, affinity_score
+from connectors.redis_keys import Keys, faded_score
 from schemas.topics import Topic
 from schemas.views import CommentView, CountersView
 
@@ -63,7 +63,7 @@ class ProductViews:
                 pipe.zrange(self._keys.affinity(user_id), 0, -1, withscores=True)
             for user_id, close in zip(users, pipe.execute(), strict=True):
                 for other, rank in close:
-                    found[user_id, other.decode()] = affinity_score(rank, now)
+                    found[user_id, other.decode()] = faded_score(rank, now)
         return found
 
     def comments(self, _: Iterable[tuple[str, str]]) -> Comments:

@@ -566,6 +566,22 @@ MUTANTS = (
         "tests/unit/test_api_notifications.py",
     ),
     Mutant(
+        "blocked-suggested",
+        "who blocks a user, or is blocked, is suggested to that user",
+        "api/suggestions.py",
+        "        or reader.is_blocked(source)\n",
+        "",
+        "tests/unit/test_api_suggestions.py",
+    ),
+    Mutant(
+        "eager-friends-alike",
+        "a friend who follows thousands counts as one who follows a hundred",
+        "api/circle.py",
+        "/ log2(2 + theirs.count)",
+        "/ log2(2 + len(theirs.newest))",
+        "tests/unit/test_api_suggestions.py",
+    ),
+    Mutant(
         "comments-leak",
         "the comments on a post are read by who may not see it",
         "api/comments.py",

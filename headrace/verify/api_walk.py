@@ -1,4 +1,5 @@
-"""Walks timelines through the API as a client does, page by page to the end."""
+"""Reads what users see through the API, as a client does: timelines page by page to the end, and
+suggestions."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 WALKERS = 4
@@ -19,6 +20,8 @@ PAUSE_S = 0.2
 
 Page = tuple[str, list[str]]
 """A post and the reasons that it is served with."""
+
+Answer = TypeVar("Answer")
 
 
 class WalkError(Exception):
@@ -33,18 +36,40 @@ def walk_all(
     Raises:
         WalkError: a page did not come, or only in part, for 30 s.
     """
+    return _each(url, token, users, _Client.walk)
+
+
+def suggestions_of_all(
+    url: str, token: Callable[[str], str], users: Iterable[str], limit: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each user with the suggestions as served.
+
+    Raises:
+        WalkError: they did not come, or only in part, for 30 s.
+    """
+    path = f"/api/v1/users/me/suggestions?limit={limit}"
+    return _each(url, token, users, lambda client, token: client.get(path, token))
+
+
+def _each(
+    url: str,
+    token: Callable[[str], str],
+    users: Iterable[str],
+    read: Callable[[_Client, str], Answer],
+) -> Iterator[tuple[str, Answer]]:
+    """Each user with what a client reads by the user's token; a few clients at a time."""
     local = threading.local()
 
     with ExitStack() as held:
 
-        def walk(user_id: str) -> tuple[str, list[Page]]:
+        def ask(user_id: str) -> tuple[str, Answer]:
             if not hasattr(local, "client"):
                 local.client = _Client(url)
                 held.callback(local.client.close)
-            return user_id, local.client.walk(token(user_id))
+            return user_id, read(local.client, token(user_id))
 
         with ThreadPoolExecutor(WALKERS) as pool:
-            yield from pool.map(walk, users)
+            yield from pool.map(ask, users)
 
 
 class _Client:
@@ -73,9 +98,14 @@ class _Client:
             cursor = following
 
     def _page(self, token: str, cursor: str) -> dict[str, Any]:
-        path = f"{self._where.path.rstrip('/')}/api/v1/feed?limit=100"
+        path = "/api/v1/feed?limit=100"
         if cursor:
             path += f"&cursor={quote(cursor)}"
+        return self.get(path, token)
+
+    def get(self, path: str, token: str) -> dict[str, Any]:
+        """A whole answer, as soon as there is one."""
+        path = self._where.path.rstrip("/") + path
         deadline = time.monotonic() + PATIENCE_S
         while True:
             why, page = self._get(path, token)

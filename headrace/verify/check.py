@@ -11,10 +11,10 @@ from random import Random
 
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
-from headrace.verify.api_walk import walk_all
+from headrace.verify.api_walk import suggestions_of_all, walk_all
 from headrace.verify.cassandra_views import CassandraViews
 from headrace.verify.redis_views import RedisViews
-from tests.oracle import affinity, interests, notices, read_log
+from tests.oracle import affinity, interests, notices, read_log, suggestions
 from tests.oracle.compare import (
     Tally,
     TimelineCheck,
@@ -26,6 +26,7 @@ from tests.oracle.compare import (
 from tests.oracle.expected import Expected, expect
 
 LONGEST = 20
+SUGGESTED = 50
 
 Say = Callable[[str], None]
 
@@ -70,6 +71,7 @@ def compare_all(
         say("the API")
         with closing(RedisViews(addresses.redis, settings().partitions)) as views:
             yield _served(*api, expected, choose(expected, api_users, seed), now, views.floor)
+        yield _suggested(*api, expected, api_users, seed)
 
 
 def _dead_letters(brokers: str, expected: Expected) -> Tally:
@@ -211,4 +213,17 @@ def _served(
             partial(expected.is_hidden, user_id),
             floor_of(user_id),
         )
+    return tally
+
+
+def _suggested(
+    url: str, token: Callable[[str], str], expected: Expected, count: int, seed: int
+) -> Tally:
+    """Whom the API suggests to some of those who follow anyone."""
+    tally = Tally("suggestions", "api")
+    oracle = suggestions.Suggestions(expected.relations, expected.users, expected.facts)
+    users = sorted(expected.relations.following)
+    some = Random(f"suggestions:{seed}").sample(users, min(count, len(users)))
+    for user_id, found in suggestions_of_all(url, token, some, SUGGESTED):
+        suggestions.compare(tally, user_id, oracle, found, SUGGESTED)
     return tally

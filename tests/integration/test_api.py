@@ -24,6 +24,7 @@ import api.archive
 import api.cache
 from api.app import create_app
 from api.auth import issue
+from api.stores import StoreDownError
 from connectors import cassandra, redis
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
@@ -31,6 +32,7 @@ from schemas.codec import decode
 from schemas.events import Engagement, Event, Follow, Media, Post
 from schemas.topics import IN_CASSANDRA, IN_REDIS, Topic
 from schemas.views import (
+    AffinityView,
     CommentView,
     CountersView,
     HeavySource,
@@ -61,6 +63,7 @@ TOPIC_OF: dict[type[Struct], Topic] = {
     MineView: Topic.VIEW_MINE,
     UserView: Topic.VIEW_USERS,
     RelationView: Topic.VIEW_RELATIONS,
+    AffinityView: Topic.VIEW_AFFINITY,
     SourceView: Topic.VIEW_SOURCES,
     HeavySource: Topic.VIEW_RECENTS,
     RecentActivity: Topic.VIEW_RECENTS,
@@ -451,6 +454,54 @@ def test_lists_of_users_come_page_by_page(addresses: Addresses, sinks: Sinks, na
     assert followers == sorted(crowd)
     assert following == sorted(crowd[:7])
     assert mutuals == sorted(crowd[5:9])
+
+
+def test_suggestions_are_the_same_from_redis_and_from_cassandra(
+    addresses: Addresses, sinks: Sinks, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Friends of friends, those of close friends first; Redis alone knows blocks and mutes."""
+    now = time.time_ns() // 1_000_000
+    ann, bob, cat, dan, eve, fay, gus = (f"{each}-{name}" for each in "abcdefg")
+    sinks.write(
+        *(UserView(user, following=2) for user in (bob, cat)),
+        *(UserView(user) for user in (ann, dan, eve)),
+        UserView(gus, status="deactivated"),
+        SourceView(f"u:{dan}", 9),
+        *(RelationView(ann, source, True, now) for source in (f"u:{bob}", f"u:{cat}", "t:a")),
+        *(RelationView(bob, f"u:{user}", True, now) for user in (dan, gus)),
+        *(RelationView(cat, f"u:{user}", True, now) for user in (eve, ann)),
+        AffinityView(ann, cat, 100.0, now - 86_400_000),
+        AffinityView(ann, fay, 5.0, now),
+    )
+
+    async def read() -> dict[str, Any]:
+        async with served(addresses) as ask:
+            response = await ask("GET", "/api/v1/users/me/suggestions", ann)
+            assert response.status_code == 200, response.text
+            found: dict[str, Any] = response.json()
+            return found
+
+    found = asyncio.run(read())
+    assert [(each["user_id"], each["via"]) for each in found["users"]] == [
+        (eve, [cat]),
+        (dan, [bob]),
+    ]
+    near, far = (each["score"] for each in found["users"])
+    assert far == 0.5
+    assert near == pytest.approx((1 + 0.9) / 2, abs=1e-4)
+    assert found["users"][1]["influence"] == 1.0
+    assert found["degraded"] == []
+
+    monkeypatch.setattr(api.cache.RedisCache, "_pipeline", redis_is_down)
+    alone = asyncio.run(read())
+    assert alone["degraded"] == ["redis"]
+    assert [each["user_id"] for each in alone["users"]] == [eve, dan]
+    assert alone["users"][1] == found["users"][1]
+    assert alone["users"][0]["score"] == pytest.approx(near, abs=1e-4)
+
+
+async def redis_is_down(*_: object) -> None:
+    raise StoreDownError("redis", "TimeoutError")
 
 
 def test_comments_come_newest_first_with_what_became_of_them(

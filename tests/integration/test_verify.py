@@ -71,6 +71,7 @@ def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
         for store in ("redis", "cassandra"):
             assert compared[kind, store][0] > 0, (kind, store)
     assert compared["timeline", "api"][0] > 0
+    assert compared["suggestions", "api"][0] > 0
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.auth import issue
+from api.circle import FOLLOWS_OF_EACH, MAX_FOLLOWS, Circle, Follows
 from api.held import Held
 from api.state import Services
 from api.stores import (
@@ -57,6 +58,8 @@ class Views:
         self.recents: dict[str, list[TimelineRow]] = {}
         self.found = Found()
         self.mine: dict[str, tuple[dict[str, str], set[str]]] = {}
+        self.followed_at: dict[tuple[str, str], int] = {}
+        self.affinities: dict[tuple[str, str], float] = {}
         self.blocks: set[tuple[str, str]] = set()
         self.mutes: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
@@ -76,8 +79,20 @@ class Views:
     def source(self, source: str, followers: int, posts: int = 0) -> None:
         self.found.sources[source] = SourceView(source, followers, posts)
 
-    def follow(self, user_id: str, other: str) -> None:
+    def follow(self, user_id: str, other: str, at: int = NOW) -> None:
         self.found.follows.add((user_id, f"u:{other}"))
+        self.followed_at[user_id, f"u:{other}"] = at
+
+    def followed(self, user_id: str) -> list[str]:
+        """The sources that a user follows, newest first."""
+        sources = [source for user, source in self.found.follows if user == user_id]
+        at = self.followed_at
+        return sorted(sources, key=lambda each: (at.get((user_id, each), 0), each), reverse=True)
+
+    def circle(self, user_id: str) -> Circle:
+        close = {other: s for (user, other), s in self.affinities.items() if user == user_id}
+        closest = dict(sorted(close.items(), key=lambda each: -each[1]))
+        return Circle(self.followed(user_id)[:MAX_FOLLOWS], closest)
 
     def block(self, user_id: str, other: str) -> None:
         self.blocks |= {(user_id, f"u:{other}"), (other, f"u:{user_id}")}
@@ -190,6 +205,16 @@ class FakeCache(FakeStore):
         self.touch("tell")
         self.views.told[user_id, key] = told
 
+    async def circle(self, user_id: str, now: int) -> Circle:
+        assert now == NOW
+        self.touch("circle")
+        return self.views.circle(user_id)
+
+    async def follows_of(self, users: list[str]) -> dict[str, Follows]:
+        self.touch("follows_of")
+        found = {user_id: self.views.followed(user_id) for user_id in users}
+        return {name: Follows(each[:FOLLOWS_OF_EACH], len(each)) for name, each in found.items()}
+
     async def awaiting(self, limit: int) -> list[str]:
         self.touch("awaiting")
         posts = self.views.found.posts.values()
@@ -279,6 +304,16 @@ class FakeArchive(FakeStore):
         self.touch("interests")
         assert now == NOW
         return self.views.inclined(user_id, limit)
+
+    async def circle(self, user_id: str, now: int) -> Circle:
+        assert now == NOW
+        self.touch("circle")
+        return self.views.circle(user_id)
+
+    async def follows_of(self, users: list[str]) -> dict[str, Follows]:
+        self.touch("follows_of")
+        found = {user_id: sorted(self.views.followed(user_id)) for user_id in users}
+        return {name: Follows(each[:FOLLOWS_OF_EACH], len(each)) for name, each in found.items()}
 
     async def has_posts(self, author_id: str) -> bool:
         self.touch("has_posts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 import time
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ def test_a_profile(world: World) -> None:
         "followers": 12,
         "following": 7,
         "posts": 3,
+        "influence": log10(13) * 12 / 19,
         "is_following": True,
     }
     assert not world.ask("GET", "/api/v1/users/bob", "cy").json()["is_following"]
