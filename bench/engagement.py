@@ -20,7 +20,7 @@ from bench.figures import Figures, Machine, Target, measured, ratio, this_machin
 from bench.mix import Mix, Tally
 from bench.mix_views import PlainViews, ProductViews, Views, wrong
 from bench.parts import Parts
-from bench.topic import SHORT, make
+from bench.topic import FACTS, SHORT, make
 from bench.workers import Workers, cpu_seconds
 from connectors.lag import wait_until_quiet
 from connectors.stack.errors import StackError
@@ -115,7 +115,7 @@ def _figures(parts: Parts, mix: Mix, say: Say, measure: Measure, what: str) -> F
     for event in mix.events():
         tally.add(event)
         ready.append(_placed(event, event.post_id or event.user_id))
-    make(parts.addresses.kafka, [*(spec.name for spec in declared()), SHORT])
+    make(parts.addresses.kafka, [*(spec.name for spec in declared()), SHORT, FACTS])
     load = round(os.getloadavg()[0], 2)
     with closing(Redis.from_url(parts.addresses.redis)) as client:
         client.flushall()

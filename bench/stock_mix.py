@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from bench import marks
 from bench.engagements import PARTITIONS
 from bench.mix import DAY_MS, DECAY_PER_DAY, WEIGHTS, authors
-from bench.topic import SHORT
+from bench.topic import FACTS, SHORT
 from connectors.settings import settings
 from schemas.codec import decode
 from schemas.events import Engagement
@@ -39,7 +39,7 @@ app = faust.App(
     autodiscover=False,
 )
 events = app.topic(SHORT, key_serializer="raw", value_serializer="raw")
-facts = app.topic("bench.facts", value_serializer="json", internal=True, partitions=PARTITIONS)
+facts = app.topic(FACTS, value_serializer="json")
 reactions = app.Table("reactions", partitions=PARTITIONS)
 shares = app.Table("shares", partitions=PARTITIONS)
 comments = app.Table("comments", partitions=PARTITIONS)

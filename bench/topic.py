@@ -16,6 +16,9 @@ from schemas.topics import Topic, changelog_of, declared
 SHORT = "bench.short"
 """Fewer events of the same kind, for a system that would take minutes for all of them."""
 
+FACTS = "bench.facts"
+"""What an agent of stock Faust tells another."""
+
 INPUTS = (str(Topic.ENGAGEMENTS), SHORT)
 WORKED_ON = (changelog_of(Topic.ENGAGEMENTS), str(Topic.VIEW_COUNTERS), str(Topic.DEAD_LETTERS))
 _WAIT_S = 30.0
@@ -41,6 +44,7 @@ def make(brokers: str, names: Iterable[str]) -> None:
             time.sleep(0.1)
     configs = {spec.name: spec.config for spec in declared()}
     configs[SHORT] = configs[Topic.ENGAGEMENTS]
+    configs[FACTS] = configs[Topic.BY_USER]
     made = admin.create_topics(
         [NewTopic(name, PARTITIONS, 1, config=configs[name]) for name in names],
         operation_timeout=_WAIT_S,
