@@ -52,11 +52,11 @@ class IntakeFold(Fold):
         event = decode(raw, self._expected)
         validate(event, record.timestamp)
         match event:
+            case Engagement(post_id=post_id) if post_id and event.action not in BETWEEN_USERS:
+                self._outbox.route(Topic.BY_POST, post_id, raw)
             case Post(post_id=post_id):
                 headers = (tags_header(extract(event.content)),)
                 self._outbox.route(Topic.BY_POST, post_id, raw, headers)
-            case Engagement(post_id=str(post_id)) if event.action not in BETWEEN_USERS:
-                self._outbox.route(Topic.BY_POST, post_id, raw)
             case Moderation(post_id=post_id):
                 self._outbox.route(Topic.BY_POST, post_id, raw)
             case _:

@@ -80,7 +80,7 @@ class PostFold(Fold):
     def fold(self, event: Event | Fact, tags: Tags = NO_TAGS) -> None:
         """Fold one event; `tags` are those of a post's content."""
         match event:
-            case Engagement(post_id=str(post_id)):
+            case Engagement(post_id=post_id) if post_id is not None:
                 self._engage(post_id, event)
             case Post():
                 self._post(event, tags)

@@ -7,6 +7,7 @@ pull the activities that it holds.
 from __future__ import annotations
 
 from itertools import islice
+from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -82,6 +83,8 @@ class Erasing(Struct, frozen=True, array_like=True, gc=False):
 _Fact = (
     Activity | Removal | RelationFact | Handling | Refill | Dormant | SourceErased | FollowerErased
 )
+_FACTS = get_args(_Fact)  # a tuple: ten times as fast
+_KNOWN = (*_FACTS, Tick)
 
 
 class SourceFold(Fold):
@@ -121,13 +124,13 @@ class SourceFold(Fold):
     def apply(self, record: Record) -> None:
         """Fold one record of the by-source log."""
         fact = decode_record(record.value)
-        if not isinstance(fact, _Fact | Tick):
+        if not isinstance(fact, _KNOWN):
             raise UndecodableError("wrong_topic", f"a {type(fact).__name__} in a source's log")
         self.fold(fact, record.offset)
 
     def fold(self, fact: Fact, place: int) -> None:
         """Fold one fact, which stands at `place` in the log."""
-        if not isinstance(fact, _Fact):
+        if not isinstance(fact, _FACTS):
             return
         if self._source(fact.source).is_erased:
             self._answer(fact)

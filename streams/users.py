@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -76,20 +77,22 @@ class Clock(Struct, frozen=True, array_like=True, gc=False):
 
 
 _Event = (
-    User
-    | Follow
-    | Engagement
-    | Feedback
-    | RelationFact
-    | AffinityFact
-    | AversionFact
-    | Notice
+    AffinityFact
     | Touched
+    | Notice
     | Met
+    | Engagement
+    | RelationFact
+    | Follow
+    | User
+    | Feedback
+    | AversionFact
     | Named
     | TargetErased
 )
 _OfName = Claim | Release | Mentioned
+_EVENTS = get_args(_Event)  # in the order of how many there are, and a tuple: ten times as fast
+_KNOWN = (*_EVENTS, Tick, *get_args(_OfName))
 
 
 class UserFold(Fold):
@@ -134,21 +137,21 @@ class UserFold(Fold):
     def apply(self, record: Record) -> None:
         """Fold one record of the by-user log."""
         event = decode_record(record.value)
-        if not isinstance(event, _Event | _OfName | Tick):
+        if not isinstance(event, _KNOWN):
             raise UndecodableError("wrong_topic", f"a {type(event).__name__} in a user's log")
         self.fold(event)
 
     def fold(self, event: Event | Fact) -> None:
         """Fold one event or fact."""
-        if isinstance(event, Tick):
-            self._tick(event.at)
-        elif isinstance(event, _OfName):
-            self._names.fold(event)
-        elif isinstance(event, _Event):
+        if isinstance(event, _EVENTS):
             if self._profiles.of(event.user_id).is_deleted:
                 self._erasure.answer(event)
             else:
                 self._fold(event)
+        elif isinstance(event, Tick):
+            self._tick(event.at)
+        elif isinstance(event, _OfName):
+            self._names.fold(event)
 
     def _fold(self, event: _Event) -> None:
         match event:
