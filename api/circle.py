@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from math import fsum, log2
+from heapq import nsmallest
+from math import log2
 
 from msgspec import Struct
 
@@ -61,24 +62,29 @@ def candidates(user_id: str, circle: Circle, follows: Mapping[str, Follows]) -> 
     The score is the sum, over the friends in common, of (1 + affinity of at most 100 / 100) /
     log2(2 + how many sources the friend follows): Adamic and Adar, "Friends and neighbors on the
     Web" (2003), where who has few in common with many tells more; weighted as posts are (003,
-    "Ranking"). To 6 digits, so that sums of the same do not differ.
+    "Ranking"). To 6 digits, so that the order of adding does not count.
     """
-    followed = set(circle.follows)
-    found: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
-    for friend, theirs in follows.items():
-        affinity = min(circle.affinities.get(friend, 0.0), MAX_AFFINITY)
-        weight = (1 + affinity / MAX_AFFINITY) / log2(2 + theirs.count)
-        for source in theirs.newest:
-            if source.startswith(USER) and source not in followed:
-                found[source.removeprefix(USER)].append((weight, friend))
-    found.pop(user_id, None)
-    scored = [
-        Candidate(name, round(fsum(weight for weight, _ in by), DIGITS), _via(by))
-        for name, by in found.items()
+    affinities = circle.affinities
+    weights = {
+        friend: (1 + min(affinities.get(friend, 0.0), MAX_AFFINITY) / MAX_AFFINITY)
+        / log2(2 + theirs.count)
+        for friend, theirs in follows.items()
+    }
+    weightiest = sorted(weights, key=lambda friend: (-weights[friend], friend))
+    sums: defaultdict[str, float] = defaultdict(float)
+    for friend in weightiest:
+        weight = weights[friend]
+        for source in follows[friend].newest:
+            sums[source] += weight
+    for source in (*circle.follows, f"{USER}{user_id}"):
+        sums.pop(source, None)
+    places = ((-round(sums[each], DIGITS), each) for each in sums if each.startswith(USER))
+    best = {source: -score for score, source in nsmallest(MAX_CANDIDATES, places)}
+    via: defaultdict[str, list[str]] = defaultdict(list)
+    for friend in weightiest:
+        for source in best.keys() & follows[friend].newest:
+            via[source].append(friend)
+    return [
+        Candidate(source.removeprefix(USER), score, via[source][:MAX_VIA])
+        for source, score in best.items()
     ]
-    scored.sort(key=lambda each: (-each.score, each.user_id))
-    return scored[:MAX_CANDIDATES]
-
-
-def _via(by: list[tuple[float, str]]) -> list[str]:
-    return [friend for _, friend in sorted(by, key=lambda each: (-each[0], each[1]))[:MAX_VIA]]
