@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
-from connectors.redis_keys import DAY_MS, DECAY_PER_DAY
+from connectors.redis_keys import DAY_MS
+from schemas.views import CLOSENESS_PER_DAY
 
 QUERIES = {
     "circle": "SELECT target, followed_at FROM {k}.following WHERE user_id = ? LIMIT ?",
@@ -15,6 +16,9 @@ QUERIES = {
     "follows_of": "SELECT user_id, target FROM {k}.following WHERE user_id IN ? "
     "PER PARTITION LIMIT ?",
 }
+
+NEGLIGIBLE = 1e-9
+"""What is left of facts that were all taken back; Redis has no such scores."""
 
 Rows = Callable[..., Awaitable[list[Any]]]
 """Given the name of a query and its values: the rows that it answers with."""
@@ -25,8 +29,9 @@ async def read_circle(rows: Rows, user_id: str, now: int) -> Circle:
     followed = await rows("circle", user_id, MAX_FOLLOWS)
     newest = sorted(((row.followed_at, row.target) for row in followed), reverse=True)
     scores = {
-        row.target_id: row.score * DECAY_PER_DAY ** ((now - row.at) / DAY_MS)
+        row.target_id: row.score * CLOSENESS_PER_DAY ** ((now - row.at) / DAY_MS)
         for row in await rows("close", user_id, MAX_FOLLOWS)
+        if row.score > NEGLIGIBLE
     }
     closest = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
     return Circle([target for _, target in newest], dict(closest[:MAX_CLOSE]))
