@@ -12,7 +12,6 @@ from schemas.views import CLOSENESS_PER_DAY
 
 QUERIES = {
     "circle": "SELECT target, followed_at FROM {k}.following WHERE user_id = ? LIMIT ?",
-    "close": "SELECT target_id, score, at FROM {k}.affinity WHERE user_id = ? LIMIT ?",
     "follows_of": "SELECT user_id, target FROM {k}.following WHERE user_id IN ? "
     "PER PARTITION LIMIT ?",
 }
@@ -30,8 +29,8 @@ async def read_circle(rows: Rows, user_id: str, now: int) -> Circle:
     newest = sorted(((row.followed_at, row.target) for row in followed), reverse=True)
     scores = {
         row.target_id: row.score * CLOSENESS_PER_DAY ** ((now - row.at) / DAY_MS)
-        for row in await rows("close", user_id, MAX_FOLLOWS)
-        if row.score > NEGLIGIBLE
+        for row in await rows("near", user_id, MAX_FOLLOWS)
+        if (row.score or 0) > NEGLIGIBLE
     }
     closest = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
     return Circle([target for _, target in newest], dict(closest[:MAX_CLOSE]))
