@@ -65,7 +65,7 @@ def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
     compared = tallies(found)
     assert {different for _, different in compared.values()} == {0}
     for kind in (
-        *("timeline", "counters", "followers", "following", "affinity", "posts", "users"),
+        *("timeline", "counters", "sources", "following", "affinity", "posts", "users"),
         *("heavy", "recents", "mine"),
     ):
         for store in ("redis", "cassandra"):
