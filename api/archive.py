@@ -9,11 +9,11 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-import msgspec
 import structlog
 from cassandra.cluster import Cluster, Session
 
 from api import archived_circle
+from api.archived_views import comment_of, counters_of, post_of, source_of, user_of
 from api.circle import Circle, Follows
 from api.held import TimelineRow
 from api.stores import (
@@ -29,16 +29,11 @@ from api.stores import (
 )
 from connectors.cassandra import connect
 from connectors.cassandra_tables import month_of
-from schemas.events import Media
 from schemas.topics import DAY_MS
 from schemas.views import (
     AVERSION_PER_DAY,
     CLOSENESS_PER_DAY,
     CommentView,
-    CountersView,
-    PostView,
-    SourceView,
-    UserView,
 )
 
 LISTED = 5_000
@@ -54,7 +49,6 @@ FIRST_POSTS = 2
 
 log = structlog.get_logger(__name__)
 
-_MEDIA = msgspec.json.Decoder(tuple[Media, ...])
 
 _QUERIES = {
     "timeline": "SELECT at, post_id, reason FROM {k}.timeline WHERE owner = ? AND bucket = ? "
@@ -244,13 +238,13 @@ class CassandraArchive:
         found = Found()
         reads: list[Awaitable[None]] = []
         if wanted.posts:
-            reads.append(self._into(found.posts, "posts", wanted.posts, _post))
+            reads.append(self._into(found.posts, "posts", wanted.posts, post_of))
         if wanted.counters:
-            reads.append(self._into(found.counters, "counters", wanted.counters, _counters))
+            reads.append(self._into(found.counters, "counters", wanted.counters, counters_of))
         if wanted.users:
-            reads.append(self._into(found.users, "users", wanted.users, _user))
+            reads.append(self._into(found.users, "users", wanted.users, user_of))
         if wanted.sources:
-            reads.append(self._into(found.sources, "sources", wanted.sources, _source))
+            reads.append(self._into(found.sources, "sources", wanted.sources, source_of))
         if wanted.viewer and wanted.mine:
             reads.append(self._mine(found, wanted.viewer, wanted.mine))
         for user_id in {user_id for user_id, _ in wanted.follows}:
@@ -281,7 +275,7 @@ class CassandraArchive:
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
         found = await self._rows("comments", post_id, [comment_id])
-        return _comment(found[0]) if found else None
+        return comment_of(found[0]) if found else None
 
     async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> Placed:
         """The newest places of comments on a post below one (time in ms, id), with the comments;
@@ -291,7 +285,7 @@ class CassandraArchive:
         if not places:
             return []
         rows = await self._rows("comments", post_id, [name for _, name in places])
-        found = {(row.at, row.comment_id): _comment(row) for row in rows}
+        found = {(row.at, row.comment_id): comment_of(row) for row in rows}
         return [(place, found.get(place)) for place in places]
 
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
@@ -363,69 +357,3 @@ def _months(newest: int, oldest: int) -> Iterator[int]:
     while bucket >= last:
         yield bucket
         bucket = bucket - 1 if bucket % 100 > 1 else bucket - 100 + 11
-
-
-def _post(row: Any) -> PostView:
-    return PostView(
-        post_id=row.post_id,
-        author_id=row.author_id or "",
-        at=row.at or 0,
-        content=row.content or "",
-        media=_MEDIA.decode(row.media) if row.media else (),
-        visibility=row.visibility or "private",
-        audience=tuple(row.audience or ()),
-        reply_to=row.reply_to,
-        quote_of=row.quote_of,
-        language=row.language,
-        location=row.location,
-        hashtags=tuple(row.hashtags or ()),
-        mentions=tuple(row.mentions or ()),
-        edited_at=row.edited_at,
-        is_deleted=bool(row.is_deleted),
-        hidden_by=row.hidden_by,
-    )
-
-
-def _counters(row: Any) -> CountersView:
-    return CountersView(
-        post_id=row.post_id,
-        reactions=dict(row.reactions or {}),
-        comments=row.comments or 0,
-        shares=row.shares or 0,
-        views=row.views or 0,
-        clicks=row.clicks or 0,
-        hides=row.hides or 0,
-        reports=row.reports or 0,
-    )
-
-
-def _comment(row: Any) -> CommentView:
-    return CommentView(
-        post_id=row.post_id,
-        comment_id=row.comment_id,
-        user_id=row.user_id or "",
-        at=row.at or 0,
-        text=row.text or "",
-        parent=row.parent,
-        likes=row.likes or 0,
-        replies=row.replies or 0,
-    )
-
-
-def _user(row: Any) -> UserView:
-    return UserView(
-        user_id=row.user_id,
-        username=row.username,
-        display_name=row.display_name,
-        bio=row.bio,
-        avatar=row.avatar,
-        is_verified=bool(row.is_verified),
-        following=row.following or 0,
-        status=row.status or "active",
-        is_dormant=bool(row.is_dormant),
-        silenced=tuple(row.silenced or ()),
-    )
-
-
-def _source(row: Any) -> SourceView:
-    return SourceView(source=row.source, followers=row.followers or 0, posts=row.posts or 0)
