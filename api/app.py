@@ -23,6 +23,7 @@ from api import (
     people,
     posts,
     suggestions,
+    trending,
     usernames,
     users,
 )
@@ -85,9 +86,9 @@ def create_app(
     app.state.registry = registry
     app.state.authenticator = Authenticator(signing_key(settings))
     app.state.services = Services(stores, clock) if stores is not None else None
-    for routes in (
-        *(feed, comments, engagements, posts, moderation, interests, notifications, health),
-        *(suggestions, people, usernames, users),  # in this order: ids may have any text in them
+    for routes in (  # in this order: ids may have any text in them
+        *(feed, trending, comments, engagements, posts, moderation, interests, notifications),
+        *(health, suggestions, people, usernames, users),
     ):
         app.include_router(routes.router)
     errors.install(app)

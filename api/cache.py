@@ -18,9 +18,9 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.held import Held
+from api.redis_answers import decode, faded, in_order, reactions, scored
 from api.stores import (
     MANY_HEAVY,
-    NEGLIGIBLE,
     REDIS,
     USER,
     Found,
@@ -39,6 +39,9 @@ from schemas.views import (
     NotificationView,
     PostView,
     SourceView,
+    TrendingKind,
+    TrendingView,
+    TrendingWindow,
     UserView,
 )
 
@@ -46,7 +49,6 @@ TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 512
 HEAVY_SECONDS = 1.0
 TOLD_SECONDS = 2 * 24 * 60 * 60
-LIKE = "like"
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
 
@@ -61,6 +63,7 @@ _SOURCE = msgspec.msgpack.Decoder(SourceView)
 _DEVICES = msgspec.msgpack.Decoder(DevicesView)
 _TOLD = msgspec.msgpack.Decoder(Told)
 _NOTICE = msgspec.msgpack.Decoder(NotificationView)
+_TRENDING = msgspec.msgpack.Decoder(TrendingView)
 
 
 class RedisCache:
@@ -94,7 +97,7 @@ class RedisCache:
         flat, raw_floor, *found = await self._pipeline(commands)
         followed: list[str] = []
         if heavy and are_few:
-            followed = _scored(heavy, found[0])
+            followed = scored(heavy, found[0])
         elif heavy:
             followed = [source for raw in found[0] if (source := raw.decode()) in heavy]
         recents = await self._recents(followed) if followed else []
@@ -150,21 +153,21 @@ class RedisCache:
         answers = iter(await self._pipeline(commands))
         found = Found()
         if names:
-            values = iter(_in_order(names, groups, answers))
-            _decode(_POST, wanted.posts, values, found.posts)
-            _decode(_COUNTERS, wanted.counters, values, found.counters)
-            _decode(_USER, wanted.users, values, found.users)
-            _decode(_SOURCE, wanted.sources, values, found.sources)
+            values = iter(in_order(names, groups, answers))
+            decode(_POST, wanted.posts, values, found.posts)
+            decode(_COUNTERS, wanted.counters, values, found.counters)
+            decode(_USER, wanted.users, values, found.users)
+            decode(_SOURCE, wanted.sources, values, found.sources)
         if wanted.viewer and wanted.mine:
-            found.reactions = _reactions(wanted.mine, next(answers), next(answers))
-            found.shared.update(_scored(wanted.mine, next(answers)))
-            found.hidden.update(_scored(wanted.mine, next(answers)))
+            found.reactions = reactions(wanted.mine, next(answers), next(answers))
+            found.shared.update(scored(wanted.mine, next(answers)))
+            found.hidden.update(scored(wanted.mine, next(answers)))
         if wanted.viewer and wanted.blocks:
             for into in (found.blocked, found.muted):
                 marks = zip(wanted.blocks, next(answers), strict=True)
                 into.update(source for source, mark in marks if mark)
         for user_id, followed in targets.items():
-            found.follows.update((user_id, t) for t in _scored(followed, next(answers)))
+            found.follows.update((user_id, t) for t in scored(followed, next(answers)))
         return found
 
     async def holder(self, name: str) -> str | None:
@@ -180,12 +183,12 @@ class RedisCache:
             [("ZREVRANGE", key, 0, limit - 1, "WITHSCORES") for key in wanted]
         )
         liked = {
-            **{f"{USER}{name}": score for name, score in _faded(near, now, CLOSENESS_PER_DAY)},
-            **dict(_faded(likes, now, CLOSENESS_PER_DAY)),
+            **{f"{USER}{name}": score for name, score in faded(near, now, CLOSENESS_PER_DAY)},
+            **dict(faded(likes, now, CLOSENESS_PER_DAY)),
         }
         return Inclinations(
             sorted(liked.items(), key=lambda each: -each[1])[:limit],
-            _faded(far, now, AVERSION_PER_DAY),
+            faded(far, now, AVERSION_PER_DAY),
         )
 
     async def notifications(self, user_id: str, limit: int) -> tuple[list[NotificationView], int]:
@@ -202,7 +205,7 @@ class RedisCache:
             return [], int(seen or 0)
         (found,) = await self._pipeline([("HMGET", keys.notices(user_id), *entries)])
         views: dict[str, NotificationView] = {}
-        _decode(_NOTICE, map(str, range(len(entries))), found, views)
+        decode(_NOTICE, map(str, range(len(entries))), found, views)
         return list(views.values()), int(seen or 0)
 
     async def devices(self, user_id: str) -> tuple[str, ...]:
@@ -258,6 +261,26 @@ class RedisCache:
                 users, found[: len(users)], found[len(users) :], strict=True
             )
         }
+
+    async def trending(
+        self, kind: TrendingKind, window: TrendingWindow, language: str
+    ) -> list[TrendingView]:
+        """The lists of all partitions, in one round trip; the language `""` stands for all."""
+        keys = self._keys
+        names = [keys.trending(p, kind, window, language) for p in range(keys.partitions)]
+        groups = await self._groups(names)
+        answers = iter(await self._pipeline([("MGET", *group) for group in groups]))
+        found: dict[str, TrendingView] = {}
+        decode(_TRENDING, names, in_order(names, groups, answers), found)
+        return list(found.values())
+
+    async def viral(self, limit: int) -> list[str]:
+        """The posts that are viral, at most `limit`, first those upon which most users have
+        acted in the last hour; in one round trip."""
+        lists = await self.trending("posts", "1h", "")
+        found = [entry for each in lists for entry in each.entries if entry.is_viral]
+        found.sort(key=lambda entry: (-entry.velocity, entry.key))
+        return [entry.key for entry in found[:limit]]
 
     async def ping(self) -> None:
         """Return if Redis answers, every server of a cluster that has a partition."""
@@ -325,56 +348,3 @@ async def _connect(url: str) -> Client:
         return client
     await client.aclose()
     return RedisCluster.from_url(url, require_full_coverage=False, **options)
-
-
-def _in_order(
-    names: Iterable[str], groups: Sequence[Sequence[str]], answers: Iterator[Any]
-) -> Iterable[bytes | None]:
-    """The values of names that were asked for in groups."""
-    if len(groups) == 1:
-        found: list[bytes | None] = next(answers)
-        return found
-    values: dict[str, bytes | None] = {}
-    for group in groups:
-        values.update(zip(group, next(answers), strict=True))
-    return [values[name] for name in names]
-
-
-def _decode(
-    decoder: msgspec.msgpack.Decoder[Any],
-    ids: Iterable[str],
-    values: Iterable[bytes | None],
-    into: dict[str, Any],
-) -> None:
-    """Decode one value for each id; one that cannot be is as if it were not there."""
-    for name, raw in zip(ids, values, strict=False):
-        if raw is None:
-            continue
-        try:
-            into[name] = decoder.decode(raw)
-        except msgspec.MsgspecError as error:
-            log.warning("undecodable view", view=decoder.type.__name__, error=type(error).__name__)
-
-
-def _reactions(
-    posts: Iterable[str], times: Iterable[float | None], kinds: Iterable[bytes | None]
-) -> dict[str, str]:
-    """Post to the kind of reaction; a like is one without a kind."""
-    return {
-        post_id: LIKE if kind is None else kind.decode()
-        for post_id, at, kind in zip(posts, times, kinds, strict=True)
-        if at is not None
-    }
-
-
-def _faded(flat: Sequence[bytes], now: int, per_day: float) -> list[tuple[str, float]]:
-    """Members and their scores of now, of a sorted set by `fading_rank`; negligible ones are not
-    there."""
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    scores = ((name.decode(), faded_score(float(rank), now, per_day)) for name, rank in pairs)
-    return [(name, score) for name, score in scores if score >= NEGLIGIBLE]
-
-
-def _scored(names: Iterable[str], scores: Iterable[float | None]) -> list[str]:
-    pairs = zip(names, scores, strict=True)
-    return [name for name, score in pairs if score is not None]

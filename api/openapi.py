@@ -21,6 +21,7 @@ answer 202 when Kafka has it on disk: the views follow, usually within a second.
 """
 TAGS = [
     {"name": "feed", "description": "The caller's timeline."},
+    {"name": "trending", "description": "Posts and topics on the rise."},
     {"name": "posts", "description": "Posts."},
     {"name": "comments", "description": "What users say of posts."},
     {"name": "engagements", "description": "What users do with posts."},

@@ -16,6 +16,9 @@ from schemas.views import (
     NotificationView,
     PostView,
     SourceView,
+    TrendingKind,
+    TrendingView,
+    TrendingWindow,
     UserView,
 )
 
@@ -130,6 +133,15 @@ class Cache(Protocol):
 
     async def follows_of(self, users: list[str]) -> dict[str, Follows]:
         """The newest 100 sources that each of some users follows; one round trip."""
+
+    async def trending(
+        self, kind: TrendingKind, window: TrendingWindow, language: str
+    ) -> list[TrendingView]:
+        """The lists of all partitions, in one round trip; the language `""` stands for all."""
+
+    async def viral(self, limit: int) -> list[str]:
+        """The posts that are viral, at most `limit`, first those upon which most users have
+        acted in the last hour; in one round trip. Who asks judges who may see them."""
 
     async def ping(self) -> None:
         """Return if the store answers."""

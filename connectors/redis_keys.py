@@ -89,6 +89,11 @@ class Keys:
         """Sorted set of the posts of a partition that await a moderator, by their time in ms."""
         return f"awaiting:{{p{partition}}}"
 
+    @staticmethod
+    def trending(partition: int, kind: str, window: str, language: str) -> str:
+        """String: msgpack of a partition's `TrendingView`."""
+        return f"trending:{{p{partition}}}:{kind}/{window}/{language}"
+
     def following(self, user_id: str) -> str:
         """Sorted set of the sources that a user follows, by the time of the follow in ms."""
         return self._key("following", user_id)

@@ -39,6 +39,7 @@ class Topic(StrEnum):
     VIEW_DEVICES = "view.devices"
     VIEW_INTERESTS = "view.interests"
     VIEW_NOTIFICATIONS = "view.notifications"
+    VIEW_TRENDING = "view.trending"
 
     DEAD_LETTERS = "dead-letters"
 
@@ -67,9 +68,15 @@ VIEWS = (
     Topic.VIEW_DEVICES,
     Topic.VIEW_INTERESTS,
     Topic.VIEW_NOTIFICATIONS,
+    Topic.VIEW_TRENDING,
 )
 
-_IN_REDIS_ONLY = (Topic.VIEW_MODERATION, Topic.VIEW_DEVICES, Topic.VIEW_NOTIFICATIONS)
+_IN_REDIS_ONLY = (
+    Topic.VIEW_MODERATION,
+    Topic.VIEW_DEVICES,
+    Topic.VIEW_NOTIFICATIONS,
+    Topic.VIEW_TRENDING,
+)
 _IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS,)
 _IN_SINKS = (Topic.TIMELINE_WRITES, *VIEWS)
 IN_CASSANDRA = tuple(topic for topic in _IN_SINKS if topic not in _IN_REDIS_ONLY)

@@ -249,6 +249,33 @@ class ModerationView(Struct, frozen=True, array_like=True, gc=False):
     is_awaiting: bool
 
 
+TrendingKind = Literal["posts", "topics"]
+TrendingWindow = Literal["1h", "24h"]
+
+
+class TrendingEntry(Struct, frozen=True, array_like=True, gc=False):
+    """A post, or a topic as a source, that is on the rise: by how many standard deviations, and
+    the distinct users who act upon it in the window, and in the last hour."""
+
+    key: str
+    score: float
+    users: int
+    velocity: int
+    is_viral: bool = False
+
+
+class TrendingView(Struct, frozen=True, array_like=True, gc=False):
+    """What of one partition is on the rise as of a time, the first 50 by score (`view.trending`,
+    key: kind/window/language; partition of what it lists). The language `""` stands for all."""
+
+    kind: TrendingKind
+    window: TrendingWindow
+    language: str
+    partition: int
+    at: int
+    entries: tuple[TrendingEntry, ...] = ()
+
+
 class PushEntry(Struct, frozen=True, array_like=True, tag="push", gc=False):
     """One entry onto the timelines of `owners`."""
 
@@ -333,6 +360,7 @@ _TYPES: dict[Topic, Any] = {
     Topic.VIEW_DEVICES: DevicesView,
     Topic.VIEW_INTERESTS: InterestView,
     Topic.VIEW_NOTIFICATIONS: Notification,
+    Topic.VIEW_TRENDING: TrendingView,
 }
 _decoders = {topic: msgspec.msgpack.Decoder(kind).decode for topic, kind in _TYPES.items()}
 

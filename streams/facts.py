@@ -190,6 +190,17 @@ class Erased(Struct, frozen=True, array_like=True, tag="erased", gc=False):
     comment_id: str = ""
 
 
+class TopicActs(Struct, frozen=True, array_like=True, tag="topic_acts", gc=False):
+    """By-source: users act upon a post about the topic, in a language (see `act_of` for what `acts`
+    are); or the post is not about it any more. They are a sample at `depths`."""
+
+    source: str
+    language: str
+    acts: tuple[str, ...]
+    is_added: bool
+    depths: tuple[tuple[int, int], ...] = ()
+
+
 class SourceErased(Struct, frozen=True, array_like=True, tag="source_erased", gc=False):
     """By-source: the user that the source is, is erased."""
 
@@ -229,6 +240,7 @@ Fact = (
     | Release
     | Named
     | Erased
+    | TopicActs
     | SourceErased
     | FollowerErased
     | TargetErased

@@ -131,6 +131,11 @@ def after_event(row: PostRow, event: Post, subjects: tuple[str, ...]) -> PostRow
     return replace(row, places=places, author_id=event.author_id, created=stamp, about=subjects)
 
 
+def is_public(post: PostRow, body: Body | None) -> bool:
+    """Whether anybody may see a post that says `body`."""
+    return body is not None and not post.is_deleted and body.visibility == "public"
+
+
 def body_of(event: Post, tags: Tags) -> Body:
     """What a `created` or `edited` event says."""
     return Body(

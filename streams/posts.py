@@ -40,8 +40,10 @@ from streams.post_rows import (
     after_event,
     body_of,
     counters_view,
+    is_public,
 )
 from streams.subjects import about
+from streams.trending import ACTS, PostTrends
 
 NOBODY = ""  # claims an event that names no author
 MARKS = {"view": "views", "click": "clicks"}
@@ -67,6 +69,7 @@ class PostFold(Fold):
         self._answers = Answers(state, outbox, self._tell_act)
         self._users = DistinctUsers(state)
         self._hidden = HiddenPosts(state, outbox, reports_to_hide)
+        self._trends = PostTrends(state, outbox)
         self._outbox = outbox
         outbox.show_table(Topic.VIEW_COUNTERS, self._counters, counters_view)
 
@@ -90,6 +93,8 @@ class PostFold(Fold):
                 self._answers.fold(event)
             case Erased():
                 self._erase(event)
+            case Tick(at):
+                self._trends.tick(at)
 
     def _engage(self, post_id: str, event: Engagement) -> None:
         match event.action:
@@ -111,6 +116,8 @@ class PostFold(Fold):
                 self._count(post_id, "hides", self._engagers.hide(post_id, event))
             case "report":
                 self._report(post_id, event)
+        if event.action in ACTS and not (event.comment_id and event.action in ("like", "react")):
+            self._trends.act(post_id, event.user_id, event.at)
 
     # Post events
 
@@ -121,6 +128,8 @@ class PostFold(Fold):
         after = after_event(before, event, about(event, tags))
         self._touch_as_author(before, event)
         is_kept = self._keep(after, event, tags)
+        if event.action == "created":
+            self._trends.act(post_id, event.author_id or NOBODY, event.at)
         if after == before and not is_kept:
             return
         self._change(post_id, before, said, after)
@@ -134,6 +143,7 @@ class PostFold(Fold):
         if after.is_known:
             self._show_post(post_id, after, says)
         shares = self._engagers.shares(post_id)
+        self._describe(post_id, after, says)
         self._retell(
             activities(post_id, before, said, shares), activities(post_id, after, says, shares)
         )
@@ -226,7 +236,14 @@ class PostFold(Fold):
         """Show a post again if something else hides it now than `before`."""
         post = self._posts.get(post_id)
         if post is not None and post.is_known and self._hidden.hidden_by(post_id) != before:
-            self._show_post(post_id, post, self._body(post_id, post))
+            body = self._body(post_id, post)
+            self._show_post(post_id, post, body)
+            self._describe(post_id, post, body)
+
+    def _describe(self, post_id: str, post: PostRow, body: Body | None) -> None:
+        """What is public and not hidden may be trending."""
+        may_trend = is_public(post, body) and self._hidden.hidden_by(post_id) is None
+        self._trends.describe(post_id, body if may_trend else None)
 
     # Engagements
 

@@ -34,9 +34,11 @@ from streams.facts import (
     SourceErased,
     TargetErased,
     Tick,
+    TopicActs,
 )
 from streams.fan_out import FanOut, SourceRelation, Spread
 from streams.relations import NEVER, Stamp, advance
+from streams.trending import TopicTrends
 
 RECENT_ACTIVITIES = 100
 BACKFILL_ACTIVITIES = 20
@@ -84,7 +86,7 @@ _Fact = (
     Activity | Removal | RelationFact | Handling | Refill | Dormant | SourceErased | FollowerErased
 )
 _FACTS = get_args(_Fact)  # a tuple: ten times as fast
-_KNOWN = (*_FACTS, Tick)
+_KNOWN = (*_FACTS, Tick, TopicActs)
 
 
 class SourceFold(Fold):
@@ -107,6 +109,7 @@ class SourceFold(Fold):
         self._relations = state.group_table("relation", SourceRelation)
         self._fan_out = FanOut(state, outbox, self._relations)
         self._erasing = state.group_table("erasing", Erasing)
+        self._trends = TopicTrends(state, outbox)
         self._outbox = outbox
         self._heavy_followers = heavy_followers
         outbox.show_table(Topic.VIEW_SOURCES, self._sources, _view)
@@ -130,6 +133,8 @@ class SourceFold(Fold):
 
     def fold(self, fact: Fact, place: int) -> None:
         """Fold one fact, which stands at `place` in the log."""
+        if isinstance(fact, (Tick, TopicActs)):
+            self._trends.fold(fact)
         if not isinstance(fact, _FACTS):
             return
         if self._source(fact.source).is_erased:

@@ -20,6 +20,7 @@ from streams.subjects import USER
 MINE_ENTRIES = 10_000
 NOTIFICATIONS = 500
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
+TRENDING_TTL_SECONDS = 15 * 60  # lists are shown anew every 5 minutes
 MIN_SCORE = 1e-9
 LIKE = "like"
 _TRIM = digest_of(TRIM_WITH_HASH)
@@ -54,6 +55,7 @@ class RedisStore:
             Topic.VIEW_DEVICES: self._devices,
             Topic.VIEW_INTERESTS: self._interests,
             Topic.VIEW_NOTIFICATIONS: self._notifications,
+            Topic.VIEW_TRENDING: self._trending,
         }
 
     def open(self, topic: Topic, partition: int) -> int | None:
@@ -158,6 +160,11 @@ class RedisStore:
                 pipe.add("ZADD", key, view.at, view.post_id)
             else:
                 pipe.add("ZREM", key, view.post_id)
+
+    def _trending(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        for view, raw in _newest(writes):
+            key = self._keys.trending(view.partition, view.kind, view.window, view.language)
+            pipe.add("SET", key, raw, "EX", TRENDING_TTL_SECONDS)
 
     def _mine(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         touched: set[str] = set()

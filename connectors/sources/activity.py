@@ -22,6 +22,7 @@ _SPIKE = 1.5
 _STEPS = 4_096
 _VIRAL_EVERY_MS = 6 * HOUR_MS
 _VIRAL_EVERY_LIVE_MS = HOUR_MS // 4
+_VIRAL_LAST_MS = 40 * 60 * 1000  # before the end, so that something is trending then
 
 
 def generate_activity(
@@ -36,7 +37,8 @@ def generate_activity(
     """Exactly `count` events of the people in `pairs` (follower, followee), in time order.
 
     The last are at about `end_at_ms`, the first `hours` before. There is a daily rhythm, and
-    a post goes viral every few hours. The same arguments give the same events.
+    a post goes viral every few hours, with a hashtag of its own, the last one 40 minutes before the
+    end. The same arguments give the same events.
 
     Args:
         pairs: Who follows whom at first; at least one pair.
@@ -54,6 +56,8 @@ def generate_activity(
     rng = Random(f"activity:{seed}")
     start = end_at_ms - int(hours * HOUR_MS)
     viral_at = list(_viral_times(rng, start, _VIRAL_EVERY_MS, end_at_ms))
+    if start < end_at_ms - _VIRAL_LAST_MS:
+        viral_at = sorted({*viral_at, end_at_ms - _VIRAL_LAST_MS})
     crowd = Crowd(pairs, seed, iter(viral_at))
     again = int(count * NOISE) if noise else 0
     wanted = count - again

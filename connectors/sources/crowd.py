@@ -108,7 +108,8 @@ class Crowd:
         """The next event, at the time `at` (ascending from call to call)."""
         if self._next_viral_at is not None and at >= self._next_viral_at:
             self._next_viral_at = next(self._viral_times, None)
-            post = self._publish(self._people.star(), at, visibility="public")
+            hashtag = f"event{self._count + 1}"
+            post = self._publish(self._people.star(), at, visibility="public", hashtag=hashtag)
             self._viral = (post, at)
             return post.event
         if not self._next_makers:

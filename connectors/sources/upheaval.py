@@ -140,6 +140,7 @@ class Upheaval:
             author_id=post.author_id if self._rng.random() < 0.9 else None,
             at=at,
             content=self._text(post.language or "en"),
+            language=self._rng.choice((post.language, *phrases.LANGUAGES, None)),
             visibility=visibility,
             audience=tuple(dict.fromkeys(some)),
             reply_to=post.reply_to,
@@ -256,12 +257,13 @@ class Upheaval:
 
     def _opine(self, at: int) -> Event:
         """Say of a person, topic, language or kind of media whether it is of interest."""
-        kinds = (f"u:{self._person()}", self._topic(), "l:en", "m:video")
+        user, other = self._rng.sample(self._people, 2)
+        kinds = (f"u:{other}", self._topic(), "l:en", "m:video")
         actions: tuple[FeedbackAction, ...] = ("not_interested", "not_interested", "interested")
         return Feedback(
             event_id=self._id(),
             action=self._rng.choice(actions),
-            user_id=self._person(),
+            user_id=user,
             subject=self._rng.choice(kinds),
             at=self._time(at),
         )

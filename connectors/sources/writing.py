@@ -31,6 +31,7 @@ class Desk:
         visibility: Visibility | None = None,
         reply_to: str | None = None,
         quote_of: str | None = None,
+        hashtag: str | None = None,
     ) -> LivePost:
         """A new post; its visibility is by chance, mostly public, unless it is given."""
         rng = self._rng
@@ -49,7 +50,7 @@ class Desk:
             post_id=post_id,
             author_id=author,
             at=at,
-            content=self.text(author, spoken),
+            content=self.text(author, spoken) + (f" #{hashtag}" if hashtag else ""),
             media=self._media(post_id),
             visibility=chosen,
             audience=tuple(limited) if limited is not None and chosen == "custom" else (),

@@ -24,7 +24,7 @@ from headrace.chaos.load import sweep, sweeper
 from headrace.chaos.proxy import Proxy
 from headrace.chaos.removals import Removals
 from headrace.chaos.schedule import Fault
-from schemas.topics import EXTERNAL, IN_CASSANDRA, INTERNAL, Topic
+from schemas.topics import EXTERNAL, IN_CASSANDRA, IN_REDIS, INTERNAL, Topic
 
 SWEPT = COMMANDS_PER_ROUND_TRIP + 500  # topics
 LOST_ANSWERS = 3
@@ -308,7 +308,8 @@ def _poison(ground: Ground, fault: Fault) -> Evidence:
 
 def _poison_inside(ground: Ground, fault: Fault) -> Evidence:
     """A record that no fold and no sink can read, in every topic that they read."""
-    evidence = _planted(ground, fault, [(topic, INSIDE) for topic in (*INTERNAL, *IN_CASSANDRA)])
+    topics = dict.fromkeys((*INTERNAL, *IN_CASSANDRA, *IN_REDIS))
+    evidence = _planted(ground, fault, [(topic, INSIDE) for topic in topics])
     ground.planted.update(dict.fromkeys(evidence["placed"], "not_decodable"))
     return evidence
 

@@ -15,6 +15,7 @@ from headrace.chaos.letters import Place
 from headrace.chaos.outputs import Outputs, judge
 from headrace.verify import check
 from headrace.verify.report import Report
+from headrace.verify.windows import end_windows
 from schemas.codec import MAGIC
 from schemas.topics import EXTERNAL, Topic
 from tests.oracle.expected import Expected
@@ -70,11 +71,13 @@ def compare(
         seed: Chooses the users whose timelines are read through the API.
         say: Told how far it is.
     """
+    ticks = end_windows(addresses.kafka)
+    wait_until_quiet(addresses.kafka, QUIET_S)
     say("computing what the events imply")
     expected = check.compute(addresses.kafka)
     expected.rejected.update(planted)
     report = Report()
-    for tally in check.compare_all(addresses, expected, api, COMPARED_USERS, seed, say):
+    for tally in check.compare_all(addresses, expected, api, COMPARED_USERS, seed, say, ticks):
         report.add(tally)
     say("waiting for what the reads have given rise to")
     wait_until_quiet(addresses.kafka, QUIET_S)

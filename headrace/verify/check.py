@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from random import Random
@@ -24,6 +24,7 @@ from tests.oracle.compare import (
     same_score,
 )
 from tests.oracle.expected import Expected, expect
+from tests.oracle.trending import compare_trending
 
 LONGEST = 20
 SUGGESTED = 50
@@ -58,14 +59,19 @@ def compare_all(
     api_users: int,
     seed: int,
     say: Say,
+    ticks: Mapping[tuple[str, int], int] | None = None,
 ) -> Iterator[Tally]:
-    """A tally for each kind of view and store; without `api` what it serves is left out."""
+    """A tally for each kind of view and store; without `api` what it serves is left out, without
+    `ticks` (see `end_windows`) what is trending."""
     now = int(time.time() * 1000)
     yield expected.by_source_log
     yield expected.name_claims
     yield expected.mentions
     yield _dead_letters(addresses.kafka, expected)
     yield from _redis(addresses.redis, expected, now, say)
+    if ticks is not None:
+        say("Redis: what is trending")
+        yield _trending(addresses.redis, expected, ticks)
     yield from _cassandra(addresses.cassandra, expected, now, say)
     if api is not None:
         say("the API")
@@ -136,6 +142,13 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         )
     finally:
         views.close()
+
+
+def _trending(url: str, expected: Expected, ticks: Mapping[tuple[str, int], int]) -> Tally:
+    tally, partitions = Tally("trending", "redis"), settings().partitions
+    with closing(RedisViews(url, partitions)) as views:
+        views.scan()
+        return compare_trending(tally, expected.trending, views.trending(), partitions, ticks)
 
 
 def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:

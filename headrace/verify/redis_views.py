@@ -19,6 +19,7 @@ from schemas.views import (
     Notification,
     PostView,
     SourceView,
+    TrendingView,
     UserView,
 )
 
@@ -43,6 +44,7 @@ KINDS = (
         "hidden",
     ),
 )
+TRENDING = "trending"
 
 Scored = list[tuple[str, float]]
 
@@ -72,11 +74,13 @@ class RedisViews:
 
     def scan(self) -> None:
         """Find the entities of each kind; a key that no reader would look up keeps its name."""
-        found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        found: dict[str, list[str]] = {kind: [] for kind in (*KINDS, TRENDING)}
         for raw in self.client.scan_iter(count=SCANNED):
             key = raw.decode(errors="surrogateescape")
             kind, _, rest = key.partition(":{p")
-            if kind in found:
+            if kind == TRENDING:
+                found[kind].append(key)
+            elif kind in found:
                 entity = rest.partition("}:")[2]
                 is_where_sought = getattr(self.keys, kind)(entity) == key
                 found[kind].append(entity if is_where_sought else key)
@@ -164,6 +168,22 @@ class RedisViews:
         for partition in range(self.keys.partitions):
             held: Any = self.client.zrange(self.keys.awaiting(partition), 0, -1, withscores=True)
             found.update((_text(member), _whole(at)) for member, at in held)
+        return found
+
+    def trending(self) -> dict[tuple[str, str, int, str], rows.Trend]:
+        """(kind, window, partition, language) to a list; one under another's name is of partition
+        -1."""
+        decode = msgspec.msgpack.Decoder(TrendingView).decode
+        found: dict[tuple[str, str, int, str], rows.Trend] = {}
+        for key in self._found[TRENDING]:
+            raw: Any = self.client.get(key)
+            if raw is None:  # it has expired
+                continue
+            view = decode(raw)
+            place = (view.kind, view.window, view.partition, view.language)
+            is_where_sought = self.keys.trending(place[2], place[0], *place[1::2]) == key
+            entries = [msgspec.structs.astuple(entry) for entry in view.entries]
+            found[place if is_where_sought else (*place[:2], -1, key)] = view.at, entries
         return found
 
     def following(self) -> dict[tuple[str, str], int]:

@@ -8,6 +8,9 @@ from typing import Any
 from schemas.views import CountersView, MineView, PostView, UserView
 
 Row = dict[str, object]
+Trend = tuple[int, list[tuple[str, float, int, int, bool]]]
+"""The time that a list of what is trending states, and its entries: key, score, users, velocity,
+whether it is viral."""
 
 
 def post_row(view: PostView) -> Row | None:

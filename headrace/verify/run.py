@@ -24,6 +24,7 @@ from headrace.verify.damage import Break, damage
 from headrace.verify.plan import Plan
 from headrace.verify.redis_views import RedisViews
 from headrace.verify.report import Report
+from headrace.verify.windows import end_windows
 
 WORKERS = ("app", "views", "archive")
 
@@ -56,6 +57,8 @@ def run(options: Options, progress: Progress, held: ExitStack) -> Report:
     if options.is_replaying:
         _publish(addresses, options, progress, report)
     _wait(addresses, supervisor, options, progress, report)
+    ticks = end_windows(addresses.kafka)
+    wait_until_quiet(addresses.kafka, options.timeout_s)
     if options.how_to_break is not None:
         progress.step(f"damaging a timeline in Redis ({options.how_to_break})")
         report.damage = _damage(addresses, options.how_to_break, options.plan.seed)
@@ -72,6 +75,7 @@ def run(options: Options, progress: Progress, held: ExitStack) -> Report:
         options.api_users,
         options.plan.seed,
         progress.detail,
+        ticks,
     ):
         report.add(tally)
     report.compare_s = _since(since)

@@ -58,6 +58,10 @@ class Outbox:
         self._operations: dict[int, list[TimelineOp]] = {}
         self.deliveries = 0
 
+    def partition_of(self, entity: str) -> int:
+        """The partition of an entity, in every topic."""
+        return partition_of(entity, self._partitions)
+
     def add(self, output: Output) -> None:
         """Write a record as it is."""
         self._outputs.append(output)

@@ -41,6 +41,8 @@ from schemas.views import (
     RemoveEntry,
     RemoveSource,
     SourceView,
+    TrendingEntry,
+    TrendingView,
     UserView,
 )
 from streams.engine import outage
@@ -84,7 +86,9 @@ def _opened(user: str) -> list[Any]:
     return [OpenTimeline(user, "e", 1), RefillTimeline(user, "e", 0, [])]
 
 
-def _views(topic: Topic, rng: Random) -> Iterator[tuple[str, bytes | None, Any]]:
+def _views(  # noqa: C901  (one case each)
+    topic: Topic, rng: Random
+) -> Iterator[tuple[str, bytes | None, Any]]:
     """Entity, key and view of records of a topic."""
     for number in range(400):
         user, other, post = rng.choice(USERS), rng.choice(USERS), rng.choice(POSTS)
@@ -115,6 +119,13 @@ def _views(topic: Topic, rng: Random) -> Iterator[tuple[str, bytes | None, Any]]
                 else:
                     held = RecentActivity(source, post, source, at, rng.random() < 0.8)
                     yield source, f"{source}\0{post}\0{source}".encode(), held
+            case Topic.VIEW_TRENDING:
+                window = rng.choice(["1h", "24h"])
+                entry = TrendingEntry(post, number / 10, number, number, number % 2 == 1)
+                of_partition = partition_of(post, PARTITIONS)
+                name = f"posts/{window}/".encode()
+                view = TrendingView("posts", window, "", of_partition, at, (entry,))
+                yield post, name, view
             case Topic.TIMELINE_WRITES:
                 reason = f"u:{other}"
                 yield (
@@ -172,7 +183,7 @@ def _read_all(url: str) -> dict[str, Any]:
             name: getattr(views, name)()
             for name in (
                 *("posts", "counters", "users", "sources", "recents", "heavy"),
-                *("following", "blocks", "mutes", "mine"),
+                *("following", "blocks", "mutes", "mine", "trending"),
             )
         },
     }
@@ -218,7 +229,8 @@ async def _page(cache: RedisCache) -> tuple[Any, ...]:
             blocks=[f"u:{user}" for user in USERS],
         )
     )
-    return timelines, found
+    lists = await cache.trending("posts", "1h", "")
+    return timelines, found, lists, await cache.viral(3)
 
 
 def _read_page(url: str) -> tuple[Any, ...]:
@@ -237,10 +249,14 @@ def _read_page(url: str) -> tuple[Any, ...]:
 def test_the_api_reads_from_a_cluster_what_it_reads_from_one_server(
     cluster: Cluster, one_server: str
 ) -> None:
-    timelines, found = _read_page(one_server)
+    timelines, found, lists, viral = _read_page(one_server)
     assert all(getattr(found, name) for name in found.__struct_fields__), "nothing to compare"
     assert any(pulled for _, _, pulled in timelines), "nothing was pulled"
-    assert _read_page(cluster.url) == (timelines, found)
+    assert {each.partition for each in lists} == set(range(PARTITIONS))
+    entries = [entry for each in lists for entry in each.entries if entry.is_viral]
+    entries.sort(key=lambda entry: -entry.velocity)
+    assert viral == [entry.key for entry in entries[:3]] != []
+    assert _read_page(cluster.url) == (timelines, found, lists, viral)
 
 
 @pytest.mark.usefixtures("written")

@@ -72,6 +72,7 @@ def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
             assert compared[kind, store][0] > 0, (kind, store)
     assert compared["timeline", "api"][0] > 0
     assert compared["suggestions", "api"][0] > 0
+    assert compared["trending", "redis"][0] > 20
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from tests.oracle import (
     posts,
     relations,
     timelines,
+    trending,
     users,
 )
 from tests.oracle.compare import Tally, compare_rows
@@ -22,6 +23,7 @@ from tests.oracle.events import Acknowledged, Place
 from tests.oracle.read_log import Placed
 from tests.oracle.relations import Relations
 from tests.oracle.timelines import Timelines
+from tests.oracle.trending import Trending
 
 MINE_HELD = 10_000
 
@@ -39,6 +41,7 @@ class Expected:
     users: dict[str, Row]
     relations: Relations
     timelines: Timelines
+    trending: Trending
     facts: list[affinity.Fact]
     rejected: dict[Place, str]
     by_source_log: Tally
@@ -240,6 +243,7 @@ def expect(
         users=users.fold_users(people, related.following, holders),
         relations=related,
         timelines=Timelines(implied, sources, related),
+        trending=trending.fold_acts(events.posts, events.engagements, by_post, hidden),
         facts=[
             fact
             for fact in affinity.facts(by_post, reactions, engagements)

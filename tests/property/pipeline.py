@@ -27,6 +27,7 @@ from schemas.views import (
     NotificationView,
     SourceView,
     TimelineOp,
+    TrendingView,
     UserView,
 )
 from streams.engine import stage as stage_module
@@ -39,6 +40,7 @@ from streams.intake import make_intake
 from streams.posts import PostFold
 from streams.sources import SourceFold
 from streams.users import UserFold
+from tests.oracle.trending import Found
 from tests.unit.folds import NOW, VIEW_TYPES, Feed, Timelines, feeds, record, timelines
 
 PARTITIONS = 2
@@ -257,6 +259,17 @@ class Pipeline:
         for each in self.log.all_of(topic):
             view = msgspec.msgpack.decode(each.value, type=VIEW_TYPES[topic])
             found[each.key.decode()] = view
+        return found
+
+    def trending(self) -> Found:
+        """The newest lists of what is on the rise, of each partition."""
+        found: Found = {}
+        for partition in range(PARTITIONS):
+            for each in self.log.read(Topic.VIEW_TRENDING, partition):
+                view = msgspec.msgpack.decode(each.value, type=TrendingView)
+                assert view.partition == partition
+                place = (view.kind, view.window, partition, view.language)
+                found[place] = view.at, [msgspec.structs.astuple(entry) for entry in view.entries]
         return found
 
     def timelines(self) -> Timelines:

@@ -31,7 +31,7 @@ creations = st.builds(
     author_id=user_ids,
     at=times,
     content=st.sampled_from(["", "one", "two #Tag", "@Eight three @ten"]),
-    language=st.sampled_from([None, "en", "DE"]),
+    language=st.sampled_from([None, "en", "en-GB", "DE"]),
     media=st.sampled_from([(), (Media(url="u", kind="video"),)]),
     reply_to=st.none() | post_ids,
     visibility=visibilities,

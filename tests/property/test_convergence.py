@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import Topic
+from schemas.views import TrendingView
 from streams.facts import (
     Activity,
     Answered,
@@ -24,20 +25,33 @@ from streams.facts import (
     RelationFact,
     Release,
     Removal,
+    Tick,
 )
 from streams.posts import Counters, PostFold
 from streams.profiles import UserRow
 from streams.sources import SourceFold
 from streams.users import UserFold
-from tests.oracle import affinity, interests
+from tests.oracle import affinity, interests, trending
+from tests.oracle.compare import Tally
 from tests.oracle.names import OfName, queues
 from tests.oracle.posts import counters, fold_engagements, fold_posts
 from tests.oracle.relations import KINDS, empty_row, follows
 from tests.oracle.timelines import Standing, activities, audience_of
 from tests.oracle.users import NOBODY, fold_users
 from tests.property import strategies
-from tests.unit.folds import DAY, NOW, Folded, affinity_sums, interest_sums, noticed, standing
+from tests.unit.folds import (
+    DAY,
+    MINUTE,
+    NOW,
+    PARTITIONS,
+    Folded,
+    affinity_sums,
+    interest_sums,
+    noticed,
+    standing,
+)
 
+TRENDS = ("act", "trend", "trend_queue", "trend_standing", "trend_list")
 ORDER_FREE_VIEWS = (Topic.VIEW_POSTS, Topic.VIEW_COUNTERS, Topic.VIEW_COMMENTS, Topic.VIEW_MINE)
 
 
@@ -165,6 +179,93 @@ def _by_source(folded: Folded) -> dict[str, dict[tuple[str, str], Activity]]:
     for key, each in standing(folded.facts(Topic.BY_SOURCE)).items():
         found.setdefault(each.source, {})[key] = each
     return found
+
+
+# Trending
+
+bystanders = st.sampled_from([f"u{n}" for n in range(12)])
+moments = st.integers(-70, 5).map(lambda minutes: NOW + minutes * MINUTE)
+acts_upon_posts = st.builds(
+    Engagement,
+    event_id=st.just("e"),
+    action=st.sampled_from(["like", "share", "react", "comment", "unlike", "view"]),
+    user_id=bystanders,
+    post_id=st.sampled_from("pq"),
+    at=moments,
+    kind=st.just("wow"),
+    comment_id=st.none(),
+).map(lambda e: replace(e, comment_id="m" if e.action == "comment" else None))
+posts_of_two = st.one_of(
+    strategies.creations.map(lambda e: replace(e, at=e.at - 30 * MINUTE)), strategies.posts
+).flatmap(lambda e: st.sampled_from("pq").map(lambda post_id: replace(e, post_id=post_id)))
+trends_events = histories(st.one_of(acts_upon_posts, acts_upon_posts, posts_of_two))
+
+
+@given(trends_events, st.lists(st.integers(-90, 0), max_size=4), st.integers(1, 9))
+def test_trends_come_to_one_end(
+    history: tuple[list[Event], list[Event]], ticks: list[int], batch: int
+) -> None:
+    """Whatever the order, and wherever ticks come between: posts, and the topics told of them."""
+    events, disorder = history
+    mixed: list[Any] = list(disorder)
+    for number, minutes in enumerate(sorted(ticks)):
+        mixed.insert(number * 5 % (len(mixed) + 1), Tick(NOW + minutes * MINUTE))
+    end = Tick(NOW + MINUTE)
+    one, other = _folded(PostFold, [*events, end], 1_000), _folded(PostFold, [*mixed, end], batch)
+    topics = [
+        _folded(SourceFold, [*each.topic_acts(), end], size)
+        for each, size in ((one, 1_000), (other, batch))
+    ]
+    for first, second in ((one, other), topics):
+        rows = [_rows(each) for each in (first, second)]
+        for table in TRENDS:
+            assert _but_queues(rows[0][table]) == _but_queues(rows[1][table]), table
+        assert _listed(first) == _listed(second)
+    _demand_lists(one, topics[0], events, end.at)
+
+
+def _but_queues(rows: dict[str, Any]) -> dict[str, Any]:
+    """Without what of now was looked at, which is of the past."""
+    return {key: row for key, row in rows.items() if not key.startswith("n")}
+
+
+def _listed(folded: Folded) -> dict[str, Any]:
+    """The newest lists; one that is empty is as good as none."""
+    views = folded.views(Topic.VIEW_TRENDING).items()
+    return {name: view.entries for name, view in views if view.entries}
+
+
+def _demand_lists(posts: Folded, topics: Folded, events: list[Event], at: int) -> None:
+    """They are those of a plain count."""
+    made = [each for each in events if isinstance(each, Post)]
+    engaged = [each for each in events if isinstance(each, Engagement)]
+    plain = trending.fold_acts(made, engaged, fold_posts(made))
+    found = {
+        (view.kind, view.window, output.partition, view.language): (
+            view.at,
+            [msgspec.structs.astuple(entry) for entry in view.entries],
+        )
+        for folded in (posts, topics)
+        for output in folded.outputs(Topic.VIEW_TRENDING)
+        for view in [msgspec.msgpack.decode(output.value or b"", type=TrendingView)]
+    }
+    # One fold has the keys of all partitions: it names them all after one of them.
+    for kind in ("posts", "topics"):
+        for window in trending.WINDOWS:
+            lists: dict[str, dict[str, trending.Range]] = {}
+            for partition in range(PARTITIONS):
+                of_one = plain.lists(kind, window, partition, PARTITIONS, at)
+                for language, keys in of_one.items():
+                    lists.setdefault(language, {}).update(keys)
+            shown = {
+                place[3]: said[1] for place, said in found.items() if place[:2] == (kind, window)
+            }
+            tally = Tally("trending", "fold")
+            for language in {*lists, *shown}:
+                trending.compare_list(
+                    tally, language, lists.get(language, {}), shown.get(language, [])
+                )
+            assert tally.differences == []
 
 
 # Users

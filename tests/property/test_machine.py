@@ -33,12 +33,15 @@ from schemas.events import Engagement, Event, Follow, Post
 from schemas.partitioning import partition_of
 from schemas.topics import EXTERNAL, INTERNAL, Topic
 from schemas.views import DeadLetter, HeavySource, NotificationView, RecentActivity
-from streams import fan_out, sources
+from streams import fan_out, sources, trend_scores
 from streams.engine import stage
 from streams.engine.disk import DiskStore
+from streams.engine.records import decode_record
 from streams.facts import Handling, Tick, decode_fact, encode_fact
 from tests.oracle import affinity, interests, notices
 from tests.oracle import timelines as oracle_timelines
+from tests.oracle import trending as oracle_trending
+from tests.oracle.compare import Tally
 from tests.oracle.events import collect
 from tests.oracle.expected import Expected, expect
 from tests.oracle.names import OfName
@@ -56,6 +59,7 @@ from tests.property.pipeline import (
 from tests.unit.folds import DAY, NOW
 
 HELD, BACKFILLED, DELIVERIES = 3, 2, 2
+TRENDING_USERS = 2
 LATE = NOW - 30_000
 
 partitions = st.integers(0, PARTITIONS - 1)
@@ -70,6 +74,8 @@ def _small_limits() -> Iterator[None]:
         mock.patch.object(sources, "BACKFILL_ACTIVITIES", BACKFILLED),
         mock.patch.object(oracle_timelines, "HELD", HELD),
         mock.patch.object(oracle_timelines, "BACKFILLED", BACKFILLED),
+        mock.patch.object(trend_scores, "MIN_USERS", TRENDING_USERS),
+        mock.patch.object(oracle_trending, "LEAST_USERS", TRENDING_USERS),
         mock.patch.object(stage, "MAX_DELIVERIES_PER_CHECKPOINT", DELIVERIES),
         mock.patch.object(stage, "WORK_PER_CHECKPOINT", DELIVERIES),
         mock.patch.object(stage, "MAX_BACKLOG", HELD),
@@ -253,11 +259,25 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Everything is processed, and compared."""
         self.pipeline.drain()
-        check(self.pipeline)
+        check(self.pipeline, tick_once_more(self.pipeline))
 
 
-def check(pipeline: Pipeline) -> None:
-    """The views are what the oracle expects, and what is refused is in the dead letters."""
+def tick_once_more(pipeline: Pipeline) -> dict[tuple[str, int], int]:
+    """The clock moves on, in each partition from where it was; to where, by what it lists."""
+    ended = {}
+    for kind, topic in (("posts", Topic.BY_POST), ("topics", Topic.BY_SOURCE)):
+        for partition in range(PARTITIONS):
+            facts = (decode_record(each.value) for each in pipeline.log.read(topic, partition))
+            ticks = [fact.at for fact in facts if isinstance(fact, Tick)]
+            ended[kind, partition] = max(ticks, default=NOW) + 1
+            pipeline.log.append(topic, partition, encode_fact(Tick(ended[kind, partition])))
+    pipeline.drain()
+    return ended
+
+
+def check(pipeline: Pipeline, ticks: dict[tuple[str, int], int]) -> None:
+    """The views are what the oracle expects, and what is refused is in the dead letters. `ticks`
+    are the newest, of what each partition lists."""
     log = (
         (each.partition, fact)
         for each in pipeline.log.all_of(Topic.BY_SOURCE)
@@ -293,6 +313,11 @@ def check(pipeline: Pipeline) -> None:
         assert found == pytest.approx(wanted, abs=1e-9)
     _check_notices(pipeline, expected)
     assert _dead_letters(pipeline) == expected.rejected
+    trending = Tally("trending", "kafka")
+    oracle_trending.compare_trending(
+        trending, expected.trending, pipeline.trending(), PARTITIONS, ticks
+    )
+    assert trending.differences == []
 
 
 def _timelines(pipeline: Pipeline) -> dict[str, dict[tuple[str, str], int]]:

@@ -34,6 +34,8 @@ from schemas.views import (
     NotificationView,
     PostView,
     SourceView,
+    TrendingEntry,
+    TrendingView,
     UserView,
 )
 
@@ -64,6 +66,7 @@ class Views:
         self.mutes: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
         self.left: set[tuple[int, str]] = set()  # places of comments that go just now
+        self.trending: list[TrendingView] = []
 
     def post(self, post_id: str, author: str, at: int = NOW, **fields: Any) -> None:
         self.found.posts[post_id] = PostView(
@@ -110,6 +113,12 @@ class Views:
     def recent(self, source: str, post_id: str, reason: str, at: int = NOW) -> None:
         """A heavy source holds an activity."""
         self.recents.setdefault(source, []).append(TimelineRow(at, post_id, reason))
+
+    def trend(self, *entries: TrendingEntry, partition: int = 0, at: int = NOW, **of: Any) -> None:
+        """A partition lists what is on the rise."""
+        said = {"kind": "posts", "window": "1h", "language": "", **of}
+        view = TrendingView(partition=partition, at=at, entries=entries, **said)
+        self.trending.append(view)
 
     def pulled(self, user_id: str) -> list[list[TimelineRow]]:
         """What the heavy sources hold that a user follows, newest first of each."""
@@ -220,6 +229,16 @@ class FakeCache(FakeStore):
         posts = self.views.found.posts.values()
         held = sorted((p.at, p.post_id) for p in posts if p.hidden_by == "reports")
         return [post_id for _, post_id in held][:limit]
+
+    async def trending(self, kind: str, window: str, language: str) -> list[TrendingView]:
+        self.touch("trending")
+        asked = (kind, window, language)
+        return [v for v in self.views.trending if (v.kind, v.window, v.language) == asked]
+
+    async def viral(self, limit: int) -> list[str]:
+        self.touch("viral")
+        lists = await self.trending("posts", "1h", "")
+        return [entry.key for each in lists for entry in each.entries if entry.is_viral][:limit]
 
 
 def _flat(rows: list[TimelineRow]) -> list[bytes]:

@@ -48,6 +48,7 @@ from schemas.views import (
     RemoveSource,
     SourceView,
     TimelineOp,
+    TrendingView,
     UserView,
 )
 from streams.engine.outbox import Outbox, Output
@@ -63,6 +64,7 @@ from streams.facts import (
     RelationFact,
     RelationKind,
     Removal,
+    TopicActs,
     Touched,
     decode_fact,
 )
@@ -89,6 +91,7 @@ VIEW_TYPES: dict[str, Any] = {
     Topic.VIEW_DEVICES: DevicesView,
     Topic.VIEW_INTERESTS: InterestView,
     Topic.VIEW_NOTIFICATIONS: Notification,
+    Topic.VIEW_TRENDING: TrendingView,
 }
 
 Timelines = dict[str, dict[tuple[str, str], int]]
@@ -298,9 +301,14 @@ class Folded:
 
     def facts(self, topic: Topic) -> list[Fact]:
         """The facts told to the entities of an internal log, in order, but those of where
-        something of a user is."""
+        something of a user is, and who acts upon posts."""
         told = (decode_fact(output.value or b"") for output in self.outputs(topic))
-        return [fact for fact in told if not isinstance(fact, Touched | Met)]
+        return [fact for fact in told if not isinstance(fact, Touched | Met | TopicActs)]
+
+    def topic_acts(self) -> list[TopicActs]:
+        """The facts told to topics of who acts upon their posts, in order."""
+        told = (decode_fact(output.value or b"") for output in self.outputs(Topic.BY_SOURCE))
+        return [fact for fact in told if isinstance(fact, TopicActs)]
 
     def traces(self) -> list[Fact]:
         """The facts told to users of where something of them is, in order."""

@@ -37,6 +37,7 @@ def test_every_topic_belongs_somewhere() -> None:
         Topic.VIEW_MODERATION,
         Topic.VIEW_DEVICES,
         Topic.VIEW_NOTIFICATIONS,
+        Topic.VIEW_TRENDING,
     }
 
 

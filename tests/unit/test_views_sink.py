@@ -40,6 +40,7 @@ from schemas.views import (
     RemoveSource,
     SourceView,
     TimelineOp,
+    TrendingView,
     UserView,
 )
 from streams.engine.sink import Write
@@ -430,6 +431,12 @@ WHOLE_VIEWS = [
     (Topic.VIEW_COUNTERS, "counters:{p0}:p", lambda n: CountersView("p", shares=n), SECONDS_7_DAYS),
     (Topic.VIEW_USERS, "user:{p0}:ann", lambda n: UserView("ann", following=n), None),
     (Topic.VIEW_SOURCES, "source:{p0}:u:ann", lambda n: SourceView("u:ann", n), None),
+    (
+        Topic.VIEW_TRENDING,
+        "trending:{p0}:posts/1h/en",
+        lambda n: TrendingView("posts", "1h", "en", 0, n),
+        15 * 60,
+    ),
 ]
 
 
