@@ -101,7 +101,9 @@ def _views(  # noqa: C901  (one case each)
                 yield post, post.encode(), CountersView(post, {"like": number})
             case Topic.VIEW_MINE:
                 reaction = rng.choice(["like", None])
-                yield user, mine, MineView(user, post, reaction, at, rng.random() < 0.5, at)
+                hidden_at = rng.choice([at, None])
+                is_shared = rng.random() < 0.5
+                yield user, mine, MineView(user, post, reaction, at, is_shared, at, hidden_at)
             case Topic.VIEW_USERS:
                 yield user, user.encode(), UserView(user, username=f"name{number}")
             case Topic.VIEW_RELATIONS:
