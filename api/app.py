@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
 from api import (
+    close_friends,
     comments,
     engagements,
     errors,
@@ -88,7 +89,7 @@ def create_app(
     app.state.services = Services(stores, clock) if stores is not None else None
     for routes in (  # in this order: ids may have any text in them
         *(feed, trending, comments, engagements, posts, moderation, interests, notifications),
-        *(health, suggestions, people, usernames, users),
+        *(health, suggestions, close_friends, people, usernames, users),
     ):
         app.include_router(routes.router)
     errors.install(app)

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.auth import Reading
-from api.circle import Candidate, Circle, Follows, candidates
+from api.circle import Candidate, Follows, candidates
+from api.circles import read_circle
 from api.influence import influence
 from api.models import problems
 from api.render import person, rfc3339
@@ -47,7 +48,7 @@ async def read_suggestions(
     blocks and mutes are not known.
     """
     reader, now = services.reader(caller), services.clock()
-    circle = await _circle(reader, caller.user_id, now)
+    circle = await read_circle(reader, now)
     friends = circle.friends()
     await reader.load(Needs(users=friends))
     friends = [user_id for user_id in friends if _is_there(reader, user_id)]
@@ -58,18 +59,6 @@ async def read_suggestions(
         as_of=rfc3339(now),
         degraded=reader.degraded,
     )
-
-
-async def _circle(reader: Reader, user_id: str, now: int) -> Circle:
-    try:
-        return await reader.stores.cache.circle(user_id, now)
-    except StoreDownError as error:
-        reader.mark_down(error)
-    try:
-        return await reader.stores.archive.circle(user_id, now)
-    except StoreDownError as error:
-        reader.mark_down(error)
-        raise
 
 
 async def _follows_of(reader: Reader, users: list[str]) -> dict[str, Follows]:

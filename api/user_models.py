@@ -49,6 +49,20 @@ class People(BaseModel):
     has_more: bool
 
 
+class CloseFriend(Person):
+    """A user with whom the caller does much."""
+
+    affinity: float = Field(description="Of the caller to the user, as of now.", examples=[42.5])
+
+
+class CloseFriends(BaseModel):
+    """Those closest to the caller who follow each other with the caller, closest first."""
+
+    users: list[CloseFriend]
+    as_of: Time
+    degraded: list[Degraded]
+
+
 class Suggestion(Person):
     """A user whom the caller may want to follow."""
 

@@ -96,11 +96,12 @@ _KNOWN = (*_EVENTS, Tick, *get_args(_OfName))
 
 
 class UserFold(Fold):
-    """Folds a user's log: user events, follows, profile views and messages, affinity facts.
+    """Folds a user's log: user events, follows, profile views and messages, feedback, and what
+    others are told of; and the logs of user names.
 
-    Every event costs O(1) rows; a tick costs what it forgets, at most `FORGOTTEN_PER_TICK` ids:
-    the rest of an hour is left to the next ticks. Erasing a user costs O(rows about the user), put
-    off piece by piece (see `Erasure`).
+    Every event costs O(1) rows, one for each subject of a post; a tick costs what it forgets, at
+    most `FORGOTTEN_PER_TICK` ids: the rest of an hour is left to the next ticks. Erasing a user
+    costs O(rows about the user), put off piece by piece (see `Erasure`).
     """
 
     def __init__(self, state: State, outbox: Outbox) -> None:
