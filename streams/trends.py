@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from itertools import islice
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.topics import Topic
 from schemas.views import TrendingEntry, TrendingKind, TrendingView, TrendingWindow
+from streams import trend_scores
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
+from streams.trend_rows import Kept, ListSize, Trend, TrendClock, Waiting
 from streams.trend_scores import (
-    BUCKET_MS,
     KEPT_BUCKETS,
     STEPS,
     Depths,
@@ -37,52 +37,6 @@ EVERYTHING = ""
 _ALL = ""
 _MAX_BAND = 50  # scores are below it: that of 10**10 acts is 43
 _LAST = 10**4
-
-
-class Kept(Struct, frozen=True, array_like=True, gc=False):
-    """A user acted upon a key in a bucket; `times` counts what brings that: of a topic, posts."""
-
-    times: int = 1
-
-
-class Trend(Struct, frozen=True, array_like=True, gc=False):
-    """About how many acts of a key are kept, and of how many; the queue in which it waits to be
-    looked at; and where it stands, as of then: the score in tenths by window, in which lists."""
-
-    size: int = 0
-    depths: Depths = ()
-    queue: str = ""
-    levels: tuple[int, int] = (0, 0)
-    lists: tuple[str, ...] = ()
-
-
-class Waiting(Struct, frozen=True, array_like=True, gc=False):
-    """A key is to be looked at: at a tick, or when a bucket begins."""
-
-
-class ListSize(Struct, frozen=True, array_like=True, gc=False):
-    """How many keys stand in a list of a window and language, and whether it is shown."""
-
-    keys: int = 0
-    is_shown: bool = False
-
-
-class TrendClock(Struct, frozen=True, array_like=True, gc=False):
-    """The newest tick, its number, and the oldest tick and bucket of which keys may still wait."""
-
-    at: int = 0
-    number: int = 0
-    oldest_number: int = 1
-    oldest_bucket: int = 0
-
-    @property
-    def bucket(self) -> int:
-        return self.at // BUCKET_MS
-
-    @property
-    def next_queue(self) -> str:
-        """Of what is looked at with the next tick."""
-        return f"n{self.number + 1}"
 
 
 ONCE, NEW = Kept(), Trend()
@@ -149,14 +103,18 @@ class Trends:
             return None
         self._acts.put(key, act, ONCE)
         size = before.size + _weight(act)
-        if size == before.size and before.queue == clock.next_queue:
-            return (act,), before.depths
+        if before.is_due:
+            if size == before.size:
+                return (act,), before.depths
+        elif self._can_wait(key, clock, before):
+            self._let_wait(key, before, size, bucket)
+            return (act,), ()
         after = self._put(key, clock, before, size, before.depths)
         if after.depths is before.depths or is_sampled(act, after.depths):
             return (act,), after.depths
         return (), after.depths
 
-    def change(self, key: str, acts: Iterable[str], change: int, depths: Depths) -> None:
+    def change(self, key: str, acts: Collection[str], change: int, depths: Depths) -> None:
         """Acts upon a key are brought once more, or (-1) once less, of a sample at `depths`."""
         clock = self._clock.get(_ALL) or TrendClock()
         before = trend = self._trends.get(key) or NEW
@@ -176,19 +134,40 @@ class Trends:
             elif row is not None:
                 self._acts.delete(key, act)
                 size -= _weight(act)
-        if (size, trend.depths) != (before.size, before.depths) or before.queue != clock.next_queue:
+        if not before.is_due and self._can_wait(key, clock, trend):
+            self._let_wait(key, before, size, max(map(bucket_of, acts), default=clock.bucket))
+        elif not before.is_due or (size, trend.depths) != (before.size, before.depths):
             self._put(key, clock, before, size, trend.depths)
 
     def touch(self, key: str) -> None:
         """What a key's lists depend on has changed."""
-        trend = self._trends.get(key)
-        if trend is not None:
-            clock = self._clock.get(_ALL) or TrendClock()
+        trend, clock = self._trends.get(key), self._clock.get(_ALL) or TrendClock()
+        if trend is not None and not self._can_wait(key, clock, trend):
             self._put(key, clock, trend, trend.size, trend.depths)
+
+    def _can_wait(self, key: str, clock: TrendClock, trend: Trend) -> bool:
+        """Whether a key has so few acts that it is on no list, and need not be looked at until they
+        are old: so most keys cost little."""
+        if trend.depths or any(trend.levels) or not clock.at:
+            return False
+        least = trend_scores.MIN_USERS
+        return sum(1 for _ in islice(self._acts.scan(key), least)) < least
+
+    def _let_wait(self, key: str, before: Trend, size: int, bucket: int) -> None:
+        """Put the size of a key that can wait; a new one is looked at when its act is old."""
+        queue = before.queue
+        if next(iter(self._acts.scan(key)), None) is None:
+            self._move(key, queue, "")
+            self._trends.delete(key)
+        elif not queue or size != before.size:
+            if not queue:
+                queue = f"b{bucket + KEPT_BUCKETS}"
+                self._move(key, "", queue)
+            self._trends.put(key, Trend(size, queue=queue))
 
     def _put(self, key: str, clock: TrendClock, before: Trend, size: int, depths: Depths) -> Trend:
         """Put a key's size and depths; it is looked at with the next tick."""
-        queue = clock.next_queue
+        queue = before.queue if before.is_due else clock.next_queue
         if before.queue != queue:
             self._move(key, before.queue, queue)
         after = Trend(size, depths, queue, before.levels, before.lists)
