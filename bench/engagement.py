@@ -17,7 +17,7 @@ from bench.core import Say
 from bench.engagements import PARTITIONS
 from bench.fanout import APPS
 from bench.figures import Figures, Machine, Target, measured, ratio, this_machine
-from bench.mix import Mix, Tally
+from bench.mix import POSTS, Mix, Tally
 from bench.mix_views import PlainViews, ProductViews, Views, wrong
 from bench.parts import Parts
 from bench.topic import FACTS, SHORT, make
@@ -33,6 +33,7 @@ MIN_PER_S = 50_000
 MIN_RATIO = 10
 MAX_HOT_RATIO = 1.3
 STOCK_EVENTS = 30_000  # at a thousand or two a second
+EVENTS_A_POST = 5  # at least, so that a short run does not make all posts
 QUIET_S = 300.0
 TIMEOUT_S = 600.0
 _TRANSACTION_MS = 600_000
@@ -89,9 +90,10 @@ class EngagementReport(msgspec.Struct, kw_only=True):
 def run(parts: Parts, events: int, say: Say) -> EngagementReport:
     """Measure each in turn, with topics, Redis and processes of its own."""
     began_at = time.time_ns() // 1_000_000 - _HOUR_MS
-    even = Mix(count=events, began_at=began_at)
-    hot = Mix(count=events, began_at=began_at, is_hot=True)
-    few = Mix(count=min(events, STOCK_EVENTS), began_at=began_at)
+    posts = min(POSTS, events // EVENTS_A_POST)
+    even = Mix(count=events, began_at=began_at, post_count=posts)
+    hot = Mix(count=events, began_at=began_at, post_count=posts, is_hot=True)
+    few = Mix(count=min(events, STOCK_EVENTS), began_at=began_at, post_count=posts)
     report = EngagementReport(
         machine=this_machine(),
         events=events,

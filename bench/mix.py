@@ -90,19 +90,22 @@ def last_users() -> list[str]:
 
 
 class Mix(msgspec.Struct, frozen=True, kw_only=True):
-    """`count` events by 50,000 users on 20,000 posts, the same for the same fields: each post as
-    likely as another, or, if one is hot, half of all events on the first. Actions as in `SHARES`,
-    and 3 % are a recent event once more. Times begin at `began_at` (ms) and jitter by 50 ms, so
-    that what is taken back may come first. The last events of each partition are likes of its own
-    post of `last_posts` by all `last_users`: they come last in all logs."""
+    """`count` events by 50,000 users on `post_count` posts, the same for the same fields: each post
+    as likely as another, or, if one is hot, half of all events on the first. Actions are as in
+    `SHARES`, and 3 % are a recent event once more. Times begin at `began_at` (ms) and jitter by 50
+    ms, so that what is taken back may come first. The last events of each partition are likes of
+    its own post of `last_posts` by all `last_users`: they come last in all logs."""
 
     count: int
     began_at: int
     is_hot: bool = False
+    post_count: int = POSTS
 
     def posts(self) -> Iterator[Post]:
         """The posts, made before the first event."""
-        for number, (post_id, author_id) in enumerate(authors().items()):
+        unused = {post(number) for number in range(self.post_count, POSTS)}
+        made = ((name, author) for name, author in authors().items() if name not in unused)
+        for number, (post_id, author_id) in enumerate(made):
             yield Post(
                 event_id=f"p{number:07}",
                 action="created",
@@ -150,7 +153,7 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
             return _made(number, what, user_id, at, target=target)
         chance = random.random()
         is_hot = self.is_hot and chance < _HOT / (1 - _TO_ANOTHER)
-        post_id = post(0 if is_hot else int(random.random() * POSTS))
+        post_id = post(0 if is_hot else int(random.random() * self.post_count))
         if what == "comment":
             parent = None
             if done["comment"] and random.random() < _ANSWERS:
