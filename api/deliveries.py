@@ -15,7 +15,7 @@ import structlog
 
 from api.notifications import MAX_LIMIT, SHOWN_ACTORS, Shown, visible
 from api.state import Services
-from api.stores import Told
+from api.stores import StoreDownError, Told
 from api.views import Reader
 from connectors.push.connector import CredentialsError, RetryLaterError
 from connectors.push.gateway import Gateway
@@ -53,8 +53,7 @@ class Deliveries:
         """Deliver the newest state of each group.
 
         Raises:
-            ProblemError: it cannot be known now who may see what.
-            StoreDownError: Redis does not answer.
+            StoreDownError: Redis does not answer, or it cannot be known now who may see what.
         """
         newest = {(group.user_id, group.kind, group.subject): group for group in groups}
         await asyncio.gather(*map(self._deliver, newest.values()))
@@ -92,6 +91,8 @@ class Deliveries:
             return None
         others = [each for each in held if each.key != group.key]
         shown = await visible(reader, [group, *others])
+        if reader.degraded:
+            raise StoreDownError(reader.degraded[0], "what may be shown cannot be known now")
         unread = sum(each.group.at > seen_to for each in shown)
         return (shown[0], unread) if shown and shown[0].group is group else None
 

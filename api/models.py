@@ -204,6 +204,9 @@ class NotificationsOut(BaseModel):
 
     notifications: list[NotificationOut]
     unread_count: Count = Field(description="Of the newest 100.")
+    degraded: list[Degraded] = Field(
+        description="The stores that were needed and could not be reached: some may be missing."
+    )
 
 
 class Health(BaseModel):

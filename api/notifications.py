@@ -68,6 +68,7 @@ async def read_notifications(
             for each in shown[:limit]
         ],
         unread_count=sum(each.group.at > seen_to for each in shown),
+        degraded=reader.degraded,
     )
 
 
@@ -89,11 +90,8 @@ async def mark_seen(body: SeenIn, services: Shared, caller: Writing) -> Accepted
 
 
 async def visible(reader: Reader, groups: list[NotificationView]) -> list[Shown]:
-    """What the viewer may see of groups, in their order: four round trips at most.
-
-    Raises:
-        ProblemError: 503, when that cannot be known now.
-    """
+    """What the viewer may see of groups, in their order: two round trips. What cannot be known now
+    is left out, and the reader is degraded."""
     viewer = reader.viewer or ""
     actors = list(dict.fromkeys(name for group in groups for _, name, _ in group.named))
     replies = [item for group in groups if group.kind == "reply" for _, _, item in group.named]

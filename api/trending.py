@@ -100,8 +100,8 @@ async def read_trending(
     ),
 ) -> Trending:
     """What more distinct users act upon than did before, within the last hour or day: posts that
-    the caller may see, or topics; without a token, for anybody. What the caller mutes is left
-    out."""
+    the caller may see, or topics; without a token, for anybody. What the caller mutes or
+    hides is left out."""
     reader = services.reader(caller)
     lists = await _lists(reader, kind, window, language, services.clock())
     entries = sorted(
@@ -150,7 +150,9 @@ def _shown(reader: Reader, entries: Iterable[TrendingEntry]) -> list[TrendingPos
     found = []
     for entry in entries:
         post = reader.post(entry.key)
-        if post is None or not reader.may_see(post) or reader.is_muted(f"u:{post.author_id}"):
+        if post is None or post.post_id in reader.known.hidden:
+            continue
+        if not reader.may_see(post) or reader.is_muted(f"u:{post.author_id}"):
             continue
         found.append(
             TrendingPost(

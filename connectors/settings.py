@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from connectors.push.keys import vapid_key, webhook_key
@@ -169,24 +169,16 @@ class Settings(BaseSettings):
         description="whether subscriptions for Web Push may name this machine, as in tests",
     )
 
-    @field_validator("webhook_secret")
+    @field_validator("webhook_secret", "vapid_key")
     @classmethod
-    def _is_webhook_secret(cls, value: SecretStr) -> SecretStr:
+    def _is_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        assert info.field_name is not None
+        check = {"webhook_secret": webhook_key, "vapid_key": vapid_key}[info.field_name]
         if value.get_secret_value():
             try:
-                webhook_key(value.get_secret_value())
+                check(value.get_secret_value())
             except ValueError as error:
-                raise ValueError(f"HEADRACE_WEBHOOK_SECRET {error}") from None
-        return value
-
-    @field_validator("vapid_key")
-    @classmethod
-    def _is_vapid_key(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value():
-            try:
-                vapid_key(value.get_secret_value())
-            except ValueError as error:
-                raise ValueError(f"HEADRACE_VAPID_KEY {error}") from None
+                raise ValueError(f"{_variable(info.field_name)} {error}") from None
         return value
 
     @model_validator(mode="after")

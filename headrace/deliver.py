@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from api.app import open_stores
 from api.deliveries import Deliveries
@@ -18,9 +20,12 @@ from schemas.views import NotificationView, decode_view
 
 GROUP = "headrace-deliver"
 POLL_MS = 500
+SETTLE_SECONDS = 1.0
 AT_ONCE = 100
 LONGEST_BATCH_MS = 15 * 60 * 1000
 """Endpoints that do not answer are given up after 80 s; 32 deliveries are under way at once."""
+
+log = structlog.get_logger(__name__)
 
 
 async def serve(
@@ -31,7 +36,11 @@ async def serve(
     try:
         async with gateway:
             services = Services(stores)
-            await run(addresses.kafka, Deliveries(services, gateway, services.clock), stop)
+            deliveries = Deliveries(services, gateway, services.clock)
+            try:
+                await run(addresses.kafka, deliveries, stop)
+            finally:
+                log.info("deliveries ended", **deliveries.outcomes)
     finally:
         await stores.close()
 
@@ -43,8 +52,7 @@ async def run(brokers: str, deliveries: Deliveries, stop: asyncio.Event) -> None
 
     Raises:
         KafkaError: the broker does not answer.
-        ProblemError: it cannot be known now who may see what.
-        StoreDownError: Redis does not answer.
+        StoreDownError: Redis does not answer, or it cannot be known now who may see what.
     """
     consumer = AIOKafkaConsumer(
         Topic.VIEW_NOTIFICATIONS.value,
@@ -59,12 +67,22 @@ async def run(brokers: str, deliveries: Deliveries, stop: asyncio.Event) -> None
     try:
         while not stop.is_set():
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=AT_ONCE)
-            raws = (each.value for records in found.values() for each in records if each.value)
+            records = [each for some in found.values() for each in some]
+            await _settle(records)
+            raws = (each.value for each in records if each.value)
             await deliveries.deliver(filter(None, map(_group, raws)))
             if found:
                 await consumer.commit()
     finally:
         await consumer.stop()
+
+
+async def _settle(records: list[ConsumerRecord]) -> None:
+    """Wait until the newest of records is a second old, so that Redis has what it is about: that
+    comes by other logs."""
+    if records:
+        age = time.time() - max(each.timestamp for each in records) / 1000
+        await asyncio.sleep(min(SETTLE_SECONDS, max(0.0, SETTLE_SECONDS - age)))
 
 
 def _group(raw: bytes) -> NotificationView | None:

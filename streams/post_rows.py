@@ -109,7 +109,7 @@ def counters_view(post_id: str, row: Counters) -> CountersView:
 
 
 def after_event(row: PostRow, event: Post, subjects: tuple[str, ...]) -> PostRow:
-    """The row after a post event, which is about `subjects`.
+    """The row after a post event; `subjects` are what a `created` one is about.
 
     Raises:
         RejectedError: `too_many_claims`, for the 65th place that `created` events claim.

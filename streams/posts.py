@@ -125,7 +125,8 @@ class PostFold(Fold):
         post_id = event.post_id
         before = self._posts.get(post_id) or PostRow()
         said = self._body(post_id, before)
-        after = after_event(before, event, about(event, tags))
+        subjects = about(event, tags) if event.action == "created" else ()
+        after = after_event(before, event, subjects)
         self._touch_as_author(before, event)
         is_kept = self._keep(after, event, tags)
         if event.action == "created":

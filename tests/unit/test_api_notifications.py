@@ -128,8 +128,18 @@ def test_they_are_marked_as_read(world: World, body: dict[str, str], seen_to: in
     ]
 
 
-@pytest.mark.parametrize("seen_to", ["yesterday", "2023-11-14T22:13:20", 5.5, "-1"])
+@pytest.mark.parametrize("seen_to", ["yesterday", "2023-11-14T22:13:20", "", [], True])
 def test_a_time_must_be_one(world: World, seen_to: object) -> None:
-    body = {"seen_to": seen_to}
-    answer = world.ask("POST", f"{PATH}/seen", "al", json=body)
-    assert (answer.status_code == 422) == (not world.writer.events)
+    problem_of(world.ask("POST", f"{PATH}/seen", "al", json={"seen_to": seen_to}), 422)
+    assert world.writer.events == []
+
+
+def test_what_cannot_be_known_now_is_told(world: World) -> None:
+    """A post that Redis holds no more, while Cassandra is away."""
+    group(world, "like", "long-ago", 1, (NOW, "ann", ""))
+    group(world, "follow", "", 1, (NOW, "ann", ""))
+    world.split()
+    world.archive.is_down = True
+    answer = world.ask("GET", PATH, "al").json()
+    assert [each["kind"] for each in answer["notifications"]] == ["follow"]
+    assert answer["degraded"] == ["cassandra"]

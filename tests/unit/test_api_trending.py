@@ -90,20 +90,25 @@ def test_stale_lists_are_none(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["deleted", "not public", "absent", "deactivated", "blocked", "muted"]
+    "how",
+    ["deleted", "not public", "absent", "deactivated", "reported", "blocked", "muted", "hidden"],
 )
 def test_what_the_caller_may_not_see_is_left_out(world: World, how: str) -> None:
     world.redis.user("dan", status="deactivated" if how == "deactivated" else "active")
     if how != "absent":
         visibility = "followers" if how == "not public" else "public"
-        world.redis.post("s", "dan", is_deleted=how == "deleted", visibility=visibility)
+        hidden_by = "reports" if how == "reported" else None
+        fields = {"visibility": visibility, "hidden_by": hidden_by}
+        world.redis.post("s", "dan", is_deleted=how == "deleted", **fields)
     if how == "blocked":
         world.redis.block("bob", "dan")
+    if how == "hidden":
+        world.redis.hidden.add(("bob", "s"))
     if how == "muted":
         world.redis.mute("bob", "u:dan")
     world.redis.trend(entry("s", 9.0), entry("p"))
     assert ids(read(world, "bob", limit=1)) == ["p"]
-    if how not in ("blocked", "muted"):
+    if how not in ("blocked", "muted", "hidden"):
         assert ids(read(world, limit=1)) == ["p"]
 
 

@@ -163,3 +163,13 @@ def test_without_redis_it_ends(desk: Desk) -> None:
     desk.world.cache.is_down = True
     with pytest.raises(StoreDownError):
         desk.hand(group())
+
+
+def test_where_it_cannot_be_known_who_may_see_it_it_ends(desk: Desk) -> None:
+    """Rather than leave out what could be shown later."""
+    desk.world.split()
+    desk.world.archive.is_down = True
+    absent = NotificationView("al", "like", "long-ago", 1, ((NOW, "ann", ""),))
+    with pytest.raises(StoreDownError):
+        desk.hand(absent)
+    assert desk.phone.got == []
