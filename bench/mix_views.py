@@ -176,14 +176,13 @@ def _topic(brokers: str, topic: Topic) -> Iterator[bytes]:
         consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
         ended = 0
         while ended < PARTITIONS:
-            records = consumer.consume(_AT_A_TIME, _WAIT_S)
-            if not records:
+            record = consumer.poll(_WAIT_S)
+            if record is None:
                 raise TimeoutError(f"the end of {topic} did not come within {_WAIT_S:.0f} s")
-            for record in records:
-                if record.error() is not None:
-                    ended += 1
-                elif (value := record.value()) is not None:
-                    yield value
+            if record.error() is not None:
+                ended += 1
+            elif (value := record.value()) is not None:
+                yield value
     finally:
         consumer.close()
 
