@@ -17,7 +17,8 @@ from bench.core import Say
 from bench.engagements import PARTITIONS
 from bench.fanout import APPS
 from bench.figures import Figures, Machine, Target, measured, ratio, this_machine
-from bench.mix import POSTS, Mix, Tally
+from bench.mix import POSTS, Mix
+from bench.mix_tally import Tally
 from bench.mix_views import PlainViews, ProductViews, Views, wrong
 from bench.parts import Parts
 from bench.topic import FACTS, SHORT, make

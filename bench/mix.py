@@ -1,20 +1,18 @@
-"""All that users do with posts and with each other, and what it comes to: a plain fold."""
+"""All that users do with posts and with each other."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
 from random import Random
-from typing import Any
 
 import msgspec
 
 from bench.engagements import PARTITIONS, SEED, last_posts
 from schemas.events import Engagement, EngagementAction, Post
 from schemas.partitioning import partition_of
-from schemas.views import CountersView
 
 USERS = 50_000
 POSTS = 20_000
@@ -37,9 +35,6 @@ SHARES = {
 """Of 1,000 events: an assumption. People look at more than they like, like more than they say, and
 say more than they spread; little is taken back, and less is hidden or reported."""
 
-DECAY_PER_DAY = 0.9
-DAY_MS = 86_400_000
-WEIGHTS = {"reaction": 2, "comment": 5, "share": 8, "message": 10, "profile_view": 1}
 _BETWEEN_USERS = ("message", "profile_view")
 _TAKEN_BACK = {
     "unlike": "like",
@@ -48,7 +43,6 @@ _TAKEN_BACK = {
     "like of a comment": "comment",
 }
 _KINDS = ("love", "laugh", "wow", "sad", "angry")
-_MARKS = {"view": "views", "click": "clicks", "hide": "hides", "report": "reports"}
 _REPEATED = 0.03
 _ANSWERS = 0.2
 _HOT = 0.5
@@ -189,103 +183,3 @@ def _after(number: int, what: str, user_id: str, at: int, before: Engagement) ->
     return _made(
         number, what, before.user_id, at, post_id=before.post_id, comment_id=before.comment_id
     )
-
-
-Stamped = tuple[int, str, Engagement]
-
-
-class Tally:
-    """A plain fold over the events, in any order: what must be shown in the end."""
-
-    def __init__(self) -> None:
-        self._reacted: dict[tuple[str, str], Stamped] = {}
-        self._shared: dict[tuple[str, str], Stamped] = {}
-        self._liked: dict[tuple[str, str, str], Stamped] = {}
-        self._comments: dict[tuple[str, str], Stamped] = {}
-        self._deleted: set[tuple[str, str]] = set()
-        self._marked: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self._direct: dict[tuple[str, str], Engagement] = {}
-
-    def add(self, event: Engagement) -> None:
-        """Fold an event in."""
-        post_id, user_id = event.post_id or "", event.user_id
-        stamped = (event.at, event.event_id, event)
-        match event.action:
-            case "message" | "profile_view":
-                self._direct[user_id, event.event_id] = event
-            case "comment_deleted":
-                self._deleted.add((post_id, event.comment_id or ""))
-            case "comment":
-                key = (post_id, event.comment_id or "")
-                self._comments[key] = min(stamped, self._comments.get(key, stamped), key=_stamp)
-            case "share" | "unshare":
-                _newest(self._shared, (post_id, user_id), stamped)
-            case "view" | "click" | "hide" | "report":
-                self._marked[post_id, event.action].add(user_id)
-            case _ if event.comment_id:
-                _newest(self._liked, (post_id, event.comment_id, user_id), stamped)
-            case _:
-                _newest(self._reacted, (post_id, user_id), stamped)
-
-    def _comments_there(self) -> Iterator[tuple[tuple[str, str], Engagement]]:
-        for key, (_, _, event) in self._comments.items():
-            if key not in self._deleted:
-                yield key, event
-
-    def counters(self) -> dict[str, CountersView]:
-        """The counts of each post that has any."""
-        kinds: dict[str, Counter[str]] = defaultdict(Counter)
-        for (post_id, _), (_, _, event) in self._reacted.items():
-            if event.action != "unlike":
-                kinds[post_id][event.kind or "like"] += 1
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for (post_id, _), _ in self._comments_there():
-            counts[post_id]["comments"] += 1
-        for (post_id, _), (_, _, event) in self._shared.items():
-            counts[post_id]["shares"] += event.action == "share"
-        for (post_id, action), users in self._marked.items():
-            counts[post_id][_MARKS[action]] = len(users)
-        return {
-            post_id: CountersView(post_id, dict(kinds[post_id]), **counts[post_id])
-            for post_id in {*kinds, *counts}
-        }
-
-    def comments(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """(post, comment) to likes and replies, of each comment that is there."""
-        likes = Counter(
-            (post_id, name)
-            for (post_id, name, _), (_, _, event) in self._liked.items()
-            if event.action != "unlike"
-        )
-        there = dict(self._comments_there())
-        replies = Counter((post_id, event.parent) for (post_id, _), event in there.items())
-        return {key: (likes[key], replies[key]) for key in there}
-
-    def affinities(self, now: int) -> dict[tuple[str, str], float]:
-        """(user, the other) to how close they are at a time (ms)."""
-        found: dict[tuple[str, str], float] = defaultdict(float)
-        for user_id, other, weight, at in self._facts():
-            if user_id != other:
-                found[user_id, other] += weight * DECAY_PER_DAY ** ((now - at) / DAY_MS)
-        return dict(found)
-
-    def _facts(self) -> Iterator[tuple[str, str, int, int]]:
-        for (post_id, user_id), (at, _, event) in self._reacted.items():
-            if event.action != "unlike":
-                yield user_id, authors()[post_id], WEIGHTS["reaction"], at
-        for (post_id, user_id), (at, _, event) in self._shared.items():
-            if event.action == "share":
-                yield user_id, authors()[post_id], WEIGHTS["share"], at
-        for (post_id, _), event in self._comments_there():
-            yield event.user_id, authors()[post_id], WEIGHTS["comment"], event.at
-        for event in self._direct.values():
-            yield event.user_id, event.target or "", WEIGHTS[event.action], event.at
-
-
-def _stamp(stamped: Stamped) -> tuple[int, str]:
-    return stamped[:2]
-
-
-def _newest(rows: dict[Any, Stamped], key: tuple[str, ...], stamped: Stamped) -> None:
-    if key not in rows or _stamp(stamped) > _stamp(rows[key]):
-        rows[key] = stamped

@@ -269,10 +269,11 @@ def engagement(events: int, smoke: bool, json_file: Path | None) -> None:
 
     Likes, reactions, comments, likes of comments, shares, views, clicks, hides, reports, profile
     views and messages come in at once, on posts that are there. The time is taken until the last
-    of them has come through all folds and stands in Redis; counts, comments and affinities must
-    equal those of a plain fold. Once each post is as likely as another, and once half of all events
-    are about one. Stock Faust gets 30,000 events. Starts a Kafka and a Valkey of its own. Exits
-    with 1 if a figure is void; a missed target is no failure.
+    of them has come through all folds and stands in Redis; counts, comments, affinities,
+    notifications and what each user did must equal those of a plain fold. Once each post is as
+    likely as another, and once half of all events are about one. Stock Faust gets 30,000 events.
+    Starts a Kafka and a Valkey of its own. Exits with 1 if a figure is void; a missed target is no
+    failure.
     """
     from bench.engagement import run
     from bench.parts import own_parts

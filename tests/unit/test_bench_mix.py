@@ -11,27 +11,49 @@ import pytest
 from bench.engagement import EngagementReport
 from bench.engagements import PARTITIONS, last_posts
 from bench.figures import Figures, Machine, measured
-from bench.mix import SHARES, Mix, Tally, last_users
+from bench.mix import SHARES, Mix, authors, last_users
+from bench.mix_tally import Mine, Tally
 from bench.mix_views import PlainViews, wrong
+from bench.stock_trends import StockTrends
 from schemas.events import Engagement
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import CountersView
+from streams.facts import Tick
 from streams.posts import PostFold
+from streams.trend_scores import BUCKET_MS, act_of
+from streams.trending import ACTS
 from streams.users import UserFold
-from tests.unit.folds import NOW, Folded, fold_all
+from tests.unit.folds import DAY, MINUTE, NOW, Folded, fold_all
 
 COUNT = 5_000
-MIX = Mix(count=COUNT, began_at=NOW)
+MIX = Mix(count=COUNT, began_at=NOW, post_count=2_000)
 
 
 class Stored(NamedTuple):
-    """A Redis that holds these values."""
+    """A Redis that holds these values and hashes."""
 
     values: dict[str, bytes]
+    hashes: dict[str, dict[bytes, bytes]]
 
     def mget(self, keys: list[str]) -> list[bytes | None]:
         return [self.values.get(key) for key in keys]
+
+    def pipeline(self, **_: Any) -> Pipeline:
+        return Pipeline(self.hashes, [])
+
+
+class Pipeline(NamedTuple):
+    """Asks for hashes."""
+
+    hashes: dict[str, dict[bytes, bytes]]
+    asked: list[str]
+
+    def hgetall(self, key: str) -> None:
+        self.asked.append(key)
+
+    def execute(self) -> list[dict[bytes, bytes]]:
+        return [self.hashes.get(key, {}) for key in self.asked]
 
 
 def tally(events: Any) -> Tally:
@@ -99,12 +121,70 @@ def test_the_folds_come_to_what_the_tally_does() -> None:
         for view in comments
         if not view.is_deleted
     } == expected.comments()
+    views = users.views(Topic.VIEW_AFFINITY).values()
     close = {
         (view.user_id, view.target_id): view.score * 0.9 ** ((NOW - view.at) / 86_400_000)
-        for view in users.views(Topic.VIEW_AFFINITY).values()
+        for view in views
         if view.score > 1e-9
     }
     assert close == pytest.approx(expected.affinities(NOW))
+    averse = {
+        (view.user_id, view.target_id): view.aversion
+        * 0.72 ** ((NOW - view.averse_at) / 86_400_000)
+        for view in views
+        if view.aversion > 1e-9
+    }
+    assert averse == pytest.approx(expected.aversions(NOW))
+    mine = {
+        (view.user_id, view.post_id): Mine(
+            view.reaction,
+            view.reacted_at if view.reaction else 0,
+            view.shared_at if view.is_shared else 0,
+            view.hidden_at or 0,
+        )
+        for view in posts.views(Topic.VIEW_MINE).values()
+    }
+    assert {key: done for key, done in mine.items() if done != Mine()} == expected.mine()
+    groups = [view for view in users.views(Topic.VIEW_NOTIFICATIONS).values() if view.count]
+    told = expected.notifications()
+    assert {(view.user_id, view.kind, view.subject): view.count for view in groups} == {
+        key: len(actors) for key, actors in told.items()
+    }
+    for view in groups:
+        assert set(view.named) <= told[view.user_id, view.kind, view.subject]
+
+
+def test_the_peer_comes_to_the_trends_that_the_fold_does() -> None:
+    mix = msgspec.structs.replace(MIX, post_count=200)
+    posts = list(mix.posts())
+    events = [event for event in mix.events() if event.post_id is not None]
+    product = Folded(PostFold).add(*posts, *events)
+    peer = StockTrends({})
+    for post in posts:
+        peer.act(post.post_id, post.author_id or "", post.at)
+    for event in [*events, *events]:
+        is_about_comment = event.comment_id and event.action != "comment"
+        if event.action in ACTS and not is_about_comment:
+            peer.act(event.post_id or "", event.user_id, event.at)
+    listed = []
+    for minutes in (1, 66, 24 * 60 + 6):
+        at = NOW + minutes * MINUTE
+        shown = peer.tick(at)
+        views = product.add(Tick(at)).views(Topic.VIEW_TRENDING)
+        assert shown == {name: list(views[f"posts/{name}/"].entries) for name in ("1h", "24h")}
+        listed.append((len(shown["1h"]), len(shown["24h"])))
+    assert listed == [(50, 50), (0, 50), (0, 0)]
+    assert peer.tick(at + 1) == {}
+
+
+def test_the_peer_forgets_acts_after_two_days() -> None:
+    acts: dict[str, list[str]] = {}
+    peer = StockTrends(acts)
+    for day in range(3):
+        peer.tick(NOW + day * DAY)
+        peer.act("p", "ann", NOW + day * DAY)
+        peer.act("p", "bob", NOW - 3 * DAY)
+    assert acts["p"] == [act_of("ann", (NOW + day * DAY) // BUCKET_MS) for day in (1, 2)]
 
 
 def test_what_comes_late_or_twice_changes_no_tally() -> None:
@@ -113,6 +193,9 @@ def test_what_comes_late_or_twice_changes_no_tally() -> None:
     assert once.counters() == again.counters()
     assert once.comments() == again.comments()
     assert once.affinities(NOW) == pytest.approx(again.affinities(NOW))
+    assert once.aversions(NOW) == pytest.approx(again.aversions(NOW))
+    assert once.mine() == again.mine()
+    assert once.notifications() == again.notifications()
 
 
 def test_what_is_wrong_is_counted() -> None:
@@ -122,25 +205,57 @@ def test_what_is_wrong_is_counted() -> None:
             made("comment", 1, post_id=post, comment_id="c", text="so"),
             made("like", 2, post_id=post, comment_id="c"),
             made("view", 3, post_id=post),
+            made("hide", 4, post_id=post),
+            made("react", 5, post_id=post, kind="wow"),
         ]
     )
-    by = f"author-of-{post}"
-    stored = {
-        f"counts:{post}": [{}, 1, 0, 1, 0, 0, 0],
-        f"comment:{post}/c": [1, 0],
-        f"affinity:ann/{by}": [5.0, NOW + 1],
+    by = authors()[post]
+    values = {f"counts:{post}": [{"wow": 1}, 1, 0, 1, 0, 1, 0], f"comment:{post}/c": [1, 0]}
+    hashes = {
+        "affinity:ann": {by: [7.0, NOW]},
+        "averse:ann": {by: [5.0, NOW + 4]},
+        "mine:ann": {post: ["wow", NOW + 5, 0, NOW + 4]},
+        f"notices:{by}": {
+            f"comment/{post}": [1, [[NOW + 1, "ann", "c"]]],
+            f"like/{post}": [1, [[NOW + 5, "ann", ""]]],
+        },
     }
 
-    def judged(**changed: Any) -> str | None:
-        values = {key: msgspec.json.encode(row) for key, row in (stored | changed).items()}
-        return wrong(PlainViews(Stored(values)), found, NOW)  # type: ignore[arg-type]
+    def judged(values: dict[str, Any], hashes: dict[str, dict[str, Any]]) -> str | None:
+        stored = Stored(
+            {key: msgspec.json.encode(row) for key, row in values.items()},
+            {
+                key: {field.encode(): msgspec.json.encode(row) for field, row in fields.items()}
+                for key, fields in hashes.items()
+            },
+        )
+        return wrong(PlainViews(stored), found, NOW)  # type: ignore[arg-type]
 
-    assert judged() is None
-    assert judged(**{f"counts:{post}": [{}, 1, 0, 2, 0, 0, 0]}) == (
-        "of 3 rows are wrong: 1 counts of posts, 0 comments, 0 affinities"
+    assert judged(values, hashes) is None
+    assert judged(values | {f"counts:{post}": [{"wow": 1}, 1, 0, 2, 0, 1, 0]}, hashes) == (
+        "of 7 rows are wrong: 1 counts of posts, 0 comments, 0 affinities, 0 aversions, "
+        "0 own acts, 0 notifications"
     )
-    assert "1 comments" in str(judged(**{f"comment:{post}/c": [1, 1]}))
-    assert "1 affinities" in str(judged(**{f"affinity:ann/{by}": [5.1, NOW + 1]}))
+    assert " 1 comments" in str(judged(values | {f"comment:{post}/c": [1, 1]}, hashes))
+    for key, fields, said in (
+        ("affinity:ann", {by: [7.1, NOW]}, " 1 affinities"),
+        ("averse:ann", {by: [5.0, NOW - 86_400_000]}, " 1 aversions"),
+        ("mine:ann", {post: ["sad", NOW + 5, 0, NOW + 4]}, " 1 own acts"),
+        ("mine:ann", {post: ["wow", NOW + 5, 0, 0]}, " 1 own acts"),
+        (f"notices:{by}", {f"like/{post}": [1, [[NOW + 5, "ann", ""]]]}, " 1 notifications"),
+        (f"notices:{by}", hashes[f"notices:{by}"] | {f"like/{post}": [2, []]}, " 1 notifications"),
+        (
+            f"notices:{by}",
+            hashes[f"notices:{by}"] | {f"like/{post}": [1, [[NOW + 5, "bob", ""]]]},
+            " 1 notifications",
+        ),
+        (
+            f"notices:{by}",
+            hashes[f"notices:{by}"] | {f"share/{post}": [1, [[NOW + 5, "ann", ""]]]},
+            " 1 notifications",
+        ),
+    ):
+        assert said in str(judged(values, hashes | {key: fields})), fields
 
 
 @pytest.mark.parametrize(
@@ -150,7 +265,7 @@ def test_many_views_may_be_off_by_four_standard_errors(off: int, is_wrong: bool)
     post = last_posts()[0]
     found = tally(made("view", n, post_id=post, user_id=f"u{n}") for n in range(2_000))
     values = {f"counts:{post}": msgspec.json.encode([{}, 0, 0, 2_000 + off, 0, 0, 0])}
-    judged = wrong(PlainViews(Stored(values)), found, NOW)  # type: ignore[arg-type]
+    judged = wrong(PlainViews(Stored(values, {})), found, NOW)  # type: ignore[arg-type]
     assert (judged is not None) is is_wrong
 
 
