@@ -22,6 +22,7 @@ from api import (
     notifications,
     openapi,
     people,
+    post_lists,
     posts,
     suggestions,
     trending,
@@ -88,7 +89,17 @@ def create_app(
     app.state.authenticator = Authenticator(signing_key(settings))
     app.state.services = Services(stores, clock) if stores is not None else None
     for routes in (  # in this order: ids may have any text in them
-        *(feed, trending, comments, engagements, posts, moderation, interests, notifications),
+        *(
+            feed,
+            post_lists,
+            trending,
+            comments,
+            engagements,
+            posts,
+            moderation,
+            interests,
+            notifications,
+        ),
         *(health, suggestions, close_friends, people, usernames, users),
     ):
         app.include_router(routes.router)

@@ -12,10 +12,11 @@ from typing import Any
 import structlog
 from cassandra.cluster import Cluster, Session
 
-from api import archived_circle
+from api import archived_circle, archived_likes
 from api.archived_views import comment_of, counters_of, post_of, source_of, user_of
 from api.circle import Circle, Follows
 from api.held import TimelineRow
+from api.reacted import Reacted
 from api.stores import (
     CASSANDRA,
     MANY_HEAVY,
@@ -77,6 +78,7 @@ _QUERIES = {
     "holder": "SELECT user_id FROM {k}.names WHERE name = ?",
     "ping": "SELECT key FROM system.local",
     **archived_circle.QUERIES,
+    **archived_likes.QUERIES,
 }
 
 
@@ -327,6 +329,10 @@ class CassandraArchive:
     async def follows_of(self, users: list[str]) -> dict[str, Follows]:
         """The first 100 sources that each of some users follows, in the order of their ids."""
         return await archived_circle.read_follows_of(self._rows, users)
+
+    async def reacted(self, user_id: str, below: tuple[int, str], limit: int) -> list[Reacted]:
+        """The newest reactions of a user below a place (time in ms, post id), at most so many."""
+        return await archived_likes.read_reacted(self._rows, user_id, below, limit)
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

@@ -16,8 +16,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+from api.cached_likes import read_reacted
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.held import Held
+from api.reacted import Reacted
 from api.redis_answers import decode, faded, in_order, reactions, scored
 from api.stores import (
     MANY_HEAVY,
@@ -234,6 +236,10 @@ class RedisCache:
             for post, at in zip(flat[::2], flat[1::2], strict=True)
         ]
         return [post_id for _, post_id in sorted(posts)[:limit]]
+
+    async def reacted(self, user_id: str, below: tuple[int, str], limit: int) -> list[Reacted]:
+        """The newest reactions of a user below a place (time in ms, post id), at most so many."""
+        return await read_reacted(self._pipeline, self._keys, user_id, below, limit)
 
     async def circle(self, user_id: str, now: int) -> Circle:
         """The newest follows of a user, and who is closest at a time (ms); one round trip."""

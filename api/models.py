@@ -112,6 +112,39 @@ class PostOut(BaseModel):
     )
 
 
+class Posts(BaseModel):
+    """Posts in the order in which they were asked for."""
+
+    posts: list[PostOut]
+    degraded: list[Degraded] = Field(
+        description="The stores that were needed and could not be reached: posts may be missing."
+    )
+
+
+class PostPage(Posts):
+    """A page of posts, newest first."""
+
+    next_cursor: str | None = Field(description="For the next page; null at the end.")
+    has_more: bool
+
+
+class LikedPost(PostOut):
+    """A post to which the caller reacted."""
+
+    reacted_at: Time
+
+
+class LikedPage(BaseModel):
+    """A page of posts to which the caller reacted, the newest reaction first."""
+
+    posts: list[LikedPost]
+    next_cursor: str | None = Field(description="For the next page; null at the end.")
+    has_more: bool
+    degraded: list[Degraded] = Field(
+        description="The stores that were needed and could not be reached: posts may be missing."
+    )
+
+
 class ReportedPost(BaseModel):
     """A post that awaits a moderator."""
 

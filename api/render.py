@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.models import Author, CommentOut, Counts, FeedPost, MediaOut, PostOut
+from api.models import Author, CommentOut, Counts, FeedPost, LikedPost, MediaOut, PostOut
 from api.user_models import Person
 from api.views import Reader
 from schemas.views import CommentView, PostView
@@ -92,6 +92,11 @@ def person(reader: Reader, user_id: str) -> Person:
 def post_out(reader: Reader, post: PostView) -> PostOut:
     """A post by itself."""
     return PostOut(**_fields(reader, post))
+
+
+def liked_post(reader: Reader, post: PostView, reacted_at: int) -> LikedPost:
+    """A post to which the viewer reacted at a time (ms)."""
+    return LikedPost(**_fields(reader, post), reacted_at=rfc3339(reacted_at))
 
 
 def feed_post(reader: Reader, post: PostView, reasons: list[str], entry_at: int) -> FeedPost:

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from api.circle import Circle, Follows
 from api.held import Held, TimelineRow
+from api.reacted import Reacted
 from schemas.events import Event
 from schemas.views import (
     CommentView,
@@ -128,6 +129,10 @@ class Cache(Protocol):
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, at most so many."""
 
+    async def reacted(self, user_id: str, below: tuple[int, str], limit: int) -> list[Reacted]:
+        """The newest reactions of a user below a place (time in ms, post id), at most so many, of
+        the newest 10,000."""
+
     async def circle(self, user_id: str, now: int) -> Circle:
         """The newest follows of a user, and who is closest at a time (ms); one round trip."""
 
@@ -200,6 +205,10 @@ class Archive(Protocol):
 
     async def follows_of(self, users: list[str]) -> dict[str, Follows]:
         """100 sources that each of some users follows, in the order of their ids."""
+
+    async def reacted(self, user_id: str, below: tuple[int, str], limit: int) -> list[Reacted]:
+        """The newest reactions of a user below a place (time in ms, post id), at most so many;
+        fewer only when there are no more."""
 
     async def has_posts(self, author_id: str) -> bool:
         """Whether there is any post of an author."""

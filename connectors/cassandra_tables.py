@@ -31,6 +31,9 @@ TABLES = {
     "mine": """
         user_id text, post_id text, reaction text, reacted_at bigint, is_shared boolean,
         shared_at bigint, hidden_at bigint, PRIMARY KEY (user_id, post_id)""",
+    "reactions_by_time": """
+        user_id text, at bigint, post_id text, reaction text, PRIMARY KEY (user_id, at, post_id)
+        ) WITH CLUSTERING ORDER BY (at DESC, post_id DESC""",
     "users": """
         user_id text PRIMARY KEY, username text, display_name text, bio text, avatar text,
         is_verified boolean, following int, status text, is_dormant boolean,

@@ -17,6 +17,7 @@ DELETED = "deleted"
 _TABLES = {
     "posts": "SELECT count(*) FROM posts_by_author WHERE author_id = %s",
     "reactions and shares": "SELECT count(*) FROM mine WHERE user_id = %s",
+    "list of reactions": "SELECT count(*) FROM reactions_by_time WHERE user_id = %s",
     "follows": "SELECT count(*) FROM following WHERE user_id = %s",
     "interests": "SELECT count(*) FROM interests WHERE user_id = %s",
     "affinity": "SELECT count(*) FROM affinity WHERE user_id = %s",

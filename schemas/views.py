@@ -89,7 +89,8 @@ class MineView(Struct, frozen=True, array_like=True, gc=False):
     """What a user did with a post (`view.mine`, key: user id NUL post id; partition of the user).
 
     `reaction` is its kind or None; `reacted_at` and `shared_at` when, 0 for never; `hidden_at` when
-    it was hidden, None for never, 0 when that is taken away.
+    it was hidden, None for never, 0 when that is taken away. `is_again`: there were other
+    reactions, of which one may be listed under another time.
     """
 
     user_id: str
@@ -99,6 +100,7 @@ class MineView(Struct, frozen=True, array_like=True, gc=False):
     is_shared: bool = False
     shared_at: int = 0
     hidden_at: int | None = None
+    is_again: bool = False
 
 
 class UserView(Struct, frozen=True, array_like=True, gc=False):

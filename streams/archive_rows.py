@@ -89,7 +89,9 @@ def _mine(view: MineView) -> Iterator[Row]:
     if view.reaction is None and not view.is_shared and not view.hidden_at:
         yield Drop("mine", {"user_id": view.user_id, "post_id": view.post_id})
     else:
-        yield Upsert("mine", asdict(view))
+        values = asdict(view)
+        del values["is_again"]
+        yield Upsert("mine", values)
 
 
 def _relations(view: RelationView) -> Iterator[Row]:

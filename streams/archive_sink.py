@@ -21,6 +21,7 @@ from schemas.views import (
     RemoveEntry,
     RemoveSource,
 )
+from streams.archive_reactions import SELECT_REACTION, Reactions
 from streams.archive_rows import ROWS_OF, Drop, Row, Upsert
 from streams.engine.sink import Write
 
@@ -205,7 +206,14 @@ class CassandraStore:
         newest = {write.key: write for write in writes if write.value is not None}
         rows_of = ROWS_OF[topic]
         rows = (self._bind(write, row) for write in newest.values() for row in rows_of(write.view))
+        if topic != Topic.VIEW_MINE:
+            write_rows(self._session, rows)
+            return
+        # In this order, so that wherever it ends, `mine` says which place there is to drop.
+        listed = Reactions(self._session, self._prepare(SELECT_REACTION), newest, writes)
+        write_rows(self._session, (self._bind(*each) for each in listed.former()))
         write_rows(self._session, rows)
+        write_rows(self._session, (self._bind(*each) for each in listed.places()))
 
     def _bind(self, write: Write, row: Row) -> BoundStatement:
         timestamp = timestamp_of(write.offset, 0)

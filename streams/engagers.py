@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas.events import Engagement
 from schemas.topics import Topic
@@ -18,10 +19,12 @@ from streams.relations import NEVER, Stamp
 
 
 class Reaction(Struct, frozen=True, array_like=True, gc=False):
-    """A user's newest reaction to a post; `kind` None: taken back."""
+    """A user's newest reaction to a post; `kind` None: taken back. `is_again`: there were
+    others."""
 
     stamp: Stamp
     kind: str | None
+    is_again: bool = False
 
 
 NO_REACTION = Reaction(NEVER, None)
@@ -62,11 +65,16 @@ class Engagers:
     ) -> tuple[Reaction, Reaction] | None:
         """A user reacts, or no longer (None); the reactions before and after, if it is newer.
 
-        The rows are as they were until `put_reaction`.
+        The rows are as they were until `put_reaction`, but that an older one is noted.
         """
         before = self._reactions.get(post_id, event.user_id) or NO_REACTION
-        after = Reaction((event.at, event.event_id), kind)
-        return None if after.stamp <= before.stamp else (before, after)
+        after = Reaction((event.at, event.event_id), kind, before is not NO_REACTION)
+        if after.stamp > before.stamp:
+            return before, after
+        if after.stamp < before.stamp and not before.is_again:  # in whatever order the two came
+            self._reactions.put(post_id, event.user_id, replace(before, is_again=True))
+            self._show(post_id, event.user_id, is_first=False)
+        return None
 
     def put_reaction(self, post_id: str, user_id: str, before: Reaction, after: Reaction) -> None:
         """Keep a user's newest reaction, and tell of it."""
@@ -153,6 +161,7 @@ class Engagers:
             share.is_shared if share else False,
             share.at if share else 0,
             hide.at if hide else unhidden,
+            reaction.is_again if reaction else False,
         )
         self._outbox.show(Topic.VIEW_MINE, user_id, f"{user_id}{SEPARATOR}{post_id}", view)
         if is_first:

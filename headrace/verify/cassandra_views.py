@@ -129,6 +129,11 @@ class CassandraViews:
             for row in self._scan("mine", "user_id", columns)
         )
 
+    def reactions_by_time(self) -> dict[tuple[str, int, str], str]:
+        """(user, time, post) to the kind of reaction."""
+        found = self._scan("reactions_by_time", "user_id", "user_id, at, post_id, reaction")
+        return {(user_id, at, post_id): kind for user_id, at, post_id, kind in found}
+
     def users(self) -> dict[str, rows.Row]:
         """User id to the profile."""
         profile = "username, display_name, bio, avatar, is_verified, following, status"

@@ -175,6 +175,11 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
             Tally("comments_by_time", store), expected.comment_places(), views.comments_by_time()
         )
         yield compare_rows(Tally("mine", store), expected.mine, views.mine())
+        yield compare_rows(
+            Tally("reactions_by_time", store),
+            expected.reaction_places(),
+            views.reactions_by_time(),
+        )
         yield compare_rows(Tally("users", store), expected.users, views.users())
         yield compare_rows(Tally("names", store), expected.names, views.names())
         yield compare_rows(Tally("sources", store), expected.audiences(), views.sources())

@@ -71,6 +71,14 @@ class Expected:
             for (post_id, comment_id), row in self.comments.items()
         }
 
+    def reaction_places(self) -> dict[tuple[str, int, str], str]:
+        """(user, time, post) to the kind of the reactions in force."""
+        return {
+            (user_id, _int(row["reacted_at"]), post_id): str(row["reaction"])
+            for (user_id, post_id), row in self.mine.items()
+            if row["reaction"] is not None
+        }
+
     def is_hidden(self, user_id: str, post_id: str, reason: str) -> bool:
         """Whether the API leaves an entry out: the user hides the post, or it is hidden from all,
         or its author is gone, or either blocks the other, or it is for friends, or a reply between

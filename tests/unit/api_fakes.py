@@ -14,6 +14,7 @@ from api.app import create_app
 from api.auth import issue
 from api.circle import FOLLOWS_OF_EACH, MAX_FOLLOWS, Circle, Follows
 from api.held import Held
+from api.reacted import Reacted
 from api.state import Services
 from api.stores import (
     Found,
@@ -60,6 +61,7 @@ class Views:
         self.recents: dict[str, list[TimelineRow]] = {}
         self.found = Found()
         self.mine: dict[str, tuple[dict[str, str], set[str]]] = {}
+        self.reacted: dict[str, dict[str, Reacted]] = {}
         self.followed_at: dict[tuple[str, str], int] = {}
         self.affinities: dict[tuple[str, str], float] = {}
         self.blocks: set[tuple[str, str]] = set()
@@ -75,6 +77,14 @@ class Views:
 
     def user(self, user_id: str, **fields: Any) -> None:
         self.found.users[user_id] = UserView(user_id, **{"username": user_id, **fields})
+
+    def react(self, user_id: str, post_id: str, at: int = NOW, kind: str = "like") -> None:
+        self.mine.setdefault(user_id, ({}, set()))[0][post_id] = kind
+        self.reacted.setdefault(user_id, {})[post_id] = Reacted(at, post_id, kind)
+
+    def reactions_below(self, user_id: str, below: tuple[int, str], limit: int) -> list[Reacted]:
+        held = (each for each in self.reacted.get(user_id, {}).values() if each.place < below)
+        return sorted(held, key=lambda each: each.place, reverse=True)[:limit]
 
     def counters(self, post_id: str, **fields: Any) -> None:
         self.found.counters[post_id] = CountersView(post_id, **fields)
@@ -214,6 +224,10 @@ class FakeCache(FakeStore):
         self.touch("tell")
         self.views.told[user_id, key] = told
 
+    async def reacted(self, user_id: str, below: tuple[int, str], limit: int) -> list[Reacted]:
+        self.touch("reacted")
+        return self.views.reactions_below(user_id, below, limit)
+
     async def circle(self, user_id: str, now: int) -> Circle:
         assert now == NOW
         self.touch("circle")
@@ -333,6 +347,10 @@ class FakeArchive(FakeStore):
         self.touch("follows_of")
         found = {user_id: sorted(self.views.followed(user_id)) for user_id in users}
         return {name: Follows(each[:FOLLOWS_OF_EACH], len(each)) for name, each in found.items()}
+
+    async def reacted(self, user_id: str, below: tuple[int, str], limit: int) -> list[Reacted]:
+        self.touch("reacted")
+        return self.views.reactions_below(user_id, below, limit)
 
     async def has_posts(self, author_id: str) -> bool:
         self.touch("has_posts")

@@ -132,7 +132,9 @@ def test_an_unknown_path_is_a_problem(world: World, path: str) -> None:
 def test_another_method_is_a_problem_that_names_the_right_ones(world: World) -> None:
     response = world.ask("PUT", "/api/v1/posts", "al", json={})
     problem_of(response, 405)
-    assert response.headers["allow"] == "POST"
+    assert response.headers["allow"] == "GET, POST"
+    response = world.ask("PATCH", "/api/v1/users/bob/follow", "al", json={})
+    assert response.headers["allow"] == "DELETE, GET, POST"
 
 
 def test_a_large_body_is_refused(world: World) -> None:

@@ -105,6 +105,7 @@ class Database:
         self.faults: list[Exception | None] = []
         self.timeline: list[tuple[int, str, str]] = []
         self.read: list[tuple[Any, ...] | None] = []
+        self.reactions: dict[tuple[str, str], list[tuple[str | None, int]]] = {}
         self.positions: dict[int, int] = {1: 17, ANOTHERS: 17}
         self.forgets = False
         self.position_fault: Exception | None = None
@@ -117,6 +118,8 @@ class Database:
         statement = prepared.query_string
         if statement.startswith("SELECT at"):
             return [entry for entry in self.timeline if values == ("bob", month_of(entry[0]))]
+        if statement.startswith("SELECT reaction,"):
+            return self.reactions.get(values, [])
         if statement.startswith("SELECT log_id"):
             stands = self.positions.get(values[1])
             log_id = "another" if values[1] == ANOTHERS else "log"
@@ -359,7 +362,16 @@ POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), ha
             id="a deleted comment",
         ),
         pytest.param(
-            Topic.VIEW_MINE, MineView("bob", "p", "wow", NOW), [("INSERT", "mine")], id="mine"
+            Topic.VIEW_MINE,
+            MineView("bob", "p", "wow", NOW),
+            [("INSERT", "mine"), ("INSERT", "reactions_by_time")],
+            id="mine",
+        ),
+        pytest.param(
+            Topic.VIEW_MINE,
+            MineView("bob", "p", None, NOW, True, NOW),
+            [("INSERT", "mine")],
+            id="a share",
         ),
         pytest.param(
             Topic.VIEW_MINE, MineView("bob", "p"), [("DELETE", "mine")], id="nothing of mine"
@@ -423,6 +435,71 @@ def test_rows_of_views(
         assert query.count("?") == len(values)
         assert values[-1 if words[0] == "INSERT" else 0] == timestamp_of(5, 0)
     assert found == rows
+
+
+# Reactions, by time
+
+LIKED = MineView("bob", "p", "like", NOW, is_again=True)
+SHARED = MineView("bob", "p", None, NOW, True, NOW)
+PLACE = ("bob", NOW - 5, "p")
+
+
+def _places(database: Database) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Of `reactions_by_time`, the rows that go and those that come; write times left out."""
+    rows = [(q.split()[0], v) for q, v in database.rows if "reactions_by_time" in q]
+    return [v[1:] for what, v in rows if what == "DELETE"], [
+        v[:-1] for what, v in rows if what == "INSERT"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "views", "dropped", "put"),
+    [
+        pytest.param(
+            [("wow", NOW - 5)], [LIKED], [PLACE], [(*PLACE[:1], NOW, "p", "like")], id="again"
+        ),
+        pytest.param([("wow", NOW)], [LIKED], [], [("bob", NOW, "p", "like")], id="the same place"),
+        pytest.param([(None, NOW - 5)], [LIKED], [], [("bob", NOW, "p", "like")], id="taken back"),
+        pytest.param([], [LIKED], [], [("bob", NOW, "p", "like")], id="none before"),
+        pytest.param([("like", NOW - 5)], [SHARED], [PLACE], [], id="an unlike"),
+        pytest.param([("like", NOW - 5)], [MineView("bob", "p")], [PLACE], [], id="erased"),
+        pytest.param(
+            [("like", NOW - 5)],
+            [MineView("bob", "p"), MineView("bob", "p", "like", NOW)],
+            [PLACE],
+            [("bob", NOW, "p", "like")],
+            id="erased, and a late one in the same batch",
+        ),
+    ],
+)
+def test_a_reaction_has_one_place(
+    database: Database,
+    before: list[tuple[str | None, int]],
+    views: list[MineView],
+    dropped: list[tuple[Any, ...]],
+    put: list[tuple[Any, ...]],
+) -> None:
+    database.reactions["bob", "p"] = before
+    _write(database, Topic.VIEW_MINE, *views)
+    assert _places(database) == (dropped, put)
+
+
+def test_a_first_reaction_reads_nothing(database: Database) -> None:
+    database.reactions["bob", "p"] = [("like", NOW - 5)]
+    _write(database, Topic.VIEW_MINE, MineView("bob", "p", "like", NOW))
+    assert database.read == []
+    assert _places(database) == ([], [("bob", NOW, "p", "like")])
+
+
+def test_the_former_place_goes_before_what_names_it_and_the_new_one_comes_after(
+    database: Database,
+) -> None:
+    """So wherever a write ends, what is there when it is done again names the place to drop."""
+    database.reactions["bob", "p"] = [("wow", NOW - 5)]
+    _write(database, Topic.VIEW_MINE, LIKED)
+    written = [[query.split()[2] for query, _ in batch.rows] for batch in database.batches]
+    assert written == [["reactions_by_time"], ["mine"], ["reactions_by_time"]]
+    assert [query.split()[0] for query, _ in database.rows] == ["DELETE", "INSERT", "INSERT"]
 
 
 def test_every_column_of_a_post_is_written(database: Database) -> None:

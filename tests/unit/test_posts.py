@@ -352,6 +352,25 @@ def test_what_a_user_did_with_a_post(events: Sequence[Event], mine: tuple[object
     assert (view.reaction, view.reacted_at, view.is_shared, view.shared_at) == mine
 
 
+@pytest.mark.parametrize(
+    ("events", "is_again"),
+    [
+        pytest.param([engaged("like", at=1)], False, id="the first"),
+        pytest.param([engaged("like", at=1)] * 2, False, id="the same twice"),
+        pytest.param([engaged("like", at=1), engaged("unlike", at=2)], True, id="taken back"),
+        pytest.param([engaged("like", at=2), engaged("react", at=1, kind="wow")], True, id="late"),
+        pytest.param([engaged("share", at=1), engaged("like", at=2)], False, id="after a share"),
+        pytest.param(
+            [engaged("like", at=1), engaged("like", at=2), engaged("share", at=3)],
+            True,
+            id="kept by a share",
+        ),
+    ],
+)
+def test_whether_there_were_other_reactions(events: Sequence[Event], is_again: bool) -> None:
+    assert fold_all(PostFold, events).views(Topic.VIEW_MINE)["bob/p"].is_again is is_again
+
+
 # Activities
 
 BY_ANN = ("u:ann", "p")
