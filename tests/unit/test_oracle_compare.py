@@ -69,7 +69,7 @@ FIELDS = [
     for view, key_fields, to_row in [
         (POST, {"post_id", "former_places"}, rows.post_row),
         (COUNTERS, {"post_id"}, rows.counters_row),
-        (MINE, {"user_id", "post_id"}, rows.mine_row),
+        (MINE, {"user_id", "post_id", "is_again"}, rows.mine_row),
         (USER, {"user_id"}, rows.user_row),
     ]
     for name in view.__struct_fields__
