@@ -11,6 +11,8 @@ from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
 from api import (
+    account,
+    acts,
     close_friends,
     comments,
     engagements,
@@ -22,9 +24,12 @@ from api import (
     notifications,
     openapi,
     people,
+    post_edits,
     post_lists,
     posts,
+    relations,
     suggestions,
+    topics,
     trending,
     usernames,
     users,
@@ -88,23 +93,15 @@ def create_app(
     app.state.registry = registry
     app.state.authenticator = Authenticator(signing_key(settings))
     app.state.services = Services(stores, clock) if stores is not None else None
-    for routes in (  # in this order: ids may have any text in them
-        *(
-            feed,
-            post_lists,
-            trending,
-            comments,
-            engagements,
-            posts,
-            moderation,
-            interests,
-            notifications,
-        ),
-        *(health, suggestions, close_friends, people, usernames, users),
-    ):
-        app.include_router(routes.router)
+    modules = (  # in this order: ids may have any text in them
+        *(feed, post_lists, trending, comments, engagements, acts, posts, post_edits),
+        *(moderation, interests, notifications, health, suggestions, close_friends, account),
+        *(people, relations, topics, usernames, users),
+    )
+    for module in modules:
+        app.include_router(module.router)
     errors.install(app)
-    openapi.install(app)
+    openapi.install(app, [route for module in modules for route in module.router.routes])
     app.add_middleware(Boundary, registry=registry)
     return app
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import jwt
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct
 
@@ -145,6 +146,11 @@ async def _anyone(request: Request, credentials: Credentials) -> Caller | None:
         return None
     authenticator: Authenticator = request.app.state.authenticator
     return _allow(authenticator.caller(credentials.credentials), "read")
+
+
+def is_public(route: APIRoute) -> bool:
+    """Whether a route answers without a token, too."""
+    return any(each.call is _anyone for each in route.dependant.dependencies)
 
 
 def _signed_in(request: Request, credentials: Credentials, scope: str) -> Caller:

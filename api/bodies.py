@@ -42,6 +42,9 @@ Url = Annotated[
     Field(max_length=2048, examples=["https://cdn.example.com/image.jpg"]),
     AfterValidator(_is_web_address),
 ]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", examples=["en"])]
+Location = Annotated[str, Field(max_length=200)]
+Kind = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$", examples=["love"])]
 Pixels = Annotated[int, Field(ge=1, le=MAX_PIXELS)]
 
 
@@ -87,8 +90,8 @@ class PostIn(Body):
     )
     reply_to: Id | None = Field(None, description="The post that this one answers.")
     quote_of: Id | None = Field(None, description="The post that this one quotes.")
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
-    location: Annotated[str, Field(max_length=200)] | None = None
+    language: Language | None = None
+    location: Location | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -137,7 +140,7 @@ class EngagementIn(Body):
     )
 
     action: PostEngagement
-    kind: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$", examples=["love"])] | None = Field(
+    kind: Kind | None = Field(
         None, description="For `react`: the kind of reaction. For `report`: the reason."
     )
     comment_id: Id | None = Field(

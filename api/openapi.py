@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
+from api.auth import is_public
 from api.errors import MEDIA_TYPE
 from api.models import Problem
 
@@ -26,23 +30,29 @@ TAGS = [
     {"name": "comments", "description": "What users say of posts."},
     {"name": "engagements", "description": "What users do with posts."},
     {"name": "users", "description": "Profiles, following, and lists of users."},
+    {"name": "topics", "description": "What hashtags name."},
+    {"name": "interests", "description": "What a user likes to see, and not."},
+    {"name": "notifications", "description": "What others did that concerns the caller."},
+    {"name": "moderation", "description": "Verdicts on reported posts."},
     {"name": "health", "description": "For supervisors and Prometheus."},
 ]
 _REF = {"$ref": "#/components/schemas/Problem"}
 
 
-def install(app: FastAPI) -> None:
-    """Make `app.openapi()` describe errors as problems, also those of every route."""
+def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
+    """Make `app.openapi()` describe errors as problems, also those of every route, and which of the
+    routes take a token or none."""
+    public = {route.name for route in routes if isinstance(route, APIRoute) and is_public(route)}
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _described(app)
+            app.openapi_schema = _described(app, public)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
+def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
     page = get_openapi(
         title=app.title,
         version=app.version,
@@ -64,16 +74,10 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 "description": "A fault of the server.",
                 "content": {MEDIA_TYPE: {"schema": _REF}},
             }
-            _require_token(operation)
+            if operation["operationId"] in public:
+                operation["security"] = [{}, {"token": []}]
     schemas = page["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas.setdefault("Problem", Problem.model_json_schema())
     return page
-
-
-def _require_token(operation: dict[str, Any]) -> None:
-    """A read that public things answer without a token says that the token is optional."""
-    is_read = operation["operationId"].startswith("read_")
-    if is_read and operation["tags"][0] in ("posts", "comments", "users"):
-        operation["security"] = [{}, {"token": []}]

@@ -90,7 +90,7 @@ async def follow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
         raise not_found("user")
     if reader.is_blocked(source):
         raise ProblemError(403, "blocked", "There is a block between you and this user.")
-    return await _publish(services, caller, "follow", source)
+    return await relate(services, caller, "follow", source)
 
 
 @router.delete(
@@ -104,7 +104,7 @@ async def unfollow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
     _check_other(user_id, caller)
     if not await services.reader(caller).is_known(user_id):
         raise not_found("user")
-    return await _publish(services, caller, "unfollow", f"u:{user_id}")
+    return await relate(services, caller, "unfollow", f"u:{user_id}")
 
 
 @router.delete(
@@ -133,9 +133,8 @@ def _check_other(user_id: str, caller: Caller) -> None:
         raise invalid("path.user_id", "users cannot follow themselves")
 
 
-async def _publish(
-    services: Services, caller: Caller, action: FollowAction, target: str
-) -> Accepted:
+async def relate(services: Services, caller: Caller, action: FollowAction, target: str) -> Accepted:
+    """Publish that the caller's relation to a source changes."""
     at = services.clock()
     event_id = services.events.new_id(at)
     await services.events.publish(
