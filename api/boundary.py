@@ -84,7 +84,7 @@ def _set_headers(headers: MutableHeaders, path: str, has_token: bool) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
     if path.startswith("/api/"):
-        headers["Cache-Control"] = "no-store" if has_token else "no-cache"
+        headers.setdefault("Cache-Control", "no-store" if has_token else "no-cache")
         headers.add_vary_header("Authorization")
 
 

@@ -189,11 +189,17 @@ class FeedPost(PostOut):
 
 
 class FeedPage(BaseModel):
-    """A page of a timeline, newest first."""
+    """A page of a timeline, newest first; with `since`, oldest first."""
 
     posts: list[FeedPost]
-    next_cursor: str | None = Field(description="For the next page; null at the end.")
-    has_more: bool
+    next_cursor: str | None = Field(
+        description="For the next page; null at the end, and with `since`."
+    )
+    has_more: bool = Field(
+        description="Whether there may be more: at `next_cursor`, or with `since` at "
+        "`newer_cursor`."
+    )
+    newer_cursor: str = Field(description="For `since`: what is newer than this page.")
     degraded: list[Degraded] = Field(
         description="The stores that were needed and could not be reached: posts may be missing."
     )

@@ -31,7 +31,8 @@ class Timeline:
     def __init__(self, reader: Reader, owner: str, after: Position | None, now: int) -> None:
         self._reader = reader
         self._owner = owner
-        self._after = after
+        self.after = after
+        """Below what the candidates are; None: from the top."""
         self._oldest = now - KEPT_MS
         self._ahead = now + AHEAD_MS
         self._held = Held([], None)
@@ -58,8 +59,8 @@ class Timeline:
     @property
     def resume_at(self) -> Position:
         """Where to go on when nothing was taken."""
-        if self._after is not None:
-            return self._after
+        if self.after is not None:
+            return self.after
         return (self._below[0], "") if self._below else (self._ahead, "")
 
     async def take(self, count: int) -> list[Candidate]:
@@ -86,7 +87,7 @@ class Timeline:
             await self._pull()
         if self._held.floor is None:
             await self._look_who_slept()
-        self._next = self._held.index_below(self._after)
+        self._next = self._held.index_below(self.after)
         floor = self._held.floor
         if floor is None:
             floor = self._ahead
@@ -114,8 +115,8 @@ class Timeline:
         if not self._seen:
             self._seen.update(self._held.post_ids())
         try:
-            if self._after is not None and (*self._after, "") < (self._below or ()):
-                await self._skip_to(self._after)
+            if self.after is not None and (*self.after, "") < (self._below or ()):
+                await self._skip_to(self.after)
             assert self._below is not None
             rows, end = await self._chunk(self._below, count)
         except StoreDownError as error:

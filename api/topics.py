@@ -27,9 +27,9 @@ def _common(value: str) -> str:
     return topic
 
 
+TopicName = Annotated[Id, AfterValidator(_common)]
 Topic = Annotated[
-    Id,
-    AfterValidator(_common),
+    TopicName,
     Path(description="A hashtag, with the # before it or without; case does not matter."),
 ]
 

@@ -44,6 +44,7 @@ def test_an_empty_feed_has_no_more(world: World) -> None:
         "posts": [],
         "next_cursor": None,
         "has_more": False,
+        "newer_cursor": encode_place((0, "")),
         "degraded": [],
         "is_opening": False,
     }
@@ -560,7 +561,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("cursor", GARBAGE)
-@pytest.mark.parametrize("name", ["cursor", "before"])
+@pytest.mark.parametrize("name", ["cursor", "before", "since"])
 def test_a_cursor_of_another_make_is_a_problem(world: World, name: str, cursor: str) -> None:
     response = world.ask("GET", "/api/v1/feed", "al", params={name: cursor})
     assert problem_of(response, 400)["type"].endswith(":bad-cursor")
@@ -573,5 +574,6 @@ def test_a_cursor_holds_its_position(position: tuple[int, str]) -> None:
 
 def test_a_feed_is_never_stored_by_others(world: World) -> None:
     headers = world.ask("GET", "/api/v1/feed", "al").headers
-    assert headers["cache-control"] == "no-store"
+    assert headers["cache-control"] == "private, no-cache"
+    assert "Authorization" in headers["vary"]
     assert headers["x-content-type-options"] == "nosniff"
