@@ -61,7 +61,7 @@ _QUERIES = {
     "users": "SELECT * FROM {k}.users WHERE user_id IN ?",
     "sources": "SELECT * FROM {k}.sources WHERE source IN ?",
     "mine": "SELECT * FROM {k}.mine WHERE user_id = ? AND post_id IN ?",
-    "following": "SELECT target FROM {k}.following WHERE user_id = ? AND target IN ?",
+    "following": "SELECT target, is_favourite FROM {k}.following WHERE user_id = ? AND target IN ?",
     "comments": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id IN ?",
     "comment_places": "SELECT at, comment_id FROM {k}.comments_by_time WHERE post_id = ? "
     "AND (at, comment_id) < (?, ?) LIMIT ?",
@@ -251,7 +251,7 @@ class CassandraArchive:
             reads.append(self._mine(found, wanted.viewer, wanted.mine))
         for user_id in {user_id for user_id, _ in wanted.follows}:
             targets = [target for user, target in wanted.follows if user == user_id]
-            reads.append(self._follows(found, user_id, targets))
+            reads.append(self._follows(found, wanted.viewer, user_id, targets))
         await asyncio.gather(*reads)
         return found
 
@@ -270,9 +270,13 @@ class CassandraArchive:
             if row.hidden_at:
                 found.hidden.add(row.post_id)
 
-    async def _follows(self, found: Found, user_id: str, targets: list[str]) -> None:
+    async def _follows(
+        self, found: Found, viewer: str | None, user_id: str, targets: list[str]
+    ) -> None:
         rows = await self._rows("following", user_id, targets)
         found.follows.update((user_id, row.target) for row in rows)
+        if user_id == viewer:
+            found.favourites.update(row.target for row in rows if row.is_favourite)
 
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""

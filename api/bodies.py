@@ -195,6 +195,14 @@ class FeedbackIn(Body):
         return self
 
 
+class FollowIn(Body):
+    """How a user is followed."""
+
+    is_favourite: bool = Field(
+        False, description="Whether the caller wants to be told of new posts by this user."
+    )
+
+
 class SeenIn(Body):
     """Up to when notifications have been read."""
 

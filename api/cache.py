@@ -20,7 +20,7 @@ from api.cached_likes import read_reacted
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.held import Held
 from api.reacted import Reacted
-from api.redis_answers import decode, faded, in_order, reactions, scored
+from api.redis_answers import decode, faded, in_order, marked, reactions, scored
 from api.stores import (
     MANY_HEAVY,
     REDIS,
@@ -147,6 +147,8 @@ class RedisCache:
         if wanted.viewer and wanted.blocks:
             commands.append(("SMISMEMBER", keys.blocks(wanted.viewer), *wanted.blocks))
             commands.append(("SMISMEMBER", keys.mutes(wanted.viewer), *wanted.blocks))
+        if wanted.viewer and wanted.favourites:
+            commands.append(("SMISMEMBER", keys.favourites(wanted.viewer), *wanted.favourites))
         for user_id, followed in targets.items():
             commands.append(("ZMSCORE", keys.following(user_id), *followed))
         if not commands:
@@ -165,9 +167,10 @@ class RedisCache:
             found.shared.update(scored(wanted.mine, next(answers)))
             found.hidden.update(scored(wanted.mine, next(answers)))
         if wanted.viewer and wanted.blocks:
-            for into in (found.blocked, found.muted):
-                marks = zip(wanted.blocks, next(answers), strict=True)
-                into.update(source for source, mark in marks if mark)
+            found.blocked.update(marked(wanted.blocks, next(answers)))
+            found.muted.update(marked(wanted.blocks, next(answers)))
+        if wanted.viewer and wanted.favourites:
+            found.favourites.update(marked(wanted.favourites, next(answers)))
         for user_id, followed in targets.items():
             found.follows.update((user_id, t) for t in scored(followed, next(answers)))
         return found

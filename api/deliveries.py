@@ -99,7 +99,6 @@ class Deliveries:
 
 def _notice(shown: Shown, unread: int) -> Notice:
     group = shown.group
-    newest = group.named[0]
     return Notice(
         notice_id=f"{group.kind}:{group.subject}:{group.at}:{group.count}",
         user_id=group.user_id,
@@ -109,6 +108,6 @@ def _notice(shown: Shown, unread: int) -> Notice:
         actor_count=shown.count,
         at=group.at,
         unread=unread,
-        post_id=group.subject or None,
-        comment_id=newest[2] if group.kind == "comment" else None,
+        post_id=shown.post_id,
+        comment_id=shown.item if group.kind == "comment" else None,
     )

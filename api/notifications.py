@@ -32,12 +32,23 @@ _PROBLEMS = problems(
 )
 
 
+OF_POSTS = ("reply", "favourite_post")
+"""The kinds of which each act is a post of its own."""
+
+
 class Shown(Struct, frozen=True):
-    """A group as its receiver may see it: some who did it, newest first, and how many it were."""
+    """A group as its receiver may see it: some who did it, newest first, how many it were, and the
+    comment or post that the newest is, if it is one."""
 
     group: NotificationView
     actors: list[str]
     count: int
+    item: str
+
+    @property
+    def post_id(self) -> str | None:
+        """The post that it is about; the newest of a favourite."""
+        return self.item if self.group.kind == "favourite_post" else self.group.subject or None
 
 
 @router.get("", summary="List notifications", responses=_PROBLEMS)
@@ -59,7 +70,7 @@ async def read_notifications(
         notifications=[
             NotificationOut(
                 kind=each.group.kind,
-                post_id=each.group.subject or None,
+                post_id=each.post_id,
                 actors=[author(reader, user_id) for user_id in each.actors[:SHOWN_ACTORS]],
                 count=each.count,
                 at=rfc3339(each.group.at),
@@ -94,8 +105,8 @@ async def visible(reader: Reader, groups: list[NotificationView]) -> list[Shown]
     is left out, and the reader is degraded."""
     viewer = reader.viewer or ""
     actors = list(dict.fromkeys(name for group in groups for _, name, _ in group.named))
-    replies = [item for group in groups if group.kind == "reply" for _, _, item in group.named]
-    posts = [*(group.subject for group in groups if group.subject), *replies]
+    items = [item for group in groups if group.kind in OF_POSTS for _, _, item in group.named]
+    posts = [*filter(None, map(_subject_of, groups)), *items]
     blocks = [f"u:{name}" for name in actors]
     await reader.load(Needs(users=[viewer, *actors], posts=posts, blocks=blocks))
     await reader.load_rights([post for name in posts if (post := reader.post(name)) is not None])
@@ -104,18 +115,24 @@ async def visible(reader: Reader, groups: list[NotificationView]) -> list[Shown]
     return [each for each in shown if each is not None]
 
 
+def _subject_of(group: NotificationView) -> str:
+    """The post that a group is about, or nothing."""
+    return "" if group.kind == "favourite_post" else group.subject
+
+
 def _shown(reader: Reader, group: NotificationView) -> Shown | None:
-    if group.subject and not _may_see(reader, group.subject):
+    subject = _subject_of(group)
+    if subject and not _may_see(reader, subject):
         return None
-    actors: dict[str, None] = {}
-    unseen = 0
-    for _, name, item in group.named:
-        if _is_welcome(reader, name) and (group.kind != "reply" or _may_see(reader, item)):
-            actors[name] = None
-        else:
-            unseen += 1
-    count = group.count - unseen
-    return Shown(group, list(actors), count) if actors and count > 0 else None
+    acts = [
+        (name, item)
+        for _, name, item in group.named
+        if _is_welcome(reader, name) and (group.kind not in OF_POSTS or _may_see(reader, item))
+    ]
+    count = group.count - len(group.named) + len(acts)
+    if not acts or count <= 0:
+        return None
+    return Shown(group, list(dict.fromkeys(name for name, _ in acts)), count, acts[0][1])
 
 
 def _may_see(reader: Reader, post_id: str) -> bool:

@@ -64,6 +64,11 @@ def faded(flat: Sequence[bytes], now: int, per_day: float) -> list[tuple[str, fl
     return [(name, score) for name, score in scores if score >= NEGLIGIBLE]
 
 
+def marked(names: Iterable[str], marks: Iterable[Any]) -> list[str]:
+    """The names that are members, by the answer to SMISMEMBER."""
+    return [name for name, mark in zip(names, marks, strict=True) if mark]
+
+
 def scored(names: Iterable[str], scores: Iterable[float | None]) -> list[str]:
     """The names that have a score."""
     pairs = zip(names, scores, strict=True)

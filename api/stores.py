@@ -53,7 +53,7 @@ class StoreDownError(Exception):
 
 class Wanted(Struct):
     """What to load in one go. `follows` are pairs (user, target); `blocks` the sources that may be
-    blocked or muted."""
+    blocked or muted, `favourites` those that may be the viewer's favourites."""
 
     viewer: str | None = None
     posts: list[str] = field(default_factory=list)
@@ -63,13 +63,15 @@ class Wanted(Struct):
     mine: list[str] = field(default_factory=list)
     follows: list[tuple[str, str]] = field(default_factory=list)
     blocks: list[str] = field(default_factory=list)
+    favourites: list[str] = field(default_factory=list)
 
 
 class Found(Struct):
     """What was found of what was wanted; what is absent was not there.
 
     `reactions` are the viewer's, by post; `blocked` those of the wanted sources that block the
-    viewer or are blocked, `muted` those that the viewer mutes.
+    viewer or are blocked, `muted` those that the viewer mutes, `favourites` those that are
+    favourites.
     """
 
     posts: dict[str, PostView] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Found(Struct):
     follows: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[str] = field(default_factory=set)
     muted: set[str] = field(default_factory=set)
+    favourites: set[str] = field(default_factory=set)
 
 
 class Inclinations(Struct):

@@ -33,6 +33,7 @@ class Profile(BaseModel):
     posts: Count = Field(description="Public posts.")
     influence: Influence
     is_following: bool = Field(description="Whether the caller follows the user.")
+    is_favourite: bool = Field(description="Whether the caller is told of the user's new posts.")
 
 
 class Person(Author):

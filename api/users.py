@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, status
 
 from api.auth import Anyone, Caller, Writing
+from api.bodies import FollowIn
 from api.errors import ProblemError, invalid, not_found
 from api.ids import Id
 from api.influence import influence
@@ -42,7 +43,9 @@ async def profile(reader: Reader, user_id: str) -> Profile:
     """
     source, viewer = f"u:{user_id}", reader.viewer
     follows = [(viewer, source)] if viewer else []
-    await reader.load(Needs(users=[user_id], sources=[source], follows=follows))
+    await reader.load(
+        Needs(users=[user_id], sources=[source], follows=follows, favourites=[source])
+    )
     if not await reader.is_known(user_id):
         raise not_found("user")
     user = reader.user(user_id)
@@ -62,6 +65,7 @@ async def profile(reader: Reader, user_id: str) -> Profile:
         posts=audience.posts if audience else 0,
         influence=influence(followers, user.following),
         is_following=viewer is not None and reader.follows(viewer, source),
+        is_favourite=reader.is_favourite(source),
     )
 
 
@@ -69,7 +73,7 @@ _FOLLOW_PROBLEMS = problems(
     _401="No valid token.",
     _403="The token lacks the scope `write`, or there is a block between the two.",
     _404="There is no such user.",
-    _422="The id is not valid, or is the caller's own.",
+    _422="The id or the body is not valid, or the id is the caller's own.",
     _503="Kafka did not acknowledge in time, or the stores cannot be reached.",
 )
 
@@ -80,8 +84,11 @@ _FOLLOW_PROBLEMS = problems(
     summary="Follow a user",
     responses=_FOLLOW_PROBLEMS,
 )
-async def follow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
-    """Follow a user: their posts come onto the caller's timeline."""
+async def follow(
+    user_id: Id, services: Shared, caller: Writing, body: FollowIn | None = None
+) -> Accepted:
+    """Follow a user: their posts come onto the caller's timeline. To follow again says anew whether
+    the user is a favourite, of whose posts the caller is told."""
     _check_other(user_id, caller)
     reader = services.reader(caller)
     source = f"u:{user_id}"
@@ -90,7 +97,8 @@ async def follow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
         raise not_found("user")
     if reader.is_blocked(source):
         raise ProblemError(403, "blocked", "There is a block between you and this user.")
-    return await relate(services, caller, "follow", source)
+    is_favourite = body is not None and body.is_favourite
+    return await relate(services, caller, "follow", source, is_favourite=is_favourite)
 
 
 @router.delete(
@@ -133,11 +141,25 @@ def _check_other(user_id: str, caller: Caller) -> None:
         raise invalid("path.user_id", "users cannot follow themselves")
 
 
-async def relate(services: Services, caller: Caller, action: FollowAction, target: str) -> Accepted:
+async def relate(
+    services: Services,
+    caller: Caller,
+    action: FollowAction,
+    target: str,
+    *,
+    is_favourite: bool = False,
+) -> Accepted:
     """Publish that the caller's relation to a source changes."""
     at = services.clock()
     event_id = services.events.new_id(at)
     await services.events.publish(
-        Follow(event_id=event_id, action=action, user_id=caller.user_id, target=target, at=at)
+        Follow(
+            event_id=event_id,
+            action=action,
+            user_id=caller.user_id,
+            target=target,
+            at=at,
+            is_favourite=is_favourite,
+        )
     )
     return Accepted(event_id=event_id)

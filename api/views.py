@@ -41,7 +41,8 @@ class Absent:
 
 class Needs(Struct, kw_only=True):
     """What a reader is to know; `follows` are pairs (user, target), `blocks` the sources of which
-    it is to be known whether they are blocked or muted."""
+    it is to be known whether they are blocked or muted, `favourites` those of which it is whether
+    they are favourites: of them, ask for the follow too."""
 
     posts: Iterable[str] = ()
     counters: Iterable[str] = ()
@@ -50,10 +51,12 @@ class Needs(Struct, kw_only=True):
     mine: Iterable[str] = ()
     follows: Iterable[tuple[str, str]] = ()
     blocks: Iterable[str] = ()
+    favourites: Iterable[str] = ()
 
 
 _DEGRADED: tuple[Degraded, ...] = ("cassandra", "redis")
-_KINDS = ("posts", "counters", "users", "sources", "mine", "follows", "blocks")
+_OF_VIEWER = ("mine", "follows", "blocks", "favourites")
+_KINDS = ("posts", "counters", "users", "sources", *_OF_VIEWER)
 _REFILLED = ("posts", "counters", "users", "sources")
 
 
@@ -137,7 +140,7 @@ class Reader:
         for kind in _KINDS:
             asked = self._asked[kind]
             fresh = [name for name in dict.fromkeys(getattr(needs, kind)) if name not in asked]
-            if fresh and (self.viewer is not None or kind not in ("mine", "follows", "blocks")):
+            if fresh and (self.viewer is not None or kind not in _OF_VIEWER):
                 asked.update(fresh)
                 setattr(wanted, kind, fresh)
                 is_empty = False
@@ -155,6 +158,7 @@ class Reader:
         known.follows |= found.follows
         known.blocked |= found.blocked
         known.muted |= found.muted
+        known.favourites |= found.favourites
 
     def is_certain(self, kind: str, name: str) -> bool:
         """Whether it is known if something is there, whatever store is down."""
@@ -190,6 +194,10 @@ class Reader:
     def is_muted(self, source: str) -> bool:
         """Whether the viewer mutes a source, as far as is known now."""
         return source in self.known.muted
+
+    def is_favourite(self, source: str) -> bool:
+        """Whether a source is the viewer's favourite."""
+        return source in self.known.favourites
 
     def follows(self, user_id: str, target: str) -> bool:
         """Whether a user follows a source."""

@@ -45,7 +45,8 @@ TABLES = {
         source text, post_id text, reason text, at bigint,
         PRIMARY KEY (source, post_id, reason)""",
     "following": """
-        user_id text, target text, followed_at bigint, PRIMARY KEY (user_id, target)""",
+        user_id text, target text, followed_at bigint, is_favourite boolean,
+        PRIMARY KEY (user_id, target)""",
     "followers": """
         source text, user_id text, followed_at bigint, PRIMARY KEY (source, user_id)""",
     "affinity": """

@@ -98,6 +98,10 @@ class Keys:
         """Sorted set of the sources that a user follows, by the time of the follow in ms."""
         return self._key("following", user_id)
 
+    def favourites(self, user_id: str) -> str:
+        """Set of those of them that are favourites: of their posts the user is told."""
+        return self._key("favourites", user_id)
+
     def blocks(self, user_id: str) -> str:
         """Set of the sources that a user blocks or is blocked by."""
         return self._key("blocks", user_id)

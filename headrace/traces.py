@@ -76,6 +76,7 @@ class Traces:
             "timeline": self._redis.zcard(keys.feed(user_id)),
             "floor of the timeline": self._redis.exists(keys.floor(user_id)),
             "follows": self._redis.zcard(keys.following(user_id)),
+            "favourites": self._redis.scard(keys.favourites(user_id)),
             "blocks": self._redis.scard(keys.blocks(user_id)),
             "mutes": self._redis.scard(keys.mutes(user_id)),
             "affinity": self._redis.zcard(keys.affinity(user_id)),

@@ -62,13 +62,15 @@ class Post(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Follow(Struct, frozen=True, kw_only=True, gc=False):
-    """A user's relation to a source changed; `target` is `u:<user id>` or `t:<topic>`."""
+    """A user's relation to a source changed; `target` is `u:<user id>` or `t:<topic>`. One of
+    `follow` says whether the user wants to be told of new posts by the other (`is_favourite`)."""
 
     event_id: str
     action: FollowAction
     user_id: str
     target: str
     at: int
+    is_favourite: bool = False
 
 
 class Surface(Struct, frozen=True, kw_only=True, gc=False):

@@ -138,8 +138,8 @@ class NameView(Struct, frozen=True, array_like=True, gc=False):
 
 class RelationView(Struct, frozen=True, array_like=True, gc=False):
     """A user's relation to a source (`view.relations`, key: user id NUL target; partition of
-    the user); `followed_at` is the time of the follow in force, `is_muting` None when there was
-    never a mute."""
+    the user); `followed_at` is the time of the follow in force, and `is_favourite` says whether the
+    user is told of new posts; `is_muting` is None when there was never a mute."""
 
     user_id: str
     target: str
@@ -148,6 +148,7 @@ class RelationView(Struct, frozen=True, array_like=True, gc=False):
     is_blocking: bool = False
     is_blocked: bool = False
     is_muting: bool | None = None
+    is_favourite: bool = False
 
 
 class AffinityView(Struct, frozen=True, array_like=True, gc=False):
@@ -175,13 +176,14 @@ class InterestView(Struct, frozen=True, array_like=True, gc=False):
     averse_at: int | None = None
 
 
-NoticeKind = Literal["follow", "like", "comment", "share", "reply", "mention"]
+NoticeKind = Literal["follow", "like", "comment", "share", "reply", "mention", "favourite_post"]
 
 
 class NotificationView(Struct, frozen=True, array_like=True, tag="group", gc=False):
-    """What `count` others did that concerns a user (`view.notifications`, key: user id NUL kind NUL
-    subject; partition of the user): of one post, the subject, or none. `named` are (time in ms,
-    user id, comment or post id) of some, newest first."""
+    """What others did that concerns a user, `count` times (`view.notifications`, key: user id NUL
+    kind NUL subject; partition of the user): to one post, the subject, or to none; of
+    `favourite_post` the subject is the author. `named` are (time in ms, user id, comment or post
+    id) of some, newest first."""
 
     user_id: str
     kind: NoticeKind

@@ -27,7 +27,8 @@ def activities(
     found = []
     if is_post_wanted:
         audience = body.audience if body.visibility == "custom" else ()
-        sources = [f"u:{post.author_id}"]
+        author = f"u:{post.author_id}"
+        sources = [author]
         if body.visibility == "public":
             sources += topics_of(body.tags)
         found += [
@@ -39,6 +40,7 @@ def activities(
                 body.visibility,
                 audience,
                 post.author_id,
+                is_reply=bool(body.reply_to) and source == author,
             )
             for source in sources
         ]

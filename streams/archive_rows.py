@@ -98,7 +98,8 @@ def _relations(view: RelationView) -> Iterator[Row]:
     following = {"user_id": view.user_id, "target": view.target}
     followers = {"source": view.target, "user_id": view.user_id}
     is_there, at = view.is_following, view.followed_at
-    yield _kept(is_there, "following", following, followed_at=at)
+    is_favourite = view.is_favourite
+    yield _kept(is_there, "following", following, followed_at=at, is_favourite=is_favourite)
     yield _kept(is_there, "followers", followers, followed_at=at)
 
 

@@ -27,7 +27,8 @@ class Tick(Struct, frozen=True, array_like=True, tag="tick", gc=False):
 
 
 class Activity(Struct, frozen=True, array_like=True, tag="activity", gc=False):
-    """By-source: the source now spreads a post, as its author or as a sharer (`reason`)."""
+    """By-source: the source now spreads a post, as its author or as a sharer (`reason`). Of its
+    author it is said whether it is a reply."""
 
     source: str
     reason: str
@@ -36,23 +37,26 @@ class Activity(Struct, frozen=True, array_like=True, tag="activity", gc=False):
     visibility: Visibility
     audience: tuple[str, ...]
     author_id: str
+    is_reply: bool = False
 
 
 class Removal(Struct, frozen=True, array_like=True, tag="removal", gc=False):
-    """By-source: the activity with this reason, post, time and visibility holds no more."""
+    """By-source: the activity with this reason, post, time, visibility and audience holds no
+    more."""
 
     source: str
     reason: str
     post_id: str
     at: int
     visibility: Visibility = "public"
+    audience: tuple[str, ...] = ()
 
 
 class RelationFact(Struct, frozen=True, array_like=True, tag="relation", gc=False):
     """By-source and by-user: a new greatest stamp of one kind of the relation (source, user).
 
     `block` and `unblock` are by the user against the source, `blocked` and `unblocked` by the
-    source against the user.
+    source against the user. Of `follow` it says whether the source is a favourite.
     """
 
     source: str
@@ -60,6 +64,7 @@ class RelationFact(Struct, frozen=True, array_like=True, tag="relation", gc=Fals
     kind: RelationKind
     at: int
     event_id: str
+    is_favourite: bool = False
 
 
 class Handling(Struct, frozen=True, array_like=True, tag="handling", gc=False):
@@ -121,6 +126,15 @@ class Notice(Struct, frozen=True, array_like=True, tag="notice", gc=False):
     at: int
     item: str
     change: int
+
+
+class NoticesGone(Struct, frozen=True, array_like=True, tag="notices_gone", gc=False):
+    """By-user: no act of a kind, about `subject`, concerns the user any more, of those that whoever
+    says so has told of."""
+
+    user_id: str
+    kind: NoticeKind
+    subject: str
 
 
 class Answered(Struct, frozen=True, array_like=True, tag="answered", gc=False):
@@ -232,6 +246,7 @@ Fact = (
     | AffinityFact
     | AversionFact
     | Notice
+    | NoticesGone
     | Answered
     | Mentioned
     | Touched

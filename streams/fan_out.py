@@ -1,4 +1,5 @@
-"""Fan-out: brings what a source spreads to its followers, at once or piece by piece.
+"""Fan-out: brings what a source spreads to its followers, or to those who favour it, at once or
+piece by piece.
 
 A source whose followers are few is dealt with at once. Other work waits in a queue of its source,
 a *job* for each activity or removal; sources with a queue take turns, so that a large one delays
@@ -14,7 +15,8 @@ nobody. How work is cut and when it is done changes no timeline:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -76,19 +78,51 @@ class Queue(Struct, frozen=True, array_like=True, gc=False):
     done: str = ""
 
 
-class FanOut:
-    """The fan-out of one partition's sources.
+Follower = TypeVar("Follower")
+Deliver = Callable[[Spread, int, Iterable[tuple[str, Follower]]], None]
+"""Given what is spread, its place in the source's log, and followers: brings it to those who are
+meant."""
+
+
+def to_timelines(outbox: Outbox) -> Deliver[SourceRelation]:
+    """Onto timelines, or off them."""
+
+    def deliver(
+        spread: Spread, place: int, followers: Iterable[tuple[str, SourceRelation]]
+    ) -> None:
+        owners = [
+            user_id
+            for user_id, follower in followers
+            if follower.is_following
+            and follower.since < place
+            and not (follower.is_dormant and spread.is_push)
+            and spread.is_for(user_id)
+        ]
+        put = outbox.push if spread.is_push else outbox.remove
+        put(spread.post_id, spread.reason, spread.at, owners)
+
+    return deliver
+
+
+class FanOut(Generic[Follower]):
+    """A fan-out of one partition's sources; `name` begins the names of its tables.
 
     A job costs one row, and for each follower what is to be delivered. A piece of work looks at the
     sources that have a queue, and at the followers that it deals with. Jobs of a source that wait
     together are done together: what comes to one follower at a time costs less in the store.
     """
 
-    def __init__(self, state: State, outbox: Outbox, followers: GroupTable[SourceRelation]) -> None:
+    def __init__(
+        self,
+        state: State,
+        followers: GroupTable[Follower],
+        deliver: Deliver[Follower],
+        name: str = "",
+    ) -> None:
         self._followers = followers
-        self._queues = state.group_table("queue", Queue)
-        self._jobs = state.table("job", Job)
-        self._outbox = outbox
+        self._queues = state.group_table(f"{name}queue", Queue)
+        self._jobs = state.table(f"{name}job", Job)
+        self._deliver = deliver
         self._turn = ""
         self._at_once: dict[str, int] = {}
 
@@ -149,20 +183,6 @@ class FanOut:
         else:
             self._queues.put(_ALL, source, Queue(queue.first + together, queue.end))
         return max(1, len(page) * together)
-
-    def _deliver(
-        self, spread: Spread, place: int, followers: Iterable[tuple[str, SourceRelation]]
-    ) -> None:
-        owners = [
-            user_id
-            for user_id, follower in followers
-            if follower.is_following
-            and follower.since < place
-            and not (follower.is_dormant and spread.is_push)
-            and spread.is_for(user_id)
-        ]
-        put = self._outbox.push if spread.is_push else self._outbox.remove
-        put(spread.post_id, spread.reason, spread.at, owners)
 
 
 def _key(source: str, number: int) -> str:

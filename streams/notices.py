@@ -9,7 +9,7 @@ from schemas.views import NotificationsSeen, NotificationView
 from streams.engine.outbox import Outbox
 from streams.engine.rows import SEPARATOR
 from streams.engine.state import State
-from streams.facts import Notice
+from streams.facts import Notice, NoticesGone
 from streams.relations import Stamp
 from streams.subjects import USER
 
@@ -56,21 +56,17 @@ class Notices:
         self._seen = state.table("notices_seen", Seen)
         self._outbox = outbox
 
-    def fold(self, fact: Notice) -> None:
-        """An act is in force now, or no longer."""
+    def fold(self, fact: Notice | NoticesGone) -> None:
+        """An act is in force now, or no longer; or none of a group is."""
         key = f"{fact.kind}{SEPARATOR}{fact.subject}"
         before = self.groups.get(fact.user_id, key) or Group()
-        actor = (fact.at, fact.actor_id, fact.item)
-        if fact.change > 0:
-            named = tuple(sorted({*before.named, actor}, reverse=True)[:NAMED])
-        else:
-            named = tuple(each for each in before.named if each != actor)
-        after = Group(before.count + fact.change, named)
+        after = _after(before, fact) if isinstance(fact, Notice) else Group()
         if after.count:
             self.groups.put(fact.user_id, key, after)
         else:
             self.groups.delete(fact.user_id, key)
-        self.show(fact.user_id, key, after)
+        if after != before:
+            self.show(fact.user_id, key, after)
 
     def see(self, user_id: str, at: int) -> None:
         """A user has seen all up to a time (ms); the greatest counts."""
@@ -93,3 +89,12 @@ class Notices:
         view = NotificationView(user_id, kind, subject, group.count, group.named)  # type: ignore[arg-type]
         owner_and_key = f"{user_id}{SEPARATOR}{key}"
         self._outbox.show(Topic.VIEW_NOTIFICATIONS, user_id, owner_and_key, view)
+
+
+def _after(group: Group, fact: Notice) -> Group:
+    actor = (fact.at, fact.actor_id, fact.item)
+    if fact.change > 0:
+        named = tuple(sorted({*group.named, actor}, reverse=True)[:NAMED])
+    else:
+        named = tuple(each for each in group.named if each != actor)
+    return Group(group.count + fact.change, named)

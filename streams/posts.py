@@ -218,7 +218,7 @@ class PostFold(Fold):
                 self._outbox.tell(Topic.BY_SOURCE, new.source, new)
 
     def _tell_removal(self, old: Activity) -> None:
-        removal = Removal(old.source, old.reason, old.post_id, old.at, old.visibility)
+        removal = Removal(old.source, old.reason, old.post_id, old.at, old.visibility, old.audience)
         self._outbox.tell(Topic.BY_SOURCE, old.source, removal)
 
     # Moderation

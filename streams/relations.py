@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from streams.facts import RelationKind
+from streams.facts import RelationFact
 
 Stamp = tuple[int, str]
 """(at in ms, event id): which of two facts is newer; ties go by the event id."""
@@ -18,7 +18,8 @@ NEVER: Stamp = (0, "")
 class Relation(Struct, frozen=True, array_like=True, gc=False):
     """The relation of a user to a source; each stamp is the greatest seen of its kind.
 
-    `block` and `unblock` are by the user, `blocked` and `unblocked` by the source.
+    `block` and `unblock` are by the user, `blocked` and `unblocked` by the source. `is_favourite`
+    is what the greatest follow says.
     """
 
     follow: Stamp = NEVER
@@ -28,6 +29,12 @@ class Relation(Struct, frozen=True, array_like=True, gc=False):
     blocked: Stamp = NEVER
     unblocked: Stamp = NEVER
     is_following: bool = False
+    is_favourite: bool = False
+
+    @property
+    def favours(self) -> bool:
+        """Whether the follow in force says that the source is a favourite."""
+        return self.is_following and self.is_favourite
 
     @property
     def followed(self) -> Stamp | None:
@@ -62,11 +69,14 @@ class UserRelation(Relation, frozen=True, array_like=True, gc=False):
 AnyRelation = TypeVar("AnyRelation", bound=Relation)
 
 
-def advance(relation: AnyRelation, kind: RelationKind, stamp: Stamp) -> AnyRelation | None:
-    """The relation with a newer stamp of one kind, or None when the stamp is not newer."""
-    if stamp <= getattr(relation, kind):
+def advance(relation: AnyRelation, fact: RelationFact) -> AnyRelation | None:
+    """The relation with a newer stamp of one kind, or None when the fact's is not newer."""
+    stamp = (fact.at, fact.event_id)
+    if stamp <= getattr(relation, fact.kind):
         return None
-    changed = replace(relation, **{kind: stamp})
+    changed = replace(relation, **{fact.kind: stamp})
+    if fact.kind == "follow":
+        changed = replace(changed, is_favourite=fact.is_favourite)
     return replace(changed, is_following=_follows(changed))
 
 

@@ -36,7 +36,8 @@ from streams.facts import (
     Tick,
     TopicActs,
 )
-from streams.fan_out import FanOut, SourceRelation, Spread
+from streams.fan_out import FanOut, SourceRelation, Spread, to_timelines
+from streams.favourites import Favourites
 from streams.relations import NEVER, Stamp, advance
 from streams.trending import TopicTrends
 
@@ -107,7 +108,8 @@ class SourceFold(Fold):
         self._recent = state.group_table("recent", Held)
         self._floors = state.table("floor", Floor)
         self._relations = state.group_table("relation", SourceRelation)
-        self._fan_out = FanOut(state, outbox, self._relations)
+        self._fan_out = FanOut(state, self._relations, to_timelines(outbox))
+        self._favourites = Favourites(state, outbox)
         self._erasing = state.group_table("erasing", Erasing)
         self._trends = TopicTrends(state, outbox)
         self._outbox = outbox
@@ -117,12 +119,13 @@ class SourceFold(Fold):
     @property
     def backlog(self) -> int:
         """The fan-outs and erasures that waited at the last checkpoint."""
-        return self._fan_out.backlog + self._erasing.count()
+        return self._fan_out.backlog + self._favourites.backlog + self._erasing.count()
 
     def work(self, limit: int) -> int:
         """A checkpoint begins: go on with what waits, for `limit` followers."""
-        erased = self._erase_relations((limit + 1) // 2)
-        return erased + self._fan_out.work(limit - erased)
+        done = self._erase_relations((limit + 1) // 2)
+        done += self._favourites.work((limit - done + 1) // 2)
+        return done + self._fan_out.work(limit - done)
 
     def apply(self, record: Record) -> None:
         """Fold one record of the by-source log."""
@@ -172,6 +175,7 @@ class SourceFold(Fold):
         if not source.is_heavy:
             spread = _push(_key(activity), held)
             self._fan_out.spread(activity.source, spread, place, source.followers)
+        self._favourites.announce(activity, place)
 
     def _count_post(self, what: Activity | Removal, change: int) -> Source:
         """The source, with a public post more or less, if it is not a share."""
@@ -207,15 +211,17 @@ class SourceFold(Fold):
         if held is None or held.is_pushed:
             spread = Spread(False, removal.post_id, removal.reason, removal.at)
             self._fan_out.spread(removal.source, spread, place, source.followers)
+        self._favourites.withdraw(removal)
 
     def _relate(self, fact: RelationFact, place: int) -> None:
         before = self._relations.get(fact.source, fact.user_id) or SourceRelation()
-        after = advance(before, fact.kind, (fact.at, fact.event_id))
+        after = advance(before, fact)
         if after is None:
             return
         if after.is_following and not before.is_following:
             after = replace(after, since=place, is_dormant=False)
         self._relations.put(fact.source, fact.user_id, after)
+        self._favourites.favour(fact.source, fact.user_id, before, after, place)
         if after.is_following and not before.is_following:
             now = self._resize(fact.source, 1, place)
             if not now.is_heavy:
@@ -325,8 +331,11 @@ class SourceFold(Fold):
                 self._relations.delete(source, user_id)
                 if relation.is_following:
                     self._outbox.remove_source(user_id, reasons_of(source))
+                if relation.favours:
+                    self._favourites.drop(source, user_id)
                 self._tell_erasure(source, user_id)
                 done += 1
+            done += self._favourites.erase(source, limit - done)
             if done == limit:
                 break
             self._erasing.delete(_ALL, source)
@@ -350,6 +359,7 @@ class SourceFold(Fold):
         self._relations.delete(source, user_id)
         if relation is not None and relation.is_following:
             self._leave(source, user_id, place)
+            self._favourites.favour(source, user_id, relation, SourceRelation(), place)
 
 
 def _view(source: str, row: Source) -> SourceView:

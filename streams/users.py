@@ -28,6 +28,7 @@ from streams.facts import (
     Met,
     Named,
     Notice,
+    NoticesGone,
     RelationFact,
     RelationKind,
     Release,
@@ -88,6 +89,7 @@ _Event = (
     | Feedback
     | AversionFact
     | Named
+    | NoticesGone
     | TargetErased
 )
 _OfName = Claim | Release | Mentioned
@@ -163,7 +165,7 @@ class UserFold(Fold):
                 self._interests.avert(user_id, subjects, weight, at)
             case Feedback():
                 self._interests.say(event)
-            case Notice():
+            case Notice() | NoticesGone():
                 self._notices.fold(event)
             case Touched() | Met():
                 self._erasure.note(event)
@@ -190,7 +192,8 @@ class UserFold(Fold):
         if kind is None:
             self._mute(event, source)
             return
-        fact = RelationFact(source, event.user_id, kind, event.at, event.event_id)
+        is_favourite = kind == "follow" and event.is_favourite and source.startswith(USER)
+        fact = RelationFact(source, event.user_id, kind, event.at, event.event_id, is_favourite)
         if not self._relate(fact):
             return
         if kind == "follow":
@@ -217,7 +220,7 @@ class UserFold(Fold):
         before = self._relations.get(fact.user_id, fact.source) or UserRelation()
         if before.is_erased:
             return False
-        after = advance(before, fact.kind, (fact.at, fact.event_id))
+        after = advance(before, fact)
         if after is None:
             return False
         self._put_relation(fact.user_id, fact.source, after)
@@ -235,6 +238,7 @@ class UserFold(Fold):
             relation.is_blocking,
             relation.is_blocked,
             relation.is_muting,
+            relation.favours,
         )
         self._outbox.show(Topic.VIEW_RELATIONS, user_id, f"{user_id}\0{source}", view)
 

@@ -206,6 +206,8 @@ class RedisStore:
                 pipe.add("SADD", blocks, view.target)
             else:
                 pipe.add("SREM", blocks, view.target)
+            command = "SADD" if view.is_favourite else "SREM"
+            pipe.add(command, self._keys.favourites(view.user_id), view.target)
             if view.is_muting is not None:
                 command = "SADD" if view.is_muting else "SREM"
                 pipe.add(command, self._keys.mutes(view.user_id), view.target)

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-Kind = Literal["follow", "like", "comment", "share", "mention", "reply", "post"]
+Kind = Literal["follow", "like", "comment", "share", "mention", "reply", "favourite_post"]
 
 URGENT: frozenset[Kind] = frozenset({"mention", "reply"})
 """What is said to the receiver alone: devices are woken up for it, and not for the rest."""

@@ -33,6 +33,7 @@ _POSTS_KEPT = 4_096
 _REMEMBERED = 4_096
 _NEWEST_POSTS = 400  # engagements fall on posts back to about here, newer ones more
 _ANSWERS, _REPLIES = 0.2, 0.13  # of the posts answer one; of all, reply (the others quote)
+_FAVOURITES = 0.1  # of the follows
 _AFTER_VIEW = 0.6  # of the likes, comments, shares ... come from someone who just saw the post
 
 _SURFACES: tuple[Surface | None, ...] = (
@@ -330,7 +331,8 @@ class Crowd:
         if other is None:
             return None
         self._people.follow(user, other)
-        return self._relate("follow", at, user, f"u:{other}")
+        is_favourite = self._rng.random() < _FAVOURITES
+        return replace(self._relate("follow", at, user, f"u:{other}"), is_favourite=is_favourite)
 
     def _read(self, at: int) -> Event | None:
         return User(event_id=self._id(), action="active", user_id=self._people.author(), at=at)

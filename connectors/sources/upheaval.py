@@ -37,6 +37,7 @@ _BEFORE_ITS_TIME = 0.05
 _SURGE_EVERY = 500
 _OVER = 1.2
 _LEAVE = 0.4
+_FAVOURITES = 0.5  # of the follows
 
 Maker = Callable[[int], Event]
 
@@ -212,7 +213,14 @@ class Upheaval:
         return f"t:{phrases.hashtags(self._rng, 1)[0]}"
 
     def _relation(self, action: FollowAction, at: int, user: str, target: str) -> Follow:
-        return Follow(event_id=self._id(), action=action, user_id=user, target=target, at=at)
+        return Follow(
+            event_id=self._id(),
+            action=action,
+            user_id=user,
+            target=target,
+            at=at,
+            is_favourite=action == "follow" and self._rng.random() < _FAVOURITES,
+        )
 
     def _be(self, *actions: UserAction) -> Maker:
         def make(at: int) -> Event:

@@ -164,6 +164,11 @@ class CassandraViews:
         found = self._scan("following", "user_id", "user_id, target, followed_at")
         return {(user_id, target): at for user_id, target, at in found}
 
+    def favourites(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user is told of what the source posts."""
+        found = self._scan("following", "user_id", "user_id, target, is_favourite")
+        return {(user_id, target): True for user_id, target, is_wanted in found if is_wanted}
+
     def followers(self) -> dict[tuple[str, str], int]:
         """(user, source) to the time of the follow, from the sources' side."""
         found = self._scan("followers", "source", "source, user_id, followed_at")

@@ -119,6 +119,7 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         yield compare_rows(Tally("heavy", "redis"), expected.heavy(), views.heavy())
         yield compare_rows(Tally("awaiting", "redis"), expected.awaiting(), views.awaiting())
         yield compare_rows(Tally("following", "redis"), expected.following(), views.following())
+        yield compare_rows(Tally("favourites", "redis"), expected.favourites(), views.favourites())
         yield compare_rows(Tally("blocks", "redis"), expected.blocks(), views.blocks())
         yield compare_rows(Tally("mutes", "redis"), expected.mutes(), views.mutes())
         yield compare_rows(
@@ -187,6 +188,7 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
         yield compare_rows(Tally("heavy", store), expected.heavy(), views.heavy())
         following = expected.following()
         yield compare_rows(Tally("following", store), following, views.following())
+        yield compare_rows(Tally("favourites", store), expected.favourites(), views.favourites())
         yield compare_rows(Tally("follower_lists", store), following, views.followers())
         near = partial(affinity.decayed, now_ms=now)
         far = partial(near, per_day=interests.AVERSION_PER_DAY)

@@ -34,6 +34,7 @@ KINDS = (
         "notices",
         "seen",
         "following",
+        "favourites",
         "blocks",
         "mutes",
         "affinity",
@@ -194,19 +195,22 @@ class RedisViews:
             for source, at in found
         }
 
+    def favourites(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user is told of what the source posts."""
+        return self._sets("favourites")
+
     def blocks(self) -> dict[tuple[str, str], bool]:
         """(user, source) where either blocks the other."""
-        return {
-            (user_id, source.decode()): True
-            for user_id, found in self._values("blocks", lambda pipe, key: pipe.smembers(key))
-            for source in found
-        }
+        return self._sets("blocks")
 
     def mutes(self) -> dict[tuple[str, str], bool]:
         """(user, source) where the user mutes the source."""
+        return self._sets("mutes")
+
+    def _sets(self, kind: str) -> dict[tuple[str, str], bool]:
         return {
             (user_id, source.decode()): True
-            for user_id, found in self._values("mutes", lambda pipe, key: pipe.smembers(key))
+            for user_id, found in self._values(kind, lambda pipe, key: pipe.smembers(key))
             for source in found
         }
 

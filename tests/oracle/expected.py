@@ -156,6 +156,10 @@ class Expected:
             for source in followers.keys() | posts_of.keys()
         }
 
+    def favourites(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user is told of what the source posts."""
+        return {(user_id, source): True for source, user_id in self.relations.favourites}
+
     def heavy(self) -> dict[str, bool]:
         """The heavy sources."""
         return dict.fromkeys(self.timelines.pulled, True)
@@ -234,7 +238,11 @@ def expect(
     mentions = Tally("mentions", "kafka")
     told, mentioned = notices.told_mentions(log_of_names)
     compare_rows(mentions, notices.implied_mentions(by_post), told)
-    concerning = [*notices.acts(by_post, reactions, related.following), *mentioned]
+    concerning = [
+        *notices.acts(by_post, reactions, related.following),
+        *notices.favourite_posts(implied, sources),
+        *mentioned,
+    ]
     claims = Tally("name_claims", "kafka")
     compare_rows(
         claims,

@@ -9,6 +9,7 @@ from schemas.events import Post
 from streams.facts import Claim, Mentioned, Release
 from tests.oracle.names import common
 from tests.oracle.posts import PostState, Reactions, mentions
+from tests.oracle.timelines import Key, SourceLog, Standing, may_see
 
 HELD = 500
 NAMED = 5
@@ -16,7 +17,7 @@ NAMED = 5
 Act = tuple[int, str, str]
 """Time, who, and the comment or post that it consists of."""
 Group = tuple[str, str, str]
-"""Receiver, kind, and the post that it is about."""
+"""Receiver, kind, and the post, or the author, that it is about."""
 Mention = tuple[str, str]
 """Name and post."""
 
@@ -45,6 +46,23 @@ def acts(
         for source, at in sources.items():
             if source.startswith("u:"):
                 yield (source[2:], "follow", ""), (at, user_id, "")
+
+
+def favourite_posts(
+    implied: Mapping[str, Mapping[Key, Standing]], log: Mapping[str, SourceLog]
+) -> Iterator[tuple[Group, Act]]:
+    """The posts of favourites, as the logs of sources have it: what stands there, was added since
+    the source is the user's favourite, answers nothing, and is for the user."""
+    for source, standing in implied.items():
+        found = log.get(source, SourceLog())
+        for (reason, post_id), what in standing.items():
+            added = found.activities.get((reason, post_id))
+            if reason != source or added is None or what.is_reply:
+                continue
+            for user_id, place in found.favourers.items():
+                if place < added.place and may_see(what, user_id):
+                    group = (user_id, "favourite_post", source[2:])
+                    yield group, (what.at, source[2:], post_id)
 
 
 def _live(state: PostState) -> Post | None:

@@ -67,12 +67,15 @@ class Relations:
     """User to the sources that the user blocks or is blocked by."""
     mutes: dict[str, set[str]] = field(default_factory=dict)
     """User to the sources that the user mutes."""
+    favourites: set[tuple[str, str]] = field(default_factory=set)
+    """(source, user) where the user wants to be told of what the source posts."""
 
 
 def fold_follows(events: Iterable[Follow]) -> Relations:
     """The relations that follow events come to, in whatever order they are."""
     found = Relations()
     mutes: dict[tuple[str, str], tuple[Stamp, bool]] = {}
+    wanted: dict[tuple[str, str], bool] = {}
     for event in events:
         stamp = (event.at, event.event_id)
         if event.action in ("mute", "unmute"):
@@ -84,6 +87,7 @@ def fold_follows(events: Iterable[Follow]) -> Relations:
                 row = found.rows[(source, user_id)] = empty_row()
             if stamp > row[kind]:
                 row[kind] = stamp
+                wanted |= {(source, user_id): event.is_favourite} if kind == FOLLOW else {}
     for (source, user_id), row in found.rows.items():
         if follows(row):
             found.following.setdefault(user_id, {})[source] = row[FOLLOW][0]
@@ -93,4 +97,9 @@ def fold_follows(events: Iterable[Follow]) -> Relations:
     for (user_id, source), (_, is_over) in mutes.items():
         if not is_over:
             found.mutes.setdefault(user_id, set()).add(source)
+    found.favourites = {
+        (source, user_id)
+        for (source, user_id), is_wanted in wanted.items()
+        if is_wanted and source.startswith("u:") and follows(found.rows[source, user_id])
+    }
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemas.events import Engagement
 from streams.facts import (
@@ -43,6 +43,8 @@ class Standing:
     visibility: str
     audience: frozenset[str]
     author_id: str
+    is_reply: bool = False
+    """Of what an author posts: whether it answers a post."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,10 @@ class SourceLog:
     followers: dict[str, list[tuple[int, tuple[Key, ...]]]] = field(default_factory=dict)
     """User to the places where the follow in force began and where the timeline was opened, and
     what was given there."""
+    wanted: dict[str, bool] = field(default_factory=dict)
+    """User to whether the greatest follow says that the source is a favourite."""
+    favourers: dict[str, int] = field(default_factory=dict)
+    """User whose favourite the source is, to the place where that began."""
     activities: dict[Key, Added] = field(default_factory=dict)
     held: list[tuple[int, str, str]] = field(default_factory=list)
     """The newest activities that the source holds: time, post id, reason, ascending."""
@@ -123,6 +129,7 @@ def _erase(log: SourceLog) -> None:
     log.shrunk.update(log.followers)
     log.relations.clear()
     log.followers.clear()
+    log.favourers.clear()
     log.is_heavy = False
     log.is_erased = True
 
@@ -132,7 +139,13 @@ def _relate(log: SourceLog, fact: RelationFact, heavy_followers: int) -> None:
     if row is None:
         row = log.relations[fact.user_id] = empty_row()
     kind = KINDS.index(fact.kind)
+    if fact.kind == "follow" and (fact.at, fact.event_id) > row[kind]:
+        log.wanted[fact.user_id] = fact.is_favourite
     row[kind] = max(row[kind], (fact.at, fact.event_id))
+    if not follows(row) or not log.wanted[fact.user_id]:
+        log.favourers.pop(fact.user_id, None)
+    else:
+        log.favourers.setdefault(fact.user_id, log.place)
     if not follows(row):
         _leave(log, fact.user_id, heavy_followers)
     elif fact.user_id not in log.followers:
@@ -155,6 +168,7 @@ def _refill(log: SourceLog, user_id: str) -> None:
 
 
 def _leave(log: SourceLog, user_id: str, heavy_followers: int) -> None:
+    log.favourers.pop(user_id, None)
     if log.followers.pop(user_id, None) is not None:
         log.shrunk.add(user_id)
     _weigh(log, heavy_followers)
@@ -207,7 +221,7 @@ def audience_of(visibility: str, audience: Iterable[str]) -> frozenset[str]:
 def _add(log: SourceLog, record: Activity) -> None:
     key = (record.reason, record.post_id)
     audience = audience_of(record.visibility, record.audience)
-    what = Standing(record.at, record.visibility, audience, record.author_id)
+    what = Standing(record.at, record.visibility, audience, record.author_id, record.is_reply)
     before = log.activities.get(key)
     if before is not None:
         if before.what == what:
@@ -257,6 +271,8 @@ def activities(
         what = Standing(state.created.at, newest.visibility, audience, author)
         for source in sources:
             found.setdefault(source, {})[(source, post_id)] = what
+        if newest.reply_to:
+            found[f"u:{author}"][(f"u:{author}", post_id)] = replace(what, is_reply=True)
     for (post_id, sharer), event in shared.items():
         if event.action == "share" and post_id in public:
             found.setdefault(f"u:{sharer}", {})[(f"s:{sharer}", post_id)] = Standing(
@@ -421,22 +437,28 @@ def log_differences(
 ) -> tuple[int, Iterator[tuple[str, object, object]]]:
     """How many rows were compared, and (name, expected, found) of those that are not the same."""
     rows: dict[str, dict[str, Row]] = {}
+    favourers: dict[str, set[str]] = {}
     for (source, user_id), row in relations.rows.items():
         rows.setdefault(source, {})[user_id] = row
+    for source, user_id in relations.favourites:
+        favourers.setdefault(source, set()).add(user_id)
     compared = len(relations.rows) + sum(len(standing) for standing in implied.values())
-    return compared, _log_differences(implied, log, rows)
+    return compared, _log_differences(implied, log, rows, favourers)
 
 
 def _log_differences(
     implied: dict[str, dict[Key, Standing]],
     log: dict[str, SourceLog],
     rows: dict[str, dict[str, Row]],
+    favourers: dict[str, set[str]],
 ) -> Iterator[tuple[str, object, object]]:
     nothing = SourceLog()
     for source in implied.keys() | log.keys() | rows.keys():
         found = log.get(source, nothing)
         if len(found.partitions) > 1:
             yield f"partition of {source}", "one", sorted(found.partitions)
+        if found.favourers.keys() != favourers.get(source, set()):
+            yield f"favourers of {source}", favourers.get(source), set(found.favourers)
         standing = implied.get(source, {})
         for key in standing.keys() | found.activities.keys():
             added = found.activities.get(key)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from schemas.events import User
 from tests.oracle.names import common
 
-NOTICES = ("follow", "like", "comment", "share", "reply", "mention")
+NOTICES = ("follow", "like", "comment", "share", "reply", "mention", "favourite_post")
 
 NOBODY: dict[str, object] = {
     "username": None,

@@ -129,6 +129,7 @@ follows = st.builds(
     user_id=user_ids,
     target=targets,
     at=times,
+    is_favourite=st.booleans(),
 )
 profiles = st.builds(
     User,

@@ -172,7 +172,7 @@ def test_a_posts_counts_and_facts_are_those_of_a_plain_count(
 
 def _standing(each: Activity) -> Standing:
     audience = audience_of(each.visibility, each.audience)
-    return Standing(each.at, each.visibility, audience, each.author_id)
+    return Standing(each.at, each.visibility, audience, each.author_id, each.is_reply)
 
 
 def _by_source(folded: Folded) -> dict[str, dict[tuple[str, str], Activity]]:

@@ -149,6 +149,7 @@ class Machine(RuleBasedStateMachine):
             user_id=reader,
             target=f"u:{blog[0].author_id}",
             at=LATE,
+            is_favourite=True,
         )
         return multiple(*published, self._publish(follow, partition))
 
@@ -304,6 +305,7 @@ def check(pipeline: Pipeline, ticks: dict[tuple[str, int], int]) -> None:
     assert _mine(pipeline) == expected.mine
     assert _users(pipeline) == expected.users
     assert _following(pipeline) == expected.following()
+    assert _favourites(pipeline) == expected.favourites().keys()
     assert _blocks(pipeline) == set(expected.blocks())
     assert _mutes(pipeline) == set(expected.mutes())
     assert _audiences(pipeline) == expected.audiences()
@@ -439,6 +441,14 @@ def _following(pipeline: Pipeline) -> dict[tuple[str, str], int]:
         (view.user_id, view.target): view.followed_at
         for view in pipeline.views(Topic.VIEW_RELATIONS).values()
         if view.is_following
+    }
+
+
+def _favourites(pipeline: Pipeline) -> set[tuple[str, str]]:
+    return {
+        (view.user_id, view.target)
+        for view in pipeline.views(Topic.VIEW_RELATIONS).values()
+        if view.is_favourite
     }
 
 

@@ -66,6 +66,7 @@ class Views:
         self.affinities: dict[tuple[str, str], float] = {}
         self.blocks: set[tuple[str, str]] = set()
         self.mutes: set[tuple[str, str]] = set()
+        self.favourites: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
         self.left: set[tuple[int, str]] = set()  # places of comments that go just now
         self.trending: list[TrendingView] = []
@@ -155,6 +156,7 @@ class Views:
             follows=held.follows & set(wanted.follows),
             blocked=blocked & set(wanted.blocks) if has_blocks else set(),
             muted=muted & set(wanted.blocks) if has_blocks else set(),
+            favourites={k for k in wanted.favourites if (wanted.viewer, k) in self.favourites},
         )
 
 

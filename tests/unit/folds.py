@@ -61,6 +61,7 @@ from streams.facts import (
     Fact,
     Met,
     Notice,
+    NoticesGone,
     RelationFact,
     RelationKind,
     Removal,
@@ -196,9 +197,17 @@ def followed(
     at: float = 0,
     *,
     id: str | None = None,
+    is_favourite: bool = False,
 ) -> Follow:
     """A user's relation to a source changed."""
-    return Follow(event_id=_event_id(id), action=action, user_id=user, target=target, at=time(at))
+    return Follow(
+        event_id=_event_id(id),
+        action=action,
+        user_id=user,
+        target=target,
+        at=time(at),
+        is_favourite=is_favourite,
+    )
 
 
 def user(
@@ -224,23 +233,30 @@ def activity(
     sharer: str | None = None,
     visibility: str = "public",
     audience: tuple[str, ...] = (),
+    is_reply: bool = False,
 ) -> Activity:
     """A source spreads a post: its author, or who shared it."""
     source = f"u:{sharer or author}"
     reason = f"s:{sharer}" if sharer else source
-    return Activity(source, reason, post, time(at), visibility, audience, author)  # type: ignore[arg-type]
+    return Activity(source, reason, post, time(at), visibility, audience, author, is_reply)  # type: ignore[arg-type]
 
 
 def removal(of: Activity) -> Removal:
     """An activity holds no more."""
-    return Removal(of.source, of.reason, of.post_id, of.at, of.visibility)
+    return Removal(of.source, of.reason, of.post_id, of.at, of.visibility, of.audience)
 
 
 def relation(
-    kind: RelationKind, user: str = "bob", at: float = 0, *, source: str = "u:ann", id: str = "e"
+    kind: RelationKind,
+    user: str = "bob",
+    at: float = 0,
+    *,
+    source: str = "u:ann",
+    id: str = "e",
+    is_favourite: bool = False,
 ) -> RelationFact:
     """A new greatest stamp of a relation."""
-    return RelationFact(source, user, kind, time(at), id)
+    return RelationFact(source, user, kind, time(at), id, is_favourite)
 
 
 # Folding
@@ -410,9 +426,13 @@ def noticed(facts: Iterable[Fact]) -> set[tuple[str, str, str, str, int, str]]:
     """What notices come to: (receiver, kind, subject, actor, time, item), each once at most."""
     counts: Counter[tuple[str, str, str, str, int, str]] = Counter()
     for fact in facts:
-        if isinstance(fact, Notice):
-            about = (fact.user_id, fact.kind, fact.subject)
-            counts[*about, fact.actor_id, fact.at, fact.item] += fact.change
+        match fact:
+            case Notice():
+                about = (fact.user_id, fact.kind, fact.subject)
+                counts[*about, fact.actor_id, fact.at, fact.item] += fact.change
+            case NoticesGone(user_id, kind, subject):
+                for key in [key for key in counts if key[:3] == (user_id, kind, subject)]:
+                    del counts[key]
     assert set(counts.values()) <= {0, 1}
     return {key for key, count in counts.items() if count}
 

@@ -119,8 +119,13 @@ def test_a_profile(world: World) -> None:
         "posts": 3,
         "influence": log10(13) * 12 / 19,
         "is_following": True,
+        "is_favourite": False,
     }
     assert not world.ask("GET", "/api/v1/users/bob", "cy").json()["is_following"]
+    world.redis.favourites.add(("al", "u:bob"))
+    assert world.ask("GET", "/api/v1/users/bob", "al").json()["is_favourite"]
+    assert not world.ask("GET", "/api/v1/users/bob", "cy").json()["is_favourite"]
+    assert not world.ask("GET", "/api/v1/users/bob").json()["is_favourite"]
     problem_of(world.ask("GET", "/api/v1/users/nobody", "al"), 404)
 
 

@@ -100,6 +100,26 @@ def test_nothing_is_told_of_a_post_that_one_may_not_see(world: World, post: dict
     assert [actor["user_id"] for actor in reply["actors"]] == ["ann"]
 
 
+def test_a_favourite_s_posts_are_those_that_one_may_see(world: World) -> None:
+    world.redis.post("newest", "bob", visibility="private")
+    posts = ((NOW, "bob", "newest"), (NOW - 1, "bob", "theirs"))
+    group(world, "favourite_post", "bob", 3, *posts)
+    group(world, "favourite_post", "ann", 1, (NOW - 2, "ann", "unknown"))
+    (favourite,) = shown(world)
+    assert (favourite["kind"], favourite["post_id"]) == ("favourite_post", "theirs")
+    assert (favourite["count"], [a["user_id"] for a in favourite["actors"]]) == (2, ["bob"])
+
+
+@pytest.mark.parametrize("is_friend", [True, False])
+def test_a_post_for_friends_is_told_to_friends(world: World, is_friend: bool) -> None:
+    world.redis.follow("al", "bob")
+    if is_friend:
+        world.redis.follow("bob", "al")
+    world.redis.post("theirs", "bob", visibility="friends")
+    group(world, "favourite_post", "bob", 1, (NOW, "bob", "theirs"))
+    assert len(shown(world)) == is_friend
+
+
 def test_of_a_deleted_post_nothing_is_told(world: World) -> None:
     group(world, "like", "mine", 1, (NOW, "ann", ""))
     world.redis.post("mine", "al", is_deleted=True)

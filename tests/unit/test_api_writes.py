@@ -202,14 +202,26 @@ def test_one_may_erase_oneself_and_nobody_else(world: World) -> None:
     assert len(world.writer.events) == 1
 
 
-def test_follow_and_unfollow(world: World) -> None:
-    assert world.ask("POST", "/api/v1/users/bob/follow", "al").status_code == 202
+@pytest.mark.parametrize(
+    ("body", "is_favourite"),
+    [(None, False), ({}, False), ({"is_favourite": False}, False), ({"is_favourite": True}, True)],
+)
+def test_follow_and_unfollow(
+    world: World, body: dict[str, bool] | None, is_favourite: bool
+) -> None:
+    assert world.ask("POST", "/api/v1/users/bob/follow", "al", json=body).status_code == 202
     assert world.ask("DELETE", "/api/v1/users/bob/follow", "al").status_code == 202
     assert [
-        (event.action, event.user_id, event.target)
+        (event.action, event.user_id, event.target, event.is_favourite)
         for event in world.writer.events
         if isinstance(event, Follow)
-    ] == [("follow", "al", "u:bob"), ("unfollow", "al", "u:bob")]
+    ] == [("follow", "al", "u:bob", is_favourite), ("unfollow", "al", "u:bob", False)]
+
+
+@pytest.mark.parametrize("body", [{"is_favourite": "maybe"}, {"favourite": True}, [], "x"])
+def test_how_a_user_is_followed_must_be_said_well(world: World, body: object) -> None:
+    problem_of(world.ask("POST", "/api/v1/users/bob/follow", "al", json=body), 422)
+    assert world.writer.events == []
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

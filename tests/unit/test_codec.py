@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from schemas import codec
 from schemas.codec import LockError, UndecodableError, decode, encode, versions
@@ -31,6 +32,7 @@ EVENTS = [
     ),
     deleted(),
     followed("block", target="t:x"),
+    replace(followed("follow"), is_favourite=True),
     engaged("react", kind="wow", dwell_ms=2**40, surface=Surface(feed="f", position=3)),
     engaged("comment", comment_id="c", text="", parent="d"),
     contacted("message", "a", "b"),
@@ -58,11 +60,11 @@ def test_each_type_of_event_has_a_schema_with_its_id() -> None:
     by_id = {int.from_bytes(encode(event)[1:5], "big"): type(event) for event in EVENTS}
     assert by_id == {
         1: Post,
-        2: Follow,
         3: Engagement,
         5: Moderation,
         6: User,
         7: Feedback,
+        8: Follow,
     }
 
 

@@ -139,7 +139,9 @@ def test_four_actors_are_too_many() -> None:
 
 
 def test_what_is_said_to_one_alone_is_urgent() -> None:
-    assert {kind for kind in ("follow", "like", "mention", "reply", "post") if kind in URGENT} == {
+    assert {
+        kind for kind in ("follow", "like", "mention", "reply", "favourite_post") if kind in URGENT
+    } == {
         "mention",
         "reply",
     }

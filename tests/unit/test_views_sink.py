@@ -499,6 +499,7 @@ def test_heavy_sources(view: Any, command: Command) -> None:
 
 
 FOLLOWING, BLOCKS = "following:{p0}:bob", "blocks:{p0}:bob"
+NO_FAVOURITE = ("SREM", "favourites:{p0}:bob", "u:ann")
 
 
 @pytest.mark.parametrize(
@@ -506,18 +507,27 @@ FOLLOWING, BLOCKS = "following:{p0}:bob", "blocks:{p0}:bob"
     [
         pytest.param(
             RelationView("bob", "u:ann", True, 7),
-            [("ZADD", FOLLOWING, "7", "u:ann"), ("SREM", BLOCKS, "u:ann")],
+            [("ZADD", FOLLOWING, "7", "u:ann"), ("SREM", BLOCKS, "u:ann"), NO_FAVOURITE],
             id="follows",
         ),
         pytest.param(
+            RelationView("bob", "u:ann", True, 7, is_favourite=True),
+            [
+                ("ZADD", FOLLOWING, "7", "u:ann"),
+                ("SREM", BLOCKS, "u:ann"),
+                ("SADD", *NO_FAVOURITE[1:]),
+            ],
+            id="favours",
+        ),
+        pytest.param(
             RelationView("bob", "u:ann", False),
-            [("ZREM", FOLLOWING, "u:ann"), ("SREM", BLOCKS, "u:ann")],
+            [("ZREM", FOLLOWING, "u:ann"), ("SREM", BLOCKS, "u:ann"), NO_FAVOURITE],
             id="nothing",
         ),
         *(
             pytest.param(
                 RelationView("bob", "u:ann", False, 0, *blocks),
-                [("ZREM", FOLLOWING, "u:ann"), ("SADD", BLOCKS, "u:ann")],
+                [("ZREM", FOLLOWING, "u:ann"), ("SADD", BLOCKS, "u:ann"), NO_FAVOURITE],
                 id=name,
             )
             for name, blocks in {"blocks": (True, False), "is blocked": (False, True)}.items()
@@ -533,7 +543,7 @@ def test_mutes(is_muting: bool, command: str) -> None:
     view = RelationView("bob", "u:ann", False, is_muting=is_muting)
     commands = _view_commands(Topic.VIEW_RELATIONS, [("bob\0u:ann", view)])
     assert commands[-1] == (command, "mutes:{p0}:bob", "u:ann")
-    assert len(commands) == 3
+    assert len(commands) == 4
 
 
 @pytest.mark.parametrize(
