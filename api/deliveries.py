@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from api.notifications import MAX_LIMIT, SHOWN_ACTORS, Shown, visible
+from api.notifications import MAX_LIMIT, OF_COMMENTS, SHOWN_ACTORS, Shown, visible
 from api.state import Services
 from api.stores import StoreDownError, Told
 from api.views import Reader
@@ -109,5 +109,5 @@ def _notice(shown: Shown, unread: int) -> Notice:
         at=group.at,
         unread=unread,
         post_id=shown.post_id,
-        comment_id=shown.item if group.kind == "comment" else None,
+        comment_id=shown.item if group.kind in OF_COMMENTS else None,
     )

@@ -230,8 +230,8 @@ class NotificationOut(BaseModel):
 
     kind: NoticeKind
     post_id: str | None = Field(
-        description="The caller's post, or the one that mentions the caller; of a favourite the "
-        "newest post that the caller may see; null for a follow."
+        description="The caller's post, or the one that mentions the caller, or with the comment "
+        "that was answered; of a favourite the newest that the caller may see; null for a follow."
     )
     actors: list[Author] = Field(description="Up to three who did it, newest first.")
     count: Count = Field(description="How often it was done.")

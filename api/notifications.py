@@ -32,8 +32,9 @@ _PROBLEMS = problems(
 )
 
 
+OF_COMMENTS = ("comment", "comment_reply")
 OF_POSTS = ("reply", "favourite_post")
-"""The kinds of which each act is a post of its own."""
+"""The kinds of which each act is a comment, or a post of its own."""
 
 
 class Shown(Struct, frozen=True):

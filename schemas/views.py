@@ -176,7 +176,9 @@ class InterestView(Struct, frozen=True, array_like=True, gc=False):
     averse_at: int | None = None
 
 
-NoticeKind = Literal["follow", "like", "comment", "share", "reply", "mention", "favourite_post"]
+NoticeKind = Literal[
+    "follow", "like", "comment", "share", "reply", "mention", "favourite_post", "comment_reply"
+]
 
 
 class NotificationView(Struct, frozen=True, array_like=True, tag="group", gc=False):

@@ -1,4 +1,4 @@
-"""Comments on posts: what they say, who likes them, and how many answer them."""
+"""Comments on posts: what they say, who likes them, and who answers them."""
 
 from __future__ import annotations
 
@@ -45,21 +45,29 @@ class CommentCounts(Struct, frozen=True, array_like=True, gc=False):
     replies: int = 0
 
 
+class CommentAnswer(Struct, frozen=True, array_like=True, gc=False):
+    """A comment that is there, as an answer to another."""
+
+    user_id: str
+    at: int
+
+
 class Comments:
-    """Folds the comments of posts, and what users do with them. An event costs O(1) rows."""
+    """Folds the comments of posts, and what users do with them. An event costs O(1) rows; a comment
+    that comes, goes or becomes another user's costs O(the answers to it that are there)."""
 
     def __init__(self, state: State, outbox: Outbox, tell: TellAct) -> None:
         self._comments = state.group_table("comment", Comment)
         self._reactions = state.group_table("comment_react", Reaction)
         self._counts = state.group_table("comment_counts", CommentCounts)
+        self._answers = state.group_table("comment_answer", CommentAnswer)
         self._outbox = outbox
         self._tell = tell
 
     def acts(self, post_id: str) -> Iterator[Act]:
-        """The comments that are there; O(the post's comments)."""
+        """The comments that are there, also as answers; O(the post's comments)."""
         for comment_id, comment in self._comments.scan(post_id):
-            if comment.is_there:
-                yield _act(comment_id, comment)
+            yield from self._acts_of(post_id, comment_id, comment)
 
     def fold(self, post_id: str, event: Engagement) -> int:
         """Fold `comment` or `comment_deleted`; by how many more comments are there.
@@ -75,10 +83,6 @@ class Comments:
         change = self._put(post_id, event.comment_id, before, after)
         if after.user_id != before.user_id:
             self._touch(after.user_id, post_id, event.comment_id)
-        if before.is_there:
-            self._tell(post_id, _act(event.comment_id, before), False)
-        if after.is_there:
-            self._tell(post_id, _act(event.comment_id, after), True)
         return change
 
     def react(self, post_id: str, event: Engagement) -> None:
@@ -107,28 +111,64 @@ class Comments:
         before = self._comments.get(post_id, comment_id)
         if before is None or before.user_id != user_id:
             return 0
-        if before.is_there:
-            self._tell(post_id, _act(comment_id, before), False)
         after = replace(before, user_id="", text="", parent=None)
         return self._put(post_id, comment_id, before, after)
 
     def _put(self, post_id: str, comment_id: str, before: Comment, after: Comment) -> int:
+        self._tell_of(post_id, comment_id, before, after, is_in_force=False)
         self._comments.put(post_id, comment_id, after)
         if after.stamp != NEVER:
             self._show(post_id, comment_id, after)
         for comment, change in ((before, -1), (after, 1)):
             if comment.is_there and comment.parent is not None:
-                self._answer(post_id, comment.parent, change)
+                self._answer(post_id, comment_id, comment, comment.parent, change)
+        self._tell_of(post_id, comment_id, before, after, is_in_force=True)
         return after.is_there - before.is_there
+
+    def _tell_of(
+        self, post_id: str, comment_id: str, before: Comment, after: Comment, *, is_in_force: bool
+    ) -> None:
+        """Tell of a comment as it is after a change, or take back what it was before; of answers to
+        it, if these are to someone else now, or to nobody."""
+        comment = after if is_in_force else before
+        acts = list(self._acts_of(post_id, comment_id, comment))
+        if (before.is_there, before.user_id) != (after.is_there, after.user_id):
+            acts += self._acts_toward(post_id, comment_id, comment)
+        for act in acts:
+            self._tell(post_id, act, is_in_force)
+
+    def _acts_of(self, post_id: str, comment_id: str, comment: Comment) -> Iterator[Act]:
+        """A comment, and as an answer to another, if both are there."""
+        if not comment.is_there:
+            return
+        user_id, at = comment.user_id, comment.stamp[0]
+        yield Act("comment", user_id, at, comment_id)
+        parent = self._comments.get(post_id, comment.parent) if comment.parent else None
+        if parent is not None and parent.is_there:
+            yield Act("comment_reply", user_id, at, comment_id, parent.user_id)
+
+    def _acts_toward(self, post_id: str, comment_id: str, comment: Comment) -> Iterator[Act]:
+        """The answers to a comment, if it is there."""
+        if comment.is_there:
+            for answer_id, answer in self._answers.scan(_answered(post_id, comment_id)):
+                yield Act("comment_reply", answer.user_id, answer.at, answer_id, comment.user_id)
 
     def _like(self, post_id: str, comment_id: str, change: int) -> None:
         if change:
             counts = self._counts.get(post_id, comment_id) or CommentCounts()
             self._count(post_id, comment_id, replace(counts, likes=counts.likes + change))
 
-    def _answer(self, post_id: str, comment_id: str, change: int) -> None:
+    def _answer(
+        self, post_id: str, answer_id: str, answer: Comment, comment_id: str, change: int
+    ) -> None:
+        """An answer to a comment is there, or no longer."""
         counts = self._counts.get(post_id, comment_id) or CommentCounts()
         self._count(post_id, comment_id, replace(counts, replies=counts.replies + change))
+        key = _answered(post_id, comment_id)
+        if change > 0:
+            self._answers.put(key, answer_id, CommentAnswer(answer.user_id, answer.stamp[0]))
+        else:
+            self._answers.delete(key, answer_id)
 
     def _count(self, post_id: str, comment_id: str, counts: CommentCounts) -> None:
         if counts == CommentCounts():
@@ -161,10 +201,6 @@ class Comments:
         self._outbox.tell(Topic.BY_USER, user_id, Touched(user_id, post_id, comment_id))
 
 
-def _act(comment_id: str, comment: Comment) -> Act:
-    return Act("comment", comment.user_id, comment.stamp[0], comment_id)
-
-
 def _after(before: Comment, event: Engagement) -> Comment:
     if event.action == "comment_deleted":
         return replace(before, is_deleted=True, text="")
@@ -176,6 +212,11 @@ def _after(before: Comment, event: Engagement) -> Comment:
         return replace(before, times=times)
     text = "" if before.is_deleted else event.text or ""
     return Comment(stamp, event.user_id, text, event.parent, before.is_deleted, times)
+
+
+def _answered(post_id: str, comment_id: str) -> str:
+    """Names a comment among those of all posts; ids have no control characters."""
+    return f"{post_id}\x1f{comment_id}"
 
 
 def _key(comment_id: str, user_id: str) -> str:

@@ -9,9 +9,11 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-Kind = Literal["follow", "like", "comment", "share", "mention", "reply", "favourite_post"]
+Kind = Literal[
+    "follow", "like", "comment", "share", "mention", "reply", "favourite_post", "comment_reply"
+]
 
-URGENT: frozenset[Kind] = frozenset({"mention", "reply"})
+URGENT: frozenset[Kind] = frozenset({"mention", "reply", "comment_reply"})
 """What is said to the receiver alone: devices are woken up for it, and not for the rest."""
 
 MOST_ACTORS = 3

@@ -42,10 +42,27 @@ def acts(
             author = str(about.created.author_id)
             if author != user_id:
                 yield (author, kind, post_id), (at, user_id, item)
+    yield from _answers_to_comments(posts, found)
     for user_id, sources in following.items():
         for source, at in sources.items():
             if source.startswith("u:"):
                 yield (source[2:], "follow", ""), (at, user_id, "")
+
+
+def _answers_to_comments(
+    posts: dict[str, PostState], found: Reactions
+) -> Iterator[tuple[Group, Act]]:
+    """Comments there that answer one that is there, of another user, who is not the author of the
+    post: that one is told of every comment."""
+    there = {(str(c.post_id), str(c.comment_id)): c for c in found.comments_there()}
+    for (post_id, comment_id), answer in there.items():
+        answered = there.get((post_id, answer.parent or ""))
+        about = posts.get(post_id)
+        if answered is None or about is None or about.created is None:
+            continue
+        if answered.user_id not in (answer.user_id, about.created.author_id):
+            group = (answered.user_id, "comment_reply", post_id)
+            yield group, (answer.at, answer.user_id, comment_id)
 
 
 def favourite_posts(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from schemas.events import User
 from tests.oracle.names import common
 
-NOTICES = ("follow", "like", "comment", "share", "reply", "mention", "favourite_post")
+NOTICES = (
+    *("follow", "like", "comment", "share", "reply", "mention", "favourite_post", "comment_reply"),
+)
 
 NOBODY: dict[str, object] = {
     "username": None,

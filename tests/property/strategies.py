@@ -161,6 +161,29 @@ def blogs(draw: st.DrawFn) -> list[Post]:
     return [replace(post, author_id=author) for post in chosen]
 
 
+@st.composite
+def talks(draw: st.DrawFn) -> list[Event]:
+    """A post, a comment and an answer to it, by different users, in any order; one may go."""
+    post = draw(creations)
+    users = draw(st.permutations(USERS))
+    talk: list[Event] = [
+        post,
+        *(
+            replace(draw(comments), action="comment", post_id=post.post_id, user_id=user_id, **more)
+            for user_id, more in zip(
+                users,
+                ({"comment_id": "m", "parent": None}, {"comment_id": "n", "parent": "m"}),
+                strict=False,
+            )
+        ),
+    ]
+    if draw(st.booleans()):
+        talk.append(
+            replace(draw(comments), action="comment_deleted", post_id=post.post_id, parent=None)
+        )
+    return list(draw(st.permutations(talk)))
+
+
 def numbered(event: Event, number: int) -> Event:
     """The event with an id that no other has: only an event and its copies share one."""
     return replace(event, event_id=f"{event.event_id}{number}")

@@ -153,6 +153,11 @@ class Machine(RuleBasedStateMachine):
         )
         return multiple(*published, self._publish(follow, partition))
 
+    @rule(target=published, talk=strategies.talks(), partition=partitions)
+    def publish_talk(self, talk: list[Event], partition: int) -> Any:
+        """Users comment on a post, and answer each other."""
+        return multiple(*(self._publish(event, partition) for event in talk))
+
     @rule(target=published, event=published, sharer=strategies.user_ids, partition=partitions)
     def share_or_leave(self, event: Event, sharer: str, partition: int) -> Any:
         """Someone shares a post; whoever follows leaves."""

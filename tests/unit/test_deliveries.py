@@ -88,9 +88,27 @@ def test_a_notice_says_what_the_list_says(desk: Desk) -> None:
     )
 
 
-def test_a_comment_is_named(desk: Desk) -> None:
-    (notice,) = desk.hand(group(kind="comment"))
-    assert notice.comment_id == "c1"
+@pytest.mark.parametrize("kind", ["comment", "comment_reply"])
+def test_a_comment_is_named(desk: Desk, kind: str) -> None:
+    (notice,) = desk.hand(group(kind=kind))
+    assert (notice.post_id, notice.comment_id) == ("mine", "c1")
+
+
+def test_a_comment_of_who_is_not_welcome_is_not_named(desk: Desk) -> None:
+    desk.views.mute("al", "u:ann")
+    named = ((NOW, "ann", "c1"), (NOW - 1, "bob", "c2"))
+    (notice,) = desk.hand(NotificationView("al", "comment", "mine", 2, named))
+    assert (notice.actors, notice.comment_id) == (("bob",), "c2")
+
+
+def test_a_post_of_a_favourite_is_named(desk: Desk) -> None:
+    desk.views.post("p", "ann")
+    (notice,) = desk.hand(NotificationView("al", "favourite_post", "ann", 1, ((NOW, "ann", "p"),)))
+    assert (notice.post_id, notice.actors, notice.comment_id) == ("p", ("ann",), None)
+    desk.views.post("q", "ann", visibility="private")
+    later = NOW + HOUR_MS
+    group = NotificationView("al", "favourite_post", "ann", 1, ((later, "ann", "q"),))
+    assert desk.hand(group) == [notice]
 
 
 def test_a_record_that_comes_again_is_not_delivered_again(desk: Desk) -> None:

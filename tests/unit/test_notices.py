@@ -9,7 +9,7 @@ import pytest
 from schemas.events import Event
 from schemas.topics import Topic
 from schemas.views import NotificationsSeen, NotificationView
-from streams.facts import Answered, Fact, Mentioned, Notice
+from streams.facts import Answered, Erased, Fact, Mentioned, Notice
 from streams.notices import NAMED
 from streams.posts import PostFold
 from streams.users import UserFold
@@ -69,6 +69,100 @@ ANN = created("ann")
 def test_what_an_author_is_told(events: list[Event | Fact], told: set[tuple[object, ...]]) -> None:
     found = noticed(fold_all(PostFold, events).facts(Topic.BY_USER))
     assert found == {("ann", *each) for each in told}
+
+
+PARENT = engaged("comment", "cy", 1, comment_id="m")
+REPLY = engaged("comment", "bob", 2, comment_id="n", parent="m")
+TOLD = ("cy", "comment_reply", "p", "bob", time(2), "n")
+TO_AUTHOR = {
+    ("ann", "comment", "p", "cy", time(1), "m"),
+    ("ann", "comment", "p", "bob", time(2), "n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        pytest.param([ANN, PARENT, REPLY], {TOLD, *TO_AUTHOR}, id="an answer"),
+        pytest.param([PARENT, REPLY], set(), id="at a post that is not known"),
+        pytest.param(
+            [ANN, PARENT, engaged("comment", "cy", 2, comment_id="n", parent="m")],
+            {("ann", "comment", "p", "cy", time(n + 1), "mn"[n]) for n in (0, 1)},
+            id="not of oneself",
+        ),
+        pytest.param(
+            [ANN, engaged("comment", "ann", 1, comment_id="m"), REPLY],
+            {("ann", "comment", "p", "bob", time(2), "n")},
+            id="not twice",
+        ),
+        pytest.param(
+            [ANN, PARENT, REPLY, engaged("comment_deleted", "cy", 3, comment_id="m")],
+            {("ann", "comment", "p", "bob", time(2), "n")},
+            id="to a comment that was deleted",
+        ),
+        pytest.param(
+            [ANN, PARENT, REPLY, engaged("comment_deleted", "bob", 3, comment_id="n")],
+            {("ann", "comment", "p", "cy", time(1), "m")},
+            id="an answer that was deleted",
+        ),
+        pytest.param(
+            [ANN, PARENT, REPLY, engaged("comment", "dan", 0, comment_id="m")],
+            {
+                ("dan", "comment_reply", "p", "bob", time(2), "n"),
+                ("ann", "comment", "p", "dan", time(0), "m"),
+                ("ann", "comment", "p", "bob", time(2), "n"),
+            },
+            id="to who made the comment first",
+        ),
+        pytest.param(
+            [ANN, PARENT, REPLY, engaged("comment", "dan", 0, comment_id="n")],
+            {
+                ("ann", "comment", "p", "cy", time(1), "m"),
+                ("ann", "comment", "p", "dan", time(0), "n"),
+            },
+            id="one that answers nothing, as it was made first",
+        ),
+        pytest.param(
+            [created("cy", -1), ANN, PARENT, REPLY],
+            {("cy", "comment", "p", "bob", time(2), "n")},
+            id="at the post of who made it first",
+        ),
+        pytest.param(
+            [ANN, engaged("comment", "bob", 2, comment_id="n", parent="n")],
+            {("ann", "comment", "p", "bob", time(2), "n")},
+            id="to itself",
+        ),
+    ],
+)
+def test_who_comments_is_told_of_answers(
+    events: list[Event | Fact], told: set[tuple[object, ...]]
+) -> None:
+    for order in itertools.permutations(events):
+        folded = fold_all(PostFold, [*order, order[0]])
+        assert noticed(folded.facts(Topic.BY_USER)) == told
+        assert noticed(folded.checkpoint().facts(Topic.BY_USER)) == told
+
+
+@pytest.mark.parametrize(("gone", "comment"), [("cy", "m"), ("bob", "n")])
+def test_answers_of_and_to_who_is_erased_are_taken_back(gone: str, comment: str) -> None:
+    for order in itertools.permutations([ANN, PARENT, REPLY]):
+        folded = fold_all(PostFold, [*order, Erased("p", gone, comment)])
+        left = {each for each in TO_AUTHOR if each[3] != gone}
+        assert noticed(folded.facts(Topic.BY_USER)) == left
+
+
+def test_answers_at_a_post_stay_when_its_author_is_erased() -> None:
+    folded = fold_all(PostFold, [ANN, PARENT, REPLY, Erased("p", "ann")])
+    assert noticed(folded.facts(Topic.BY_USER)) == {TOLD}
+
+
+def test_an_answer_that_comes_first_is_told_across_checkpoints() -> None:
+    folded = fold_all(PostFold, [ANN, REPLY]).checkpoint().add(PARENT).checkpoint()
+    assert TOLD in noticed(folded.facts(Topic.BY_USER))
+    folded.add(engaged("comment_deleted", comment_id="m")).checkpoint()
+    folded.add(engaged("comment_deleted", comment_id="n")).checkpoint()
+    assert noticed(folded.facts(Topic.BY_USER)) == set()
+    assert folded.state.sizes()["comment_answer"] == 0
 
 
 def test_a_post_tells_what_it_answers_and_whom_it_names() -> None:

@@ -139,12 +139,8 @@ def test_four_actors_are_too_many() -> None:
 
 
 def test_what_is_said_to_one_alone_is_urgent() -> None:
-    assert {
-        kind for kind in ("follow", "like", "mention", "reply", "favourite_post") if kind in URGENT
-    } == {
-        "mention",
-        "reply",
-    }
+    kinds = ("follow", "like", "mention", "reply", "favourite_post", "comment_reply")
+    assert {kind for kind in kinds if kind in URGENT} == {"mention", "reply", "comment_reply"}
 
 
 def test_the_payload_is_the_notice() -> None:
