@@ -38,6 +38,7 @@ from api.archive import CassandraArchive
 from api.auth import Authenticator, signing_key
 from api.boundary import Boundary
 from api.cache import RedisCache
+from api.ledger import RedisLedger
 from api.state import Services
 from api.stores import Stores
 from api.writes import KafkaWriter, now_ms
@@ -115,8 +116,10 @@ async def open_stores(settings: Settings, addresses: Addresses) -> Stores:
     archive = CassandraArchive(addresses.cassandra, settings.cassandra_keyspace)
     archive.start()
     await archive.connected(CONNECT_SECONDS)
+    cache = RedisCache(addresses.redis, settings.partitions)
     return Stores(
-        cache=RedisCache(addresses.redis, settings.partitions),
+        cache=cache,
         archive=archive,
         writer=KafkaWriter(addresses.kafka),
+        ledger=RedisLedger(cache.run, settings.partitions),
     )

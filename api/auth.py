@@ -124,7 +124,12 @@ def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
     return ProblemError(401, "unauthorized", detail, headers={"WWW-Authenticate": value})
 
 
-def _allow(caller: Caller, scope: str) -> Caller:
+def allow(caller: Caller, scope: str) -> Caller:
+    """The caller, who has the scope.
+
+    Raises:
+        ProblemError: 403, when the token lacks it.
+    """
     if scope not in caller.scopes:
         challenge = f'Bearer realm="headrace", error="insufficient_scope", scope="{scope}"'
         raise ProblemError(
@@ -139,37 +144,56 @@ def _allow(caller: Caller, scope: str) -> Caller:
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def _anyone(request: Request, credentials: Credentials) -> Caller | None:
+async def authenticated(request: Request) -> Caller | None:
+    """Whom the request's bearer token speaks for, None without one; checked once a request.
+
+    Raises:
+        ProblemError: 401, when the token is not valid.
+    """
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    credentials = await _bearer(request)
     if credentials is None:
+        return None
+    authenticator: Authenticator = request.app.state.authenticator
+    caller = authenticator.caller(credentials.credentials)
+    request.state.caller = caller
+    return caller
+
+
+async def _anyone(request: Request, _credentials: Credentials) -> Caller | None:
+    caller = await authenticated(request)
+    if caller is None:
         if request.headers.get("authorization"):
             raise _unauthorized("Only bearer tokens are accepted.", 'error="invalid_request"')
         return None
-    authenticator: Authenticator = request.app.state.authenticator
-    return _allow(authenticator.caller(credentials.credentials), "read")
+    return allow(caller, "read")
 
 
-def is_public(route: APIRoute) -> bool:
+async def is_public(route: APIRoute) -> bool:
     """Whether a route answers without a token, too."""
     return any(each.call is _anyone for each in route.dependant.dependencies)
 
 
-def _signed_in(request: Request, credentials: Credentials, scope: str) -> Caller:
-    if credentials is None:
+def _signed_in(request: Request, scope: str) -> Caller:
+    caller = await authenticated(request)
+    if caller is None:
         raise _unauthorized("A bearer token is needed.")
-    authenticator: Authenticator = request.app.state.authenticator
-    return _allow(authenticator.caller(credentials.credentials), scope)
+    request.state.scope_taken = scope
+    return allow(caller, scope)
 
 
-async def _reader(request: Request, credentials: Credentials) -> Caller:
-    return _signed_in(request, credentials, "read")
+async def _reader(request: Request, _credentials: Credentials) -> Caller:
+    return await _signed_in(request, "read")
 
 
-async def _writer(request: Request, credentials: Credentials) -> Caller:
-    return _signed_in(request, credentials, "write")
+async def _writer(request: Request, _credentials: Credentials) -> Caller:
+    return await _signed_in(request, "write")
 
 
-async def _moderator(request: Request, credentials: Credentials) -> Caller:
-    return _signed_in(request, credentials, "moderate")
+async def _moderator(request: Request, _credentials: Credentials) -> Caller:
+    return await _signed_in(request, "moderate")
 
 
 Anyone = Annotated[Caller | None, Depends(_anyone)]

@@ -301,6 +301,10 @@ class RedisCache:
         if self._redis is not None:
             await self._redis.aclose()
 
+    async def run(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers to commands whose keys are known elsewhere, in one round trip."""
+        return await self._pipeline(commands)
+
     async def _groups(self, names: list[str]) -> list[list[str]]:
         """Names that one command may have together: all, but in a cluster those of a slot.
 

@@ -13,10 +13,11 @@ from api.models import EngagementAccepted, problems
 from api.state import Shared
 from api.stores import StoreDownError
 from api.views import Reader
+from api.write_route import WriteRoute
 from schemas.events import Engagement, Surface
 from schemas.views import PostView
 
-router = APIRouter(prefix="/api/v1/posts", tags=["engagements"])
+router = APIRouter(prefix="/api/v1/posts", tags=["engagements"], route_class=WriteRoute)
 
 
 @router.post(

@@ -38,6 +38,11 @@ Id = Annotated[
 ]
 
 
+def as_id(number: int) -> str:
+    """A number of 128 bits as an id has it: 26 characters that sort as the numbers do."""
+    return "".join(_ALPHABET[(number >> 5 * place) & 31] for place in range(_LENGTH - 1, -1, -1))
+
+
 class Mint:
     """Makes ids of 48 bits of time (ms) and 80 of randomness; those of one ms rise too."""
 
@@ -52,7 +57,4 @@ class Mint:
         else:
             # The top bit is left free, so that counting up never overflows.
             self._time, self._random = at, secrets.randbits(_RANDOM_BITS - 1)
-        number = (at << _RANDOM_BITS) | self._random
-        return "".join(
-            _ALPHABET[(number >> 5 * place) & 31] for place in range(_LENGTH - 1, -1, -1)
-        )
+        return as_id((at << _RANDOM_BITS) | self._random)

@@ -12,13 +12,14 @@ from api.errors import invalid, unavailable
 from api.models import Accepted, Interest, InterestsOut, problems
 from api.state import Shared
 from api.stores import StoreDownError
+from api.write_route import WriteRoute
 from schemas.events import Engagement, Feedback
 
 MAX_LIMIT = 100
 CAP = 100.0
 """No interest counts for more (003, "Affinity Scoring System")."""
 
-router = APIRouter(prefix="/api/v1", tags=["interests"])
+router = APIRouter(prefix="/api/v1", tags=["interests"], route_class=WriteRoute)
 
 
 @router.get(

@@ -15,12 +15,13 @@ from api.render import post_out
 from api.state import Shared
 from api.stores import StoreDownError
 from api.views import Needs
+from api.write_route import WriteRoute
 from schemas.events import Moderation
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
-router = APIRouter(prefix="/api/v1/moderation", tags=["moderation"])
+router = APIRouter(prefix="/api/v1/moderation", tags=["moderation"], route_class=WriteRoute)
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Posts at most.")]
 

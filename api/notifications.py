@@ -16,13 +16,14 @@ from api.state import Shared
 from api.stores import StoreDownError
 from api.views import Needs, Reader
 from api.visibility import GONE
+from api.write_route import WriteRoute
 from schemas.events import User
 from schemas.views import NotificationView
 
 MAX_LIMIT = 100
 SHOWN_ACTORS = 3
 
-router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
+router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"], route_class=WriteRoute)
 
 _PROBLEMS = problems(
     _401="No valid token.",

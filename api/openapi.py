@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from api.auth import is_public
 from api.errors import MEDIA_TYPE
+from api.idempotency import HEADER, MAX_KEY_LENGTH
 from api.models import Problem
 
 DESCRIPTION = """
@@ -19,7 +20,9 @@ A news feed. Reads come from views in Redis and Cassandra; writes publish an eve
 answer 202 when Kafka has it on disk: the views follow, usually within a second.
 
 * Times are RFC 3339 in UTC; ids are opaque strings of at most 256 bytes, those made here sort
-  by time.
+  by time, but for those of writes with an `Idempotency-Key`.
+* A write with the header `Idempotency-Key` may be sent again when its answer was lost: it is made
+  once, and for a day is answered as it was the first time, with `Idempotency-Replayed: true`.
 * Errors are problem details (RFC 9457, `application/problem+json`).
 * What the caller may not see is answered like what is not there.
 """
@@ -36,6 +39,19 @@ TAGS = [
     {"name": "moderation", "description": "Verdicts on reported posts."},
     {"name": "health", "description": "For supervisors and Prometheus."},
 ]
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Any text that no other write of the caller has, like a UUID. With another "
+    "request than before it is refused (422, `key-reused`).",
+    "schema": {
+        "type": "string",
+        "pattern": "^[!-~]+$",
+        "minLength": 1,
+        "maxLength": MAX_KEY_LENGTH,
+    },
+}
 _REF = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -63,7 +79,7 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     for path, operations in page["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             responses = operation["responses"]
             if not path.startswith("/api/"):
                 continue
@@ -76,6 +92,8 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
             }
             if operation["operationId"] in public:
                 operation["security"] = [{}, {"token": []}]
+            if method not in ("get", "head"):
+                operation.setdefault("parameters", []).append(_KEY)
     schemas = page["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

@@ -12,9 +12,10 @@ from api.models import PostAccepted, PostOut, problems
 from api.render import post_out
 from api.state import Shared
 from api.views import Needs
+from api.write_route import WriteRoute
 from schemas.events import Media, Post
 
-router = APIRouter(prefix="/api/v1/posts", tags=["posts"])
+router = APIRouter(prefix="/api/v1/posts", tags=["posts"], route_class=WriteRoute)
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,7 +13,7 @@ from api.errors import unavailable
 from api.presence import Presence
 from api.stores import Stores
 from api.views import Absent, Reader
-from api.writes import Events, now_ms
+from api.writes import Events, Ids, now_ms
 
 
 class Services:
@@ -25,6 +26,13 @@ class Services:
         self.presence = Presence(self.events)
         self._absent = Absent()
 
+    def of_request(self, at: int, ids: Ids | None = None) -> Services:
+        """These services for one request, which is all of the time `at` (ms)."""
+        mine = copy(self)
+        mine.clock = lambda: at
+        mine.events = self.events.of_request(at, ids)
+        return mine
+
     def reader_for(self, user_id: str) -> Reader:
         """A reader for what a user may see."""
         return Reader(self.stores, self._absent, user_id)
@@ -35,7 +43,8 @@ class Services:
 
 
 async def _services(request: Request) -> Services:
-    services: Services | None = request.app.state.services
+    of_request: Services | None = getattr(request.state, "services", None)
+    services: Services | None = of_request or request.app.state.services
     if services is None:
         raise unavailable("The API is starting.")
     return services

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from api.circle import Circle, Follows
 from api.held import Held, TimelineRow
+from api.idempotency import Remembered
 from api.reacted import Reacted
 from schemas.events import Event
 from schemas.views import (
@@ -236,12 +237,27 @@ class Writer(Protocol):
         """Send what is under way and stop."""
 
 
+class Ledger(Protocol):
+    """What the API itself keeps in Redis of who writes. Every call may raise `StoreDownError`."""
+
+    async def claim(self, caller: str, key: str, request: Remembered) -> Remembered:
+        """What is kept under a caller's idempotency key for a day: `request`, unless there was
+        something."""
+
+    async def settle(self, caller: str, key: str, request: Remembered) -> None:
+        """Keep for a day how a request was answered."""
+
+    async def forget(self, caller: str, key: str, request: Remembered) -> None:
+        """Keep nothing of a request that came to nothing, unless another has settled it."""
+
+
 class Stores(Struct, frozen=True):
-    """The three stores."""
+    """The three stores; the ledger is in the cache's."""
 
     cache: Cache
     archive: Archive
     writer: Writer
+    ledger: Ledger
 
     async def close(self) -> None:
         """Close all three."""

@@ -14,9 +14,10 @@ from api.state import Services, Shared
 from api.user_models import Profile
 from api.views import Needs, Reader
 from api.visibility import GONE
+from api.write_route import WriteRoute
 from schemas.events import Follow, FollowAction, User
 
-router = APIRouter(prefix="/api/v1/users", tags=["users"])
+router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=WriteRoute)
 
 
 @router.get(

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import KafkaException, Producer
@@ -32,17 +32,30 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Ids(Protocol):
+    """Makes ids."""
+
+    def new(self, at: int) -> str:
+        """A new id for the time `at` (ms since 1970 UTC)."""
+
+
 class Events:
     """Mints ids and times for events and publishes them."""
 
-    def __init__(self, writer: Writer, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self, writer: Writer, clock: Callable[[], int] = now_ms, ids: Ids | None = None
+    ) -> None:
         self._writer = writer
-        self._mint = Mint()
+        self._ids = ids or Mint()
         self.clock = clock
 
     def new_id(self, at: int) -> str:
-        """A new id, which sorts by its time `at` (ms)."""
-        return self._mint.new(at)
+        """A new id for something of the time `at` (ms)."""
+        return self._ids.new(at)
+
+    def of_request(self, at: int, ids: Ids | None) -> Events:
+        """Those of one request, all of the time `at` (ms), with ids of their own if given."""
+        return Events(self._writer, lambda: at, ids or self._ids)
 
     async def publish(self, *events: Event) -> None:
         """Return when Kafka has the events on disk.

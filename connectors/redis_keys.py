@@ -152,6 +152,10 @@ class Keys:
         """Sorted set of the posts that a user shared, by time in ms: the newest 10,000."""
         return self._key("shared", user_id)
 
+    def request(self, user_id: str, key: str) -> str:
+        """String: msgpack of what was asked with a user's idempotency key; kept by the API."""
+        return f"{self._key('request', user_id)}\0{key}"
+
 
 def by_hash_tag(names: Iterable[str]) -> list[list[str]]:
     """Key names in groups that share a slot in a cluster."""

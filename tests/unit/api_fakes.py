@@ -14,6 +14,7 @@ from api.app import create_app
 from api.auth import issue
 from api.circle import FOLLOWS_OF_EACH, MAX_FOLLOWS, Circle, Follows
 from api.held import Held
+from api.idempotency import Remembered
 from api.reacted import Reacted
 from api.state import Services
 from api.stores import (
@@ -373,6 +374,29 @@ class FakeWriter(FakeStore):
         self.events.extend(events)
 
 
+class FakeLedger(FakeStore):
+    """What the API keeps in Redis."""
+
+    name = "redis"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: dict[tuple[str, str], Remembered] = {}
+
+    async def claim(self, caller: str, key: str, request: Remembered) -> Remembered:
+        self.touch("claim")
+        return self.requests.setdefault((caller, key), request)
+
+    async def settle(self, caller: str, key: str, request: Remembered) -> None:
+        self.touch("settle")
+        self.requests[caller, key] = request
+
+    async def forget(self, caller: str, key: str, request: Remembered) -> None:
+        self.touch("forget")
+        if self.requests.get((caller, key)) == request:
+            del self.requests[caller, key]
+
+
 @cache
 def application() -> FastAPI:
     """An application without stores; building one takes longer than most tests."""
@@ -390,9 +414,11 @@ class World:
         self.cache = FakeCache(self.redis)
         self.archive = FakeArchive(self.cassandra)
         self.writer = FakeWriter()
-        stores = Stores(self.cache, self.archive, self.writer)
+        self.ledger = FakeLedger()
+        self.now = NOW
+        stores = Stores(self.cache, self.archive, self.writer, self.ledger)
         self.app = application() if is_shared else application.__wrapped__()
-        self.app.state.services = Services(stores, lambda: NOW)
+        self.app.state.services = Services(stores, lambda: self.now)
 
     def split(self) -> None:
         """Give Cassandra views of its own."""

@@ -1,0 +1,119 @@
+"""What every write passes: it is made once for an idempotency key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from fastapi import HTTPException, Request, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from api.auth import Caller, allow, authenticated
+from api.errors import ProblemError
+from api.idempotency import REPLAYED, DerivedIds, Remembered, fingerprint_of, key_of, reused
+from api.state import Services
+from api.stores import StoreDownError
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class WriteRoute(APIRoute):
+    """A route whose writes take an idempotency key; its reads are those of any route."""
+
+    def get_route_handler(self) -> Handler:
+        """What serves one request of this route."""
+        handle = super().get_route_handler()
+        if set(self.methods or ()) <= SAFE_METHODS:
+            return handle
+
+        async def write(request: Request) -> Response:
+            services: Services | None = request.app.state.services
+            caller = await authenticated(request)
+            key = key_of(request)
+            if services is None or caller is None or key is None:
+                return await handle(request)  # which refuses what may not be
+            attempt = Attempt(services, caller, key, await fingerprint_of(request))
+            return await attempt.made_once(request, handle)
+
+        return write
+
+
+class Attempt:
+    """One request with an idempotency key.
+
+    All that a repeated write publishes has the ids of the first, as they are derived from the
+    caller, the key and the request, and its time, which the ledger keeps: the folds take it for the
+    same. Once it was accepted, the ledger has the answer too, and nothing is published.
+    """
+
+    def __init__(self, services: Services, caller: Caller, key: str, fingerprint: bytes) -> None:
+        self._services = services
+        self._ledger = services.stores.ledger
+        self._caller = caller
+        self._key = key
+        self._mine = Remembered(fingerprint, services.clock())
+
+    async def made_once(self, request: Request, handle: Handler) -> Response:
+        """The answer to the request: the one that was given, or the one that is given now."""
+        held = await self._claim()
+        if held is not None and held.fingerprint != self._mine.fingerprint:
+            raise reused()
+        if held is not None and held.body:
+            allow(self._caller, held.scope)
+            return _answer(held.body)
+        at = self._mine.at if held is None else held.at
+        ids = DerivedIds(self._caller.user_id, self._key, self._mine.fingerprint)
+        request.state.services = self._services.of_request(at, ids)
+        try:
+            response = await handle(request)
+        except Exception as error:
+            if held is self._mine and _is_refusal(error):
+                await self._forget()
+            raise
+        if held is not None and response.status_code == status.HTTP_202_ACCEPTED:
+            scope, body = request.state.scope_taken, bytes(response.body)
+            await self._settle(Remembered(self._mine.fingerprint, at, scope, body))
+        return response
+
+    async def _claim(self) -> Remembered | None:
+        """What the ledger has, which may be what is new; None when it cannot be asked."""
+        try:
+            return await self._ledger.claim(self._caller.user_id, self._key, self._mine)
+        except StoreDownError as error:
+            log.warning("write not claimed", reason=error.reason)
+            return None
+
+    async def _settle(self, request: Remembered) -> None:
+        try:
+            await self._ledger.settle(self._caller.user_id, self._key, request)
+        except StoreDownError as error:
+            log.warning("write not settled", reason=error.reason)
+
+    async def _forget(self) -> None:
+        try:
+            await self._ledger.forget(self._caller.user_id, self._key, self._mine)
+        except StoreDownError as error:
+            log.warning("write not forgotten", reason=error.reason)
+
+
+def _answer(body: bytes) -> Response:
+    return Response(
+        body,
+        status_code=status.HTTP_202_ACCEPTED,
+        headers={REPLAYED: "true"},
+        media_type="application/json",
+    )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether nothing was published, as the request was refused."""
+    if isinstance(error, ProblemError):
+        return error.status < 500
+    return isinstance(error, HTTPException | RequestValidationError)
