@@ -52,6 +52,14 @@ _KEY = {
         "maxLength": MAX_KEY_LENGTH,
     },
 }
+_WAIT = {
+    "name": "wait",
+    "in": "query",
+    "required": False,
+    "description": "`view`: answer when the views show the write, after 2 s at the latest; "
+    "`is_visible` says whether they do.",
+    "schema": {"type": "string", "enum": ["view"]},
+}
 _REF = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -93,7 +101,7 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
             if operation["operationId"] in public:
                 operation["security"] = [{}, {"token": []}]
             if method not in ("get", "head"):
-                operation.setdefault("parameters", []).append(_KEY)
+                operation.setdefault("parameters", []).extend((_KEY, _WAIT))
     schemas = page["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

@@ -13,7 +13,8 @@ from api.errors import unavailable
 from api.presence import Presence
 from api.stores import Stores
 from api.views import Absent, Reader
-from api.writes import Events, Ids, now_ms
+from api.visible_writes import Waiting
+from api.writes import Events, Ids, RequestEvents, now_ms
 
 
 class Services:
@@ -24,14 +25,15 @@ class Services:
         self.clock = clock
         self.events = Events(stores.writer, clock)
         self.presence = Presence(self.events)
+        self.waiting = Waiting(stores)
         self._absent = Absent()
 
-    def of_request(self, at: int, ids: Ids | None = None) -> Services:
-        """These services for one request, which is all of the time `at` (ms)."""
+    def of_request(self, at: int, ids: Ids | None) -> tuple[Services, RequestEvents]:
+        """These services for one request, all of the time `at` (ms), and its events."""
         mine = copy(self)
         mine.clock = lambda: at
-        mine.events = self.events.of_request(at, ids)
-        return mine
+        mine.events = events = self.events.of_request(at, ids)
+        return mine, events
 
     def reader_for(self, user_id: str) -> Reader:
         """A reader for what a user may see."""

@@ -1,10 +1,11 @@
-"""What every write passes: it is made once for an idempotency key."""
+"""What every write passes: it is made once for an idempotency key, and waits for its view."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 import structlog
 from fastapi import HTTPException, Request, status
 from fastapi.exceptions import RequestValidationError
@@ -12,10 +13,11 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from api.auth import Caller, allow, authenticated
-from api.errors import ProblemError
+from api.errors import ProblemError, invalid
 from api.idempotency import REPLAYED, DerivedIds, Remembered, fingerprint_of, key_of, reused
 from api.state import Services
 from api.stores import StoreDownError
+from api.writes import Ids, RequestEvents
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -25,7 +27,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class WriteRoute(APIRoute):
-    """A route whose writes take an idempotency key; its reads are those of any route."""
+    """A route whose writes take an idempotency key and `?wait=view`; its reads are those of any
+    route."""
 
     def get_route_handler(self) -> Handler:
         """What serves one request of this route."""
@@ -36,11 +39,21 @@ class WriteRoute(APIRoute):
         async def write(request: Request) -> Response:
             services: Services | None = request.app.state.services
             caller = await authenticated(request)
+            if services is None or caller is None:
+                return await handle(request)  # which refuses it
+            is_awaited = _is_awaited(request)
             key = key_of(request)
-            if services is None or caller is None or key is None:
-                return await handle(request)  # which refuses what may not be
-            attempt = Attempt(services, caller, key, await fingerprint_of(request))
-            return await attempt.made_once(request, handle)
+            events: RequestEvents | None
+            if key is None:
+                events = _of_request(request, services, services.clock())
+                response = await handle(request)
+            else:
+                attempt = Attempt(services, caller, key, await fingerprint_of(request))
+                response, events = await attempt.made_once(request, handle)
+            if not is_awaited or response.status_code != status.HTTP_202_ACCEPTED:
+                return response
+            published = [] if events is None else events.published
+            return _telling(response, await services.waiting.until_shown(published))
 
         return write
 
@@ -60,17 +73,19 @@ class Attempt:
         self._key = key
         self._mine = Remembered(fingerprint, services.clock())
 
-    async def made_once(self, request: Request, handle: Handler) -> Response:
-        """The answer to the request: the one that was given, or the one that is given now."""
+    async def made_once(
+        self, request: Request, handle: Handler
+    ) -> tuple[Response, RequestEvents | None]:
+        """The answer to the request, and its events, or the answer that was given before."""
         held = await self._claim()
         if held is not None and held.fingerprint != self._mine.fingerprint:
             raise reused()
         if held is not None and held.body:
             allow(self._caller, held.scope)
-            return _answer(held.body)
+            return _accepted(held.body, {REPLAYED: "true"}), None
         at = self._mine.at if held is None else held.at
         ids = DerivedIds(self._caller.user_id, self._key, self._mine.fingerprint)
-        request.state.services = self._services.of_request(at, ids)
+        events = _of_request(request, self._services, at, ids)
         try:
             response = await handle(request)
         except Exception as error:
@@ -80,7 +95,7 @@ class Attempt:
         if held is not None and response.status_code == status.HTTP_202_ACCEPTED:
             scope, body = request.state.scope_taken, bytes(response.body)
             await self._settle(Remembered(self._mine.fingerprint, at, scope, body))
-        return response
+        return response, events
 
     async def _claim(self) -> Remembered | None:
         """What the ledger has, which may be what is new; None when it cannot be asked."""
@@ -103,11 +118,34 @@ class Attempt:
             log.warning("write not forgotten", reason=error.reason)
 
 
-def _answer(body: bytes) -> Response:
+def _of_request(
+    request: Request, services: Services, at: int, ids: Ids | None = None
+) -> RequestEvents:
+    """Give the request services of its own, for events of the time `at` (ms)."""
+    request.state.services, events = services.of_request(at, ids)
+    return events
+
+
+def _is_awaited(request: Request) -> bool:
+    wait = request.query_params.get("wait")
+    if wait not in (None, "view"):
+        raise invalid("query.wait", "only `view` can be waited for")
+    return wait is not None
+
+
+def _telling(response: Response, is_visible: bool | None) -> Response:
+    body = msgspec.json.decode(response.body)
+    body["is_visible"] = is_visible
+    response.body = msgspec.json.encode(body)
+    response.headers["Content-Length"] = str(len(response.body))
+    return response
+
+
+def _accepted(body: bytes, headers: dict[str, str]) -> Response:
     return Response(
         body,
         status_code=status.HTTP_202_ACCEPTED,
-        headers={REPLAYED: "true"},
+        headers=headers,
         media_type="application/json",
     )
 

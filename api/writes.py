@@ -53,10 +53,6 @@ class Events:
         """A new id for something of the time `at` (ms)."""
         return self._ids.new(at)
 
-    def of_request(self, at: int, ids: Ids | None) -> Events:
-        """Those of one request, all of the time `at` (ms), with ids of their own if given."""
-        return Events(self._writer, lambda: at, ids or self._ids)
-
     async def publish(self, *events: Event) -> None:
         """Return when Kafka has the events on disk.
 
@@ -70,6 +66,23 @@ class Events:
             raise unavailable(
                 "The event was not acknowledged in time. It may or may not take effect."
             ) from error
+
+    def of_request(self, at: int, ids: Ids | None) -> RequestEvents:
+        """Those of one request, all of the time `at` (ms), with ids of their own if given."""
+        return RequestEvents(self._writer, lambda: at, ids or self._ids)
+
+
+class RequestEvents(Events):
+    """Those of one request; knows what was published."""
+
+    def __init__(self, writer: Writer, clock: Callable[[], int], ids: Ids) -> None:
+        super().__init__(writer, clock, ids)
+        self.published: list[Event] = []
+
+    async def publish(self, *events: Event) -> None:
+        """As that of `Events`."""
+        await super().publish(*events)
+        self.published += events
 
 
 class KafkaWriter:
