@@ -38,7 +38,8 @@ from api.archive import CassandraArchive
 from api.auth import Authenticator, signing_key
 from api.boundary import Boundary
 from api.cache import RedisCache
-from api.ledger import RedisLedger
+from api.ledger import FAILURES, RedisLedger
+from api.limits import limits_of
 from api.state import Services
 from api.stores import Stores
 from api.writes import KafkaWriter, now_ms
@@ -68,13 +69,15 @@ def create_app(
         SecretError: the key file cannot be used.
     """
 
+    limits = limits_of(settings)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if addresses is None:
             yield
             return
         opened = await open_stores(settings, addresses)
-        app.state.services = Services(opened, clock)
+        app.state.services = Services(opened, clock, limits)
         try:
             yield
         finally:
@@ -91,9 +94,10 @@ def create_app(
         generate_unique_id_function=_operation_id,
     )
     registry = CollectorRegistry()
+    registry.register(FAILURES)
     app.state.registry = registry
     app.state.authenticator = Authenticator(signing_key(settings))
-    app.state.services = Services(stores, clock) if stores is not None else None
+    app.state.services = Services(stores, clock, limits) if stores is not None else None
     modules = (  # in this order: ids may have any text in them
         *(feed, post_lists, trending, comments, engagements, acts, posts, post_edits),
         *(moderation, interests, notifications, health, suggestions, close_friends, account),

@@ -171,12 +171,12 @@ async def _anyone(request: Request, _credentials: Credentials) -> Caller | None:
     return allow(caller, "read")
 
 
-async def is_public(route: APIRoute) -> bool:
+def is_public(route: APIRoute) -> bool:
     """Whether a route answers without a token, too."""
     return any(each.call is _anyone for each in route.dependant.dependencies)
 
 
-def _signed_in(request: Request, scope: str) -> Caller:
+async def _signed_in(request: Request, scope: str) -> Caller:
     caller = await authenticated(request)
     if caller is None:
         raise _unauthorized("A bearer token is needed.")

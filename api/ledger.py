@@ -6,8 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
+from prometheus_client import Counter
 
+from api.gcra import Limit, Standing
 from api.idempotency import REMEMBERED_SECONDS, Remembered
+from api.stores import StoreDownError
 from connectors.redis_keys import Keys
 
 FORGET = """
@@ -16,11 +20,40 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 """
 
+TAKE = """
+-- KEYS: the TAT of a caller's writes of a class; ARGV: interval, tolerance. All in microseconds.
+-- As `api.gcra.take`, by the clock of Redis. Returns whether one was taken, and how far the TAT is
+-- ahead then.
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
+local ahead = math.max(0, tonumber(redis.call('GET', KEYS[1]) or 0) - now)
+if ahead > tolerance then return {0, ahead} end
+ahead = ahead + interval
+redis.call('SET', KEYS[1], string.format('%.0f', now + ahead), 'PX', math.ceil(ahead / 1000))
+return {1, ahead}
+"""
+
+FAILURES = Counter(
+    "headrace_api_ledger_failures",
+    "Calls to Redis about who writes that went on without an answer.",
+    ["call"],
+    registry=None,
+)
+
 Run = Callable[[Sequence[Sequence[Any]]], Awaitable[list[Any]]]
 """Takes commands to Redis in one round trip; raises `StoreDownError`."""
 
+log = structlog.get_logger(__name__)
+
 _encode = msgspec.msgpack.encode
 _REMEMBERED = msgspec.msgpack.Decoder(Remembered)
+
+
+def note_failure(call: str, error: StoreDownError) -> None:
+    """Log and count a call that is done without."""
+    FAILURES.labels(call).inc()
+    log.warning("no ledger", call=call, reason=error.reason)
 
 
 class RedisLedger:
@@ -48,3 +81,10 @@ class RedisLedger:
         """Keep nothing of a request that came to nothing, unless another has settled it."""
         name = self._keys.request(caller, key)
         await self._run([("EVAL", FORGET, 1, name, _encode(request))])
+
+    async def take(self, kind: str, caller: str, limit: Limit) -> Standing:
+        """Take one write of a class from a caller's limit."""
+        name = self._keys.limit(caller, kind)
+        command = ("EVAL", TAKE, 1, name, limit.interval_us, limit.tolerance_us)
+        ((is_allowed, ahead_us),) = await self._run([command])
+        return Standing(bool(is_allowed), ahead_us)

@@ -60,6 +60,16 @@ _WAIT = {
     "`is_visible` says whether they do.",
     "schema": {"type": "string", "enum": ["view"]},
 }
+_RATE_HEADERS = {
+    "RateLimit-Policy": {
+        "description": "The caller's limit for this class of write: `q` in `w` seconds.",
+        "schema": {"type": "string", "examples": ['"posts";q=5;w=60']},
+    },
+    "RateLimit": {
+        "description": "What is left: `r` writes now; after `t` seconds all of them.",
+        "schema": {"type": "string", "examples": ['"posts";r=4;t=12']},
+    },
+}
 _REF = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -102,8 +112,19 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
                 operation["security"] = [{}, {"token": []}]
             if method not in ("get", "head"):
                 operation.setdefault("parameters", []).extend((_KEY, _WAIT))
+                responses["429"] = _limited()
+                responses["202"]["headers"] = _RATE_HEADERS
     schemas = page["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas.setdefault("Problem", Problem.model_json_schema())
     return page
+
+
+def _limited() -> dict[str, Any]:
+    wait = {"description": "Seconds until one more is taken.", "schema": {"type": "integer"}}
+    return {
+        "description": "The caller writes too often.",
+        "headers": {**_RATE_HEADERS, "Retry-After": wait},
+        "content": {MEDIA_TYPE: {"schema": _REF}},
+    }

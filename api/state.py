@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from api.auth import Caller
 from api.errors import unavailable
+from api.limits import Limiter, Limits
 from api.presence import Presence
 from api.stores import Stores
 from api.views import Absent, Reader
@@ -20,8 +21,14 @@ from api.writes import Events, Ids, RequestEvents, now_ms
 class Services:
     """The stores, and what reads and writes them."""
 
-    def __init__(self, stores: Stores, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        clock: Callable[[], int] = now_ms,
+        limits: Limits | None = None,
+    ) -> None:
         self.stores = stores
+        self.limiter = Limiter(stores.ledger, limits or {})
         self.clock = clock
         self.events = Events(stores.writer, clock)
         self.presence = Presence(self.events)

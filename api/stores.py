@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from msgspec import Struct, field
 
 from api.circle import Circle, Follows
+from api.gcra import Limit, Standing
 from api.held import Held, TimelineRow
 from api.idempotency import Remembered
 from api.reacted import Reacted
@@ -249,6 +250,9 @@ class Ledger(Protocol):
 
     async def forget(self, caller: str, key: str, request: Remembered) -> None:
         """Keep nothing of a request that came to nothing, unless another has settled it."""
+
+    async def take(self, kind: str, caller: str, limit: Limit) -> Standing:
+        """Take one write of a class from a caller's limit."""
 
 
 class Stores(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What every write passes: it is made once for an idempotency key, and waits for its view."""
+"""What every write passes: a limit; it is made once for a key, and waits for its view."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-import structlog
 from fastapi import HTTPException, Request, status
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -15,20 +14,20 @@ from fastapi.routing import APIRoute
 from api.auth import Caller, allow, authenticated
 from api.errors import ProblemError, invalid
 from api.idempotency import REPLAYED, DerivedIds, Remembered, fingerprint_of, key_of, reused
+from api.ledger import note_failure
+from api.limits import CLASSES
 from api.state import Services
 from api.stores import StoreDownError
 from api.writes import Ids, RequestEvents
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-log = structlog.get_logger(__name__)
-
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class WriteRoute(APIRoute):
-    """A route whose writes take an idempotency key and `?wait=view`; its reads are those of any
-    route."""
+    """A route whose writes have a limit, and take an idempotency key and `?wait=view`; its reads
+    are those of any route."""
 
     def get_route_handler(self) -> Handler:
         """What serves one request of this route."""
@@ -36,20 +35,29 @@ class WriteRoute(APIRoute):
         if set(self.methods or ()) <= SAFE_METHODS:
             return handle
 
+        kind = CLASSES.get(self.name, "writes")
+
         async def write(request: Request) -> Response:
             services: Services | None = request.app.state.services
             caller = await authenticated(request)
             if services is None or caller is None:
                 return await handle(request)  # which refuses it
+
+            async def limited(request: Request) -> Response:
+                headers = await services.limiter.take(kind, caller.user_id)
+                response = await handle(request)
+                response.headers.update(headers)
+                return response
+
             is_awaited = _is_awaited(request)
             key = key_of(request)
             events: RequestEvents | None
             if key is None:
                 events = _of_request(request, services, services.clock())
-                response = await handle(request)
+                response = await limited(request)
             else:
                 attempt = Attempt(services, caller, key, await fingerprint_of(request))
-                response, events = await attempt.made_once(request, handle)
+                response, events = await attempt.made_once(request, limited)
             if not is_awaited or response.status_code != status.HTTP_202_ACCEPTED:
                 return response
             published = [] if events is None else events.published
@@ -102,20 +110,20 @@ class Attempt:
         try:
             return await self._ledger.claim(self._caller.user_id, self._key, self._mine)
         except StoreDownError as error:
-            log.warning("write not claimed", reason=error.reason)
+            note_failure("claim", error)
             return None
 
     async def _settle(self, request: Remembered) -> None:
         try:
             await self._ledger.settle(self._caller.user_id, self._key, request)
         except StoreDownError as error:
-            log.warning("write not settled", reason=error.reason)
+            note_failure("settle", error)
 
     async def _forget(self) -> None:
         try:
             await self._ledger.forget(self._caller.user_id, self._key, self._mine)
         except StoreDownError as error:
-            log.warning("write not forgotten", reason=error.reason)
+            note_failure("forget", error)
 
 
 def _of_request(

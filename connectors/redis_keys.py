@@ -156,6 +156,10 @@ class Keys:
         """String: msgpack of what was asked with a user's idempotency key; kept by the API."""
         return f"{self._key('request', user_id)}\0{key}"
 
+    def limit(self, user_id: str, kind: str) -> str:
+        """String: the TAT (µs) of a user's writes of a class (`api.gcra`); kept by the API."""
+        return f"{self._key('limit', user_id)}\0{kind}"
+
 
 def by_hash_tag(names: Iterable[str]) -> list[list[str]]:
     """Key names in groups that share a slot in a cluster."""

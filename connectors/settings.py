@@ -108,6 +108,31 @@ class Settings(BaseSettings):
         SecretStr(""), alias="HEADRACE_JWT_SECRET", description="HS256 key, 32 bytes or more"
     )
 
+    posts_per_minute: int = Field(
+        5,
+        alias="HEADRACE_POSTS_PER_MINUTE",
+        ge=0,
+        le=60_000_000,
+        description="how many posts the API takes of a user, at once and a minute; 0 is no limit",
+    )
+    engagements_per_minute: int = Field(
+        120, alias="HEADRACE_ENGAGEMENTS_PER_MINUTE", ge=0, le=60_000_000
+    )
+    follows_per_minute: int = Field(
+        60,
+        alias="HEADRACE_FOLLOWS_PER_MINUTE",
+        ge=0,
+        le=60_000_000,
+        description="and unfollows",
+    )
+    writes_per_minute: int = Field(
+        60,
+        alias="HEADRACE_WRITES_PER_MINUTE",
+        ge=0,
+        le=60_000_000,
+        description="of all other kinds together",
+    )
+
     webhook_url: str = Field(
         "",
         alias="HEADRACE_WEBHOOK_URL",

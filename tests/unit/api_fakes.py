@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.auth import issue
 from api.circle import FOLLOWS_OF_EACH, MAX_FOLLOWS, Circle, Follows
+from api.gcra import Limit, Standing, Takes
 from api.held import Held
 from api.idempotency import Remembered
+from api.limits import Limits
 from api.reacted import Reacted
 from api.state import Services
 from api.stores import (
@@ -382,6 +384,8 @@ class FakeLedger(FakeStore):
     def __init__(self) -> None:
         super().__init__()
         self.requests: dict[tuple[str, str], Remembered] = {}
+        self.takes = Takes(1_000)
+        self.now_us = 1
 
     async def claim(self, caller: str, key: str, request: Remembered) -> Remembered:
         self.touch("claim")
@@ -396,6 +400,10 @@ class FakeLedger(FakeStore):
         if self.requests.get((caller, key)) == request:
             del self.requests[caller, key]
 
+    async def take(self, kind: str, caller: str, limit: Limit) -> Standing:
+        self.touch("take")
+        return self.takes.take(f"{kind} {caller}", self.now_us, limit)
+
 
 @cache
 def application() -> FastAPI:
@@ -409,7 +417,7 @@ class World:
     Unless `is_shared` is False, all worlds are one application, and the newest has it.
     """
 
-    def __init__(self, *, is_shared: bool = True) -> None:
+    def __init__(self, *, is_shared: bool = True, limits: Limits | None = None) -> None:
         self.redis = self.cassandra = Views()
         self.cache = FakeCache(self.redis)
         self.archive = FakeArchive(self.cassandra)
@@ -418,7 +426,7 @@ class World:
         self.now = NOW
         stores = Stores(self.cache, self.archive, self.writer, self.ledger)
         self.app = application() if is_shared else application.__wrapped__()
-        self.app.state.services = Services(stores, lambda: self.now)
+        self.app.state.services = Services(stores, lambda: self.now, limits or {})
 
     def split(self) -> None:
         """Give Cassandra views of its own."""

@@ -1,0 +1,89 @@
+"""How often a caller may write, by class of write."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from api.errors import ProblemError
+from api.gcra import WINDOW_SECONDS, Limit, Standing, Takes
+from api.ledger import note_failure
+from api.stores import Ledger, StoreDownError
+from connectors.settings import Settings
+
+Class = Literal["posts", "engagements", "follows", "writes"]
+
+MAX_CALLERS = 100_000
+"""Of so many callers and classes a process knows how often they wrote, while Redis is away."""
+
+CLASSES: dict[str, Class] = {
+    "create_post": "posts",
+    "engage": "engagements",
+    "follow": "follows",
+    "unfollow": "follows",
+}
+"""The class of a route by its name; all others are `writes`."""
+
+Limits = dict[Class, Limit]
+
+
+def limits_of(config: Settings) -> Limits:
+    """The limits that are set; a class that is absent has none."""
+    counts: dict[Class, int] = {
+        "posts": config.posts_per_minute,
+        "engagements": config.engagements_per_minute,
+        "follows": config.follows_per_minute,
+        "writes": config.writes_per_minute,
+    }
+    return {name: Limit(count) for name, count in counts.items() if count}
+
+
+class Limiter:
+    """Takes from the limits of callers in Redis, in this process while Redis is away."""
+
+    def __init__(self, ledger: Ledger, limits: Limits) -> None:
+        self._ledger = ledger
+        self._limits = limits
+        self._takes = Takes(MAX_CALLERS)
+
+    async def take(self, kind: Class, caller: str) -> dict[str, str]:
+        """Take one write of a caller; the headers that tell what is left. One round trip.
+
+        Raises:
+            ProblemError: 429, when the caller has to wait.
+        """
+        limit = self._limits.get(kind)
+        if limit is None:
+            return {}
+        standing = await self._take(kind, caller, limit)
+        headers = _headers(kind, limit, standing)
+        if standing.is_allowed:
+            return headers
+        seconds = max(1, _ceil_seconds(standing.retry_us(limit)))
+        raise ProblemError(
+            429,
+            "rate-limited",
+            f"No more than {limit.count} {kind} a minute are taken of a user: "
+            f"try again in {seconds} s.",
+            headers={**headers, "Retry-After": str(seconds)},
+        )
+
+    async def _take(self, kind: Class, caller: str, limit: Limit) -> Standing:
+        try:
+            return await self._ledger.take(kind, caller, limit)
+        except StoreDownError as error:
+            note_failure("take", error)
+            return self._takes.take(f"{kind}\0{caller}", time.monotonic_ns() // 1_000, limit)
+
+
+def _headers(kind: Class, limit: Limit, standing: Standing) -> dict[str, str]:
+    """As draft-ietf-httpapi-ratelimit-headers has them."""
+    reset = _ceil_seconds(standing.ahead_us)
+    return {
+        "RateLimit-Policy": f'"{kind}";q={limit.count};w={WINDOW_SECONDS}',
+        "RateLimit": f'"{kind}";r={standing.remaining(limit)};t={reset}',
+    }
+
+
+def _ceil_seconds(us: int) -> int:
+    return -(-us // 1_000_000)
