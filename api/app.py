@@ -38,6 +38,7 @@ from api.archive import CassandraArchive
 from api.auth import Authenticator, signing_key
 from api.boundary import Boundary
 from api.cache import RedisCache
+from api.content import content_rules
 from api.ledger import FAILURES, RedisLedger
 from api.limits import limits_of
 from api.state import Services
@@ -67,9 +68,10 @@ def create_app(
 
     Raises:
         SecretError: the key file cannot be used.
+        RulesError: the file of rules on spam cannot be used.
     """
 
-    limits = limits_of(settings)
+    limits, content = limits_of(settings), content_rules(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,7 +79,7 @@ def create_app(
             yield
             return
         opened = await open_stores(settings, addresses)
-        app.state.services = Services(opened, clock, limits)
+        app.state.services = Services(opened, clock, limits, content)
         try:
             yield
         finally:
@@ -97,7 +99,7 @@ def create_app(
     registry.register(FAILURES)
     app.state.registry = registry
     app.state.authenticator = Authenticator(signing_key(settings))
-    app.state.services = Services(stores, clock, limits) if stores is not None else None
+    app.state.services = Services(stores, clock, limits, content) if stores is not None else None
     modules = (  # in this order: ids may have any text in them
         *(feed, post_lists, trending, comments, engagements, acts, posts, post_edits),
         *(moderation, interests, notifications, health, suggestions, close_friends, account),

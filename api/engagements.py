@@ -30,7 +30,8 @@ router = APIRouter(prefix="/api/v1/posts", tags=["engagements"], route_class=Wri
         _403="The token lacks the scope `write`, or the comment is by another user.",
         _404="There is no such post, or the caller may not see it; or no such comment.",
         _413="The body is over 256 KiB.",
-        _422="A field is not valid, or the post may not be shared.",
+        _422="A field is not valid, the post may not be shared, or the text is taken for spam "
+        "(`spam`).",
         _503="Kafka did not acknowledge in time, or the stores cannot be reached.",
     ),
 )
@@ -38,6 +39,7 @@ async def engage(
     post_id: Id, body: EngagementIn, services: Shared, caller: Writing
 ) -> EngagementAccepted:
     """Do something with a post that the caller may see. The views follow within a second."""
+    services.content.check_text("body.text", body.text)
     reader = services.reader(caller)
     post = await reader.visible_post(post_id)
     if post is None:

@@ -32,6 +32,11 @@ class FieldError(BaseModel):
 
     field: str = Field(examples=["body.content"])
     detail: str = Field(examples=["at most 64 KiB of UTF-8"])
+    reason: str | None = Field(
+        None,
+        description="Of spam: `keyword`, `capitals`, `links`, `run` or `repetition`.",
+        examples=["keyword"],
+    )
 
 
 class Accepted(BaseModel):

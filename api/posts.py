@@ -47,12 +47,14 @@ async def read_post(post_id: Id, services: Shared, caller: Anyone) -> PostOut:
         _401="No valid token.",
         _403="The token lacks the scope `write`.",
         _413="The body is over 256 KiB.",
-        _422="A field is not valid, or names a post that the caller cannot see.",
+        _422="A field is not valid, names a post that the caller cannot see, or media from a host "
+        "that is not allowed; or the text is taken for spam (`spam`).",
         _503="Kafka did not acknowledge in time.",
     ),
 )
 async def create_post(body: PostIn, services: Shared, caller: Writing) -> PostAccepted:
     """Publish a post by the caller. The views follow within a second or so."""
+    services.content.check_post(body)
     reader = services.reader(caller)
     for field, named in (("reply_to", body.reply_to), ("quote_of", body.quote_of)):
         if named is not None and await reader.visible_post(named) is None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.auth import Caller
+from api.content import ContentRules
 from api.errors import unavailable
 from api.limits import Limiter, Limits
 from api.presence import Presence
@@ -26,7 +27,9 @@ class Services:
         stores: Stores,
         clock: Callable[[], int] = now_ms,
         limits: Limits | None = None,
+        content: ContentRules | None = None,
     ) -> None:
+        self.content = content or ContentRules()
         self.stores = stores
         self.limiter = Limiter(stores.ledger, limits or {})
         self.clock = clock

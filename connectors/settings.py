@@ -133,6 +133,19 @@ class Settings(BaseSettings):
         description="of all other kinds together",
     )
 
+    spam_rules: Path | None = Field(
+        None,
+        alias="HEADRACE_SPAM_RULES",
+        description="a JSON file that says which texts the API refuses as spam",
+    )
+    media_hosts: str = Field(
+        "",
+        alias="HEADRACE_MEDIA_HOSTS",
+        pattern=r"^(\*\.)?[a-z0-9.-]+(,(\*\.)?[a-z0-9.-]+)*$|^$",
+        description="from which hosts the API takes media: cdn.example.com,*.example.org; from any "
+        "if there are none",
+    )
+
     webhook_url: str = Field(
         "",
         alias="HEADRACE_WEBHOOK_URL",
@@ -193,6 +206,11 @@ class Settings(BaseSettings):
         alias="HEADRACE_PUSH_LOOPBACK",
         description="whether subscriptions for Web Push may name this machine, as in tests",
     )
+
+    @property
+    def media_host_names(self) -> tuple[str, ...]:
+        """The hosts in `media_hosts`."""
+        return tuple(filter(None, self.media_hosts.split(",")))
 
     @field_validator("webhook_secret", "vapid_key")
     @classmethod
