@@ -8,14 +8,13 @@ from connectors.records import Record
 from schemas.codec import decode
 from schemas.events import Engagement, Event, Moderation, Post
 from schemas.topics import Topic
+from schemas.validation import BETWEEN_USERS, MAX_RECORD_BYTES, validate
 from streams.engine.outbox import Outbox
 from streams.engine.records import RejectedError, Tags, tags_header
 from streams.engine.replica import Fold
 from streams.engine.state import State
-from streams.validation import BETWEEN_USERS, validate
 
 MAX_TAGS = 64
-MAX_RECORD_BYTES = 1_000_000
 _HASHTAG = re.compile(r"(?<![\w&/#])#(\w+)")
 _MENTION = re.compile(r"(?<![\w@/.])@(\w(?:[\w.:-]*\w)?)")
 
@@ -45,7 +44,7 @@ class IntakeFold(Fold):
         self._outbox = outbox
 
     def apply(self, record: Record) -> None:
-        """Check and route one record; see `streams.validation` for what is refused."""
+        """Check and route one record; see `schemas.validation` for what is refused."""
         raw = record.value or b""
         if len(raw) > MAX_RECORD_BYTES:
             raise RejectedError("too_large", f"the record has more than {MAX_RECORD_BYTES} bytes")

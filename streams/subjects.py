@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from schemas.events import Post
+from schemas.validation import MAX_ID_BYTES
 from streams.engine.records import Tags
-from streams.validation import MAX_ID_BYTES
 
 USER, TOPIC, LANGUAGE, MEDIA = "u:", "t:", "l:", "m:"
 MAX_TOPICS = 8

@@ -99,8 +99,8 @@ def _publish(brokers: str, user_id: str) -> datetime:
     """Say that the user is deleted; when that was."""
     from connectors.publisher import Publisher, PublishError
     from schemas.events import User
+    from schemas.validation import validate
     from streams.engine.records import RejectedError
-    from streams.validation import validate
 
     now = datetime.now(UTC)
     at = int(now.timestamp() * 1000)

@@ -40,9 +40,9 @@ def source(source: str, how: How) -> None:
     from schemas.events import Follow
     from schemas.partitioning import partition_of
     from schemas.topics import Topic
+    from schemas.validation import validate
     from streams.engine.records import RejectedError
     from streams.facts import Handling, encode_fact
-    from streams.validation import validate
 
     name = source.casefold() if source.startswith("t:") else source
     now = time.time_ns() // 1_000_000

@@ -9,17 +9,10 @@ from msgspec import Struct
 
 from schemas.codec import MAGIC, UndecodableError, decode
 from schemas.events import Event
+from schemas.validation import RejectedError as RejectedError
 from streams.facts import Fact, decode_fact
 
 TAGS_HEADER = "tags"
-
-
-class RejectedError(Exception):
-    """A record that a fold does not take; `code` is its reason in the dead letters."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Tags(Struct, frozen=True, array_like=True, gc=False):

@@ -24,7 +24,7 @@ from schemas.events import (
     UserAction,
     Visibility,
 )
-from streams.validation import validate
+from schemas.validation import validate
 from tests.oracle.moderation import hidden_posts
 
 END = 1_700_000_000_000

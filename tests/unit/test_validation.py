@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from schemas.events import Event, Media
+from schemas.validation import EARLIEST_MS, validate
 from streams.engine.records import RejectedError
-from streams.validation import EARLIEST_MS, validate
 from tests.oracle.events import why_rejected
 from tests.unit.folds import (
     NOW,

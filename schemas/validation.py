@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
-from streams.engine.records import RejectedError
 
 MAX_ID_BYTES = 256
 MAX_CONTENT_BYTES = 64 * 1024
 MAX_MEDIA = 64
 MAX_AUDIENCE = 10_000
+MAX_RECORD_BYTES = 1_000_000
 EARLIEST_MS = 946_684_800_000  # 2000-01-01
 MAX_AHEAD_MS = 5 * 60 * 1000
 BETWEEN_USERS = ("profile_view", "message")
@@ -20,6 +20,14 @@ _SOURCE = re.compile(r"[ut]:.")
 _SUBJECT = re.compile(r"[utlm]:.")
 _COMMENTS = ("comment", "comment_deleted")
 _REACTIONS = ("like", "react", "unlike")
+
+
+class RejectedError(Exception):
+    """A record that is not taken; `code` is its reason in the dead letters."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def validate(event: Event, broker_time: int) -> None:
