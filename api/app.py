@@ -27,6 +27,7 @@ from api import (
     post_edits,
     post_lists,
     posts,
+    produce,
     relations,
     suggestions,
     topics,
@@ -101,7 +102,7 @@ def create_app(
     app.state.authenticator = Authenticator(signing_key(settings))
     app.state.services = Services(stores, clock, limits, content) if stores is not None else None
     modules = (  # in this order: ids may have any text in them
-        *(feed, post_lists, trending, comments, engagements, acts, posts, post_edits),
+        *(feed, post_lists, trending, comments, engagements, acts, posts, post_edits, produce),
         *(moderation, interests, notifications, health, suggestions, close_friends, account),
         *(people, relations, topics, usernames, users),
     )

@@ -20,7 +20,7 @@ from api.ids import is_id
 from connectors.settings import Settings
 
 ALGORITHM = "HS256"
-SCOPES = ("read", "write", "moderate")
+SCOPES = ("read", "write", "moderate", "produce")
 USUAL_SCOPES = "read write"
 LEEWAY_SECONDS = 5
 SECRET_FILE = "jwt_secret"
@@ -30,8 +30,8 @@ _bearer = HTTPBearer(
     auto_error=False,
     bearerFormat="JWT",
     scheme_name="token",
-    description="A JWT signed with HS256: `sub` is the user, `scope` some of `read`, `write` and "
-    "`moderate`, `exp` is required. `headrace token USER_ID` prints one.",
+    description="A JWT signed with HS256: `sub` is the user, `scope` some of `read`, `write`, "
+    "`moderate` and `produce`, `exp` is required. `headrace token USER_ID` prints one.",
 )
 
 
@@ -196,7 +196,12 @@ async def _moderator(request: Request, _credentials: Credentials) -> Caller:
     return await _signed_in(request, "moderate")
 
 
+async def _producer(request: Request, _credentials: Credentials) -> Caller:
+    return await _signed_in(request, "produce")
+
+
 Anyone = Annotated[Caller | None, Depends(_anyone)]
 Reading = Annotated[Caller, Depends(_reader)]
 Writing = Annotated[Caller, Depends(_writer)]
 Moderating = Annotated[Caller, Depends(_moderator)]
+Producing = Annotated[Caller, Depends(_producer)]

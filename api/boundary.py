@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import problem, server_error
 
 MAX_BODY_BYTES = 256 * 1024
+LARGER_BODIES = {"/api/v1/events": 2 * 1024 * 1024}
 BODY_SECONDS = 15.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -92,9 +93,10 @@ async def _bounded(scope: Scope, receive: Receive) -> tuple[Response | None, Rec
     """The whole body, read before it is used, or the refusal of one too long or too slow."""
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return None, receive
+    most = LARGER_BODIES.get(scope["path"], MAX_BODY_BYTES)
     length = Headers(scope=scope).get("content-length", "0")
-    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-        return _too_large(), receive
+    if length.isdecimal() and int(length) > most:
+        return _too_large(most), receive
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -103,8 +105,8 @@ async def _bounded(scope: Scope, receive: Receive) -> tuple[Response | None, Rec
                 if message["type"] != "http.request":
                     break
                 body += message.get("body", b"")
-                if len(body) > MAX_BODY_BYTES:
-                    return _too_large(), receive
+                if len(body) > most:
+                    return _too_large(most), receive
                 if not message.get("more_body", False):
                     break
     except TimeoutError:
@@ -123,6 +125,6 @@ async def _bounded(scope: Scope, receive: Receive) -> tuple[Response | None, Rec
     return None, receive_whole
 
 
-def _too_large() -> Response:
-    detail = f"The body is over {MAX_BODY_BYTES // 1024} KiB."
+def _too_large(most: int) -> Response:
+    detail = f"The body is over {most // 1024} KiB."
     return problem(413, "too-large", detail, {"Connection": "close"})

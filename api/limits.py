@@ -11,7 +11,7 @@ from api.ledger import note_failure
 from api.stores import Ledger, StoreDownError
 from connectors.settings import Settings
 
-Class = Literal["posts", "engagements", "follows", "writes"]
+Class = Literal["posts", "engagements", "follows", "batches", "writes"]
 
 MAX_CALLERS = 100_000
 """Of so many callers and classes a process knows how often they wrote, while Redis is away."""
@@ -21,6 +21,7 @@ CLASSES: dict[str, Class] = {
     "engage": "engagements",
     "follow": "follows",
     "unfollow": "follows",
+    "publish_events": "batches",
 }
 """The class of a route by its name; all others are `writes`."""
 
@@ -33,6 +34,7 @@ def limits_of(config: Settings) -> Limits:
         "posts": config.posts_per_minute,
         "engagements": config.engagements_per_minute,
         "follows": config.follows_per_minute,
+        "batches": config.batches_per_minute,
         "writes": config.writes_per_minute,
     }
     return {name: Limit(count) for name, count in counts.items() if count}

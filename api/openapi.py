@@ -14,6 +14,7 @@ from api.auth import is_public
 from api.errors import MEDIA_TYPE
 from api.idempotency import HEADER, MAX_KEY_LENGTH
 from api.models import Problem
+from api.produce import event_schemas
 
 DESCRIPTION = """
 A news feed. Reads come from views in Redis and Cassandra; writes publish an event to Kafka and
@@ -32,6 +33,7 @@ TAGS = [
     {"name": "posts", "description": "Posts."},
     {"name": "comments", "description": "What users say of posts."},
     {"name": "engagements", "description": "What users do with posts."},
+    {"name": "events", "description": "For producers: many events, of any user."},
     {"name": "users", "description": "Profiles, following, and lists of users."},
     {"name": "topics", "description": "What hashtags name."},
     {"name": "interests", "description": "What a user likes to see, and not."},
@@ -115,6 +117,7 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
                 responses["429"] = _limited()
                 responses["202"]["headers"] = _RATE_HEADERS
     schemas = page["components"]["schemas"]
+    schemas.update(event_schemas())
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas.setdefault("Problem", Problem.model_json_schema())

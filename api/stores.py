@@ -231,6 +231,9 @@ class Writer(Protocol):
     async def publish(self, events: Iterable[Event]) -> None:
         """Return when Kafka has all events on disk, else raise `StoreDownError`."""
 
+    async def publish_each(self, events: Iterable[Event]) -> list[StoreDownError | None]:
+        """Return when it is known of each event whether Kafka has it on disk: else, the error."""
+
     async def ping(self) -> None:
         """Return if Kafka answers."""
 

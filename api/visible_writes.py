@@ -17,6 +17,9 @@ LONGEST_PAUSE_SECONDS = 0.16
 MAX_WAITING = 200
 """Of one process; who comes when so many wait is not waited for."""
 
+MAX_EVENTS = 20
+"""A batch of more events is not waited for."""
+
 STATUS = {"deleted": "deleted", "deactivated": "deactivated", "reactivated": "active"}
 
 
@@ -36,9 +39,8 @@ class Waiting:
 
     async def until_shown(self, events: Sequence[Event]) -> bool | None:
         """Whether the views show all of the events, within 2 s; None when there are some that no
-        view shows to who caused them. One round trip a look, which does not depend on what is
-        there."""
-        if not events or any(look_for(event) is None for event in events):
+        view shows to who caused them, or too many. One round trip a look at an event, O(1)."""
+        if not 0 < len(events) <= MAX_EVENTS or any(look_for(event) is None for event in events):
             return None
         if self._count >= MAX_WAITING:
             return False

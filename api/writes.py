@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -67,6 +67,14 @@ class Events:
                 "The event was not acknowledged in time. It may or may not take effect."
             ) from error
 
+    async def publish_each(self, events: Sequence[Event]) -> list[bool]:
+        """Whether each of the events was not acknowledged in time."""
+        errors = await self._writer.publish_each(events)
+        failed = [error for error in errors if error is not None]
+        if failed:
+            log.warning("publish failed", reason=failed[0].reason, events=len(failed))
+        return [error is not None for error in errors]
+
     def of_request(self, at: int, ids: Ids | None) -> RequestEvents:
         """Those of one request, all of the time `at` (ms), with ids of their own if given."""
         return RequestEvents(self._writer, lambda: at, ids or self._ids)
@@ -83,6 +91,12 @@ class RequestEvents(Events):
         """As that of `Events`."""
         await super().publish(*events)
         self.published += events
+
+    async def publish_each(self, events: Sequence[Event]) -> list[bool]:
+        """As that of `Events`."""
+        failed = await super().publish_each(events)
+        self.published += [e for e, is_lost in zip(events, failed, strict=True) if not is_lost]
+        return failed
 
 
 class KafkaWriter:
@@ -108,6 +122,12 @@ class KafkaWriter:
     async def publish(self, events: Iterable[Event]) -> None:
         """Return when Kafka has all events on disk."""
         await asyncio.gather(*[self._produce(event) for event in events])
+
+    async def publish_each(self, events: Iterable[Event]) -> list[StoreDownError | None]:
+        """Return when it is known of each event whether Kafka has it on disk: else, the error."""
+        sent = [self._produce(event) for event in events]
+        errors = await asyncio.gather(*sent, return_exceptions=True)
+        return [error if isinstance(error, StoreDownError) else None for error in errors]
 
     def _produce(self, event: Event) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()

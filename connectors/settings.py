@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         le=60_000_000,
         description="and unfollows",
     )
+    batches_per_minute: int = Field(
+        600,
+        alias="HEADRACE_BATCHES_PER_MINUTE",
+        ge=0,
+        le=60_000_000,
+        description="of up to 1,000 events, of a producer",
+    )
     writes_per_minute: int = Field(
         60,
         alias="HEADRACE_WRITES_PER_MINUTE",

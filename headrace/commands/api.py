@@ -123,7 +123,12 @@ def api(host: str | None, port: int | None) -> None:
 @click.option(
     "--ttl", type=_Duration(), default="24h", show_default=True, help="How long it holds."
 )
-@click.option("--scope", default="read write", show_default=True, help="read, write, moderate.")
+@click.option(
+    "--scope",
+    default="read write",
+    show_default=True,
+    help="Some of read, write, moderate, produce.",
+)
 def token(user_id: str, ttl: int, scope: str) -> None:
     """Print a token with which the API takes USER_ID's requests."""
     from api.auth import SCOPES, SecretError, issue, signing_key

@@ -370,10 +370,21 @@ class FakeWriter(FakeStore):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Event] = []
+        self.losing: set[str] = set()
 
     async def publish(self, events: Iterable[Event]) -> None:
         self.touch("publish")
         self.events.extend(events)
+
+    async def publish_each(self, events: Iterable[Event]) -> list[StoreDownError | None]:
+        self.calls.append("publish_each")
+        errors: list[StoreDownError | None] = []
+        for event in events:
+            is_lost = self.is_down or event.event_id in self.losing
+            errors.append(StoreDownError(self.name, "TimeoutError") if is_lost else None)
+            if not is_lost:
+                self.events.append(event)
+        return errors
 
 
 class FakeLedger(FakeStore):
