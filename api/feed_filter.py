@@ -42,6 +42,9 @@ class FeedFilter(Struct, frozen=True):
         return [reason for reason in reasons if not reason.startswith(SHARED)]
 
 
+EVERYTHING = FeedFilter()
+
+
 def _primary(language: str | None) -> str:
     """The first part of a language tag: `en` of `en-GB`."""
     return (language or "").partition("-")[0].casefold()

@@ -1,0 +1,89 @@
+"""Which candidates of a feed its reader is shown, and for what reasons, whatever their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+from api.feed_filter import EVERYTHING, SHARED, FeedFilter
+from api.held import Candidate
+from api.models import FeedPost
+from api.render import feed_post
+from api.views import Needs, Reader
+from schemas.views import PostView
+
+Step = Literal["absent", "not_visible", "hidden", "muted", "reply"]
+"""What keeps a candidate from its reader."""
+
+
+class Verdict(Struct, frozen=True):
+    """The reasons for which a candidate is shown; without any, the step that dropped it."""
+
+    reasons: tuple[str, ...] = ()
+    dropped_by: Step | None = None
+
+
+async def hydrate(reader: Reader, batch: list[Candidate]) -> None:
+    """Load a batch: in one round trip when the reasons name the authors, in one more when they do
+    not, and one more for what replies answer."""
+    ids = [candidate.post_id for candidate in batch]
+    reasons = {reason for candidate in batch for reason in candidate.reasons}
+    authors = [reason for reason in reasons if reason.startswith("u:")]
+    sources = set(map(_source_of, reasons))
+    await reader.load(
+        Needs(
+            posts=ids,
+            counters=ids,
+            mine=ids,
+            users=[author[2:] for author in authors],
+            blocks=sources,
+            follows=[(reader.viewer or "", author) for author in authors],
+        )
+    )
+    posts = list(_loaded(reader, ids))
+    await reader.load(Needs(posts=[post.reply_to for post in posts if post.reply_to]))
+    await reader.load_rights(posts)
+
+
+def judge(reader: Reader, candidate: Candidate) -> Verdict:
+    """Whether the reader is shown a candidate that is loaded."""
+    post = reader.post(candidate.post_id)
+    if post is None:
+        return Verdict(dropped_by="absent")
+    if not reader.may_see(post):
+        return Verdict(dropped_by="not_visible")
+    if post.post_id in reader.known.hidden:
+        return Verdict(dropped_by="hidden")
+    if reader.is_muted(f"u:{post.author_id}"):
+        return Verdict(dropped_by="muted")
+    reasons = [
+        reason
+        for reason in candidate.reasons
+        if not reader.is_blocked(_source_of(reason)) and not reader.is_muted(_source_of(reason))
+    ]
+    if not reasons:
+        return Verdict(dropped_by="muted")
+    if not reader.joins(post):
+        reasons = [reason for reason in reasons if reason.startswith(SHARED)]
+    return Verdict(tuple(reasons)) if reasons else Verdict(dropped_by="reply")
+
+
+def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> FeedPost | None:
+    """A candidate that is loaded as its reader sees it; None when it is not to be seen, or not
+    asked for."""
+    post = reader.post(candidate.post_id)
+    if post is None or not wanted.takes(post):
+        return None
+    reasons = wanted.reasons(list(judge(reader, candidate).reasons))
+    return feed_post(reader, post, reasons, candidate.at) if reasons else None
+
+
+def _loaded(reader: Reader, ids: Iterable[str]) -> Iterable[PostView]:
+    return (post for name in ids if (post := reader.post(name)) is not None)
+
+
+def _source_of(reason: str) -> str:
+    """The source that brought an entry: its author, its sharer or a topic."""
+    return f"u:{reason.removeprefix(SHARED)}" if reason.startswith(SHARED) else reason
