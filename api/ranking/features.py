@@ -1,0 +1,102 @@
+"""What a post is ranked by: one row for each, computed here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from schemas.views import CountersView, PostView
+
+HOUR_MS = 3_600_000
+CAP = 100.0
+"""No affinity, interest or aversion counts for more (003, "Affinity Scoring System")."""
+MAX_TOPICS = 8
+MAX_KINDS = 4
+TEXT = "text"
+
+
+class Features(Struct, frozen=True, kw_only=True):
+    """A post, toward one reader, as of one moment.
+
+    `at` (ms) is where it stands on the timeline, `age_hours` is since it was made. `views` and
+    `hides` are distinct users. `affinity`, `likes_*` and `aversion` are the reader's scores of now,
+    0 to 100: of several topics or kinds of media the greatest, and of aversions the greatest of all
+    subjects, the author among them. `kind` is that of the first medium, `text` without any.
+    """
+
+    post_id: str
+    author_id: str
+    at: int
+    age_hours: float
+    likes: int = 0
+    comments: int = 0
+    shares: int = 0
+    views: int = 0
+    hides: int = 0
+    affinity: float = 0.0
+    kind: str = TEXT
+    likes_kind: float = 0.0
+    likes_topic: float = 0.0
+    likes_language: float = 0.0
+    aversion: float = 0.0
+    is_seen: bool = False
+    is_viral: bool = False
+
+
+class Tastes(Struct, frozen=True):
+    """What a reader likes and not: subject (`u:`, `t:`, `l:`, `m:`) to the score of now."""
+
+    likes: Mapping[str, float]
+    aversions: Mapping[str, float]
+
+
+def topics_of(post: PostView) -> list[str]:
+    """The topics that a post is about, as sources."""
+    return [f"t:{tag}" for tag in post.hashtags[:MAX_TOPICS]]
+
+
+def features_of(
+    post: PostView,
+    counters: CountersView,
+    tastes: Tastes,
+    *,
+    at: int,
+    now: int,
+    is_seen: bool = False,
+    is_viral: bool = False,
+) -> Features:
+    """The row of a post; times in ms since 1970 UTC. A reaction of any kind is a like, as in
+    affinity; a post ahead of the clock is of now."""
+    kinds = [f"m:{medium.kind}" for medium in post.media[:MAX_KINDS]]
+    topics = topics_of(post)
+    language = [f"l:{post.language.casefold()}"] if post.language else []
+    author = f"u:{post.author_id}"
+    return Features(
+        post_id=post.post_id,
+        author_id=post.author_id,
+        at=at,
+        age_hours=max(0, now - post.at) / HOUR_MS,
+        likes=sum(counters.reactions.values()),
+        comments=counters.comments,
+        shares=counters.shares,
+        views=counters.views,
+        hides=counters.hides,
+        affinity=_greatest(tastes.likes, (author,)),
+        kind=post.media[0].kind if post.media else TEXT,
+        likes_kind=_greatest(tastes.likes, kinds),
+        likes_topic=_greatest(tastes.likes, topics),
+        likes_language=_greatest(tastes.likes, language),
+        aversion=_greatest(tastes.aversions, (author, *kinds, *topics, *language)),
+        is_seen=is_seen,
+        is_viral=is_viral,
+    )
+
+
+def _greatest(scores: Mapping[str, float], subjects: Iterable[str]) -> float:
+    return min(CAP, max((scores.get(subject, 0.0) for subject in subjects), default=0.0))
+
+
+def in_order_of_time(rows: Iterable[Features]) -> Sequence[Features]:
+    """Rows as `latest` has them: newest first, of one time those with the greater ids."""
+    return sorted(rows, key=lambda row: (row.at, row.post_id), reverse=True)

@@ -1,0 +1,116 @@
+"""The order of a ranked feed: two passes of scores, what demotes, and diversity."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import isfinite
+
+import structlog
+from msgspec import Struct
+
+from api.ranking.diversity import author_decay, diversified
+from api.ranking.features import Features, in_order_of_time
+from api.ranking.rankers import Ranker
+from api.ranking.scores import Score, Term, demoted, demotions, first_pass
+from api.ranking.weights import Weights
+
+KEPT = 200
+"""So many of the first pass come to the second (003, "Multi-Stage Ranking Pipeline")."""
+
+log = structlog.get_logger(__name__)
+
+
+class RankerError(Exception):
+    """A ranker gave scores that cannot be used."""
+
+
+class Place(Struct, frozen=True):
+    """A post in the order that is shown, and how it came there.
+
+    `second` is the ranker's score, `factors` what demotes it, `score` what is left; without a
+    second pass None, none and the first score. `by_score` is the place, from 0, that it would have
+    without diversity.
+    """
+
+    row: Features
+    first: Score
+    second: Score | None
+    factors: tuple[Term, ...]
+    score: float
+    by_score: int
+
+
+class Order(Struct, frozen=True):
+    """The posts as they are shown, and those that the first pass left out, best first; whether the
+    ranker failed, and they stand as `latest` has them."""
+
+    places: list[Place]
+    cut: list[Features]
+    is_degraded: bool = False
+
+
+def ordered(rows: Iterable[Features], weights: Weights, ranker: Ranker) -> Order:
+    """Order posts, each given once, in whatever order. Of equal scores, the newer is first.
+
+    When the ranker fails, the newest 200 stand as in `latest`. O(n log n).
+    """
+    scored = [
+        (row, first_pass(row, weights.first_pass, weights.demotions))
+        for row in in_order_of_time(rows)
+    ]
+    by_first = sorted(scored, key=lambda each: -each[1].value)  # stable: the newer first
+    kept, cut = by_first[:KEPT], by_first[KEPT:]
+    try:
+        seconds = _second_pass(ranker, [row for row, _ in kept])
+    except Exception as error:  # noqa: BLE001  (whatever a ranker raises)
+        log.warning("ranker failed", ranker=ranker.name, error=type(error).__name__)
+        places = [
+            Place(row, first, None, (), first.value, number)
+            for number, (row, first) in enumerate(scored[:KEPT])
+        ]
+        return Order(places, [row for row, _ in scored[KEPT:]], is_degraded=True)
+    places = _demoted(kept, seconds, weights)
+    authors = [place.row.author_id for place in places]
+    shown = [places[number] for number in diversified(authors, weights.diversity)]
+    return Order(shown, [row for row, _ in cut])
+
+
+def _second_pass(ranker: Ranker, rows: Sequence[Features]) -> Sequence[Score]:
+    seconds = ranker.scores(rows)
+    if len(seconds) != len(rows):
+        raise RankerError(f"{len(seconds)} scores for {len(rows)} posts")
+    if not all(isfinite(score.value) for score in seconds):
+        raise RankerError("a score is not finite")
+    return seconds
+
+
+def _demoted(
+    kept: Sequence[tuple[Features, Score]], seconds: Sequence[Score], weights: Weights
+) -> list[Place]:
+    """By the ranker's scores less what demotes, an author's further posts among it."""
+    found = []
+    for (row, first), second in zip(kept, seconds, strict=True):
+        factors = demotions(row, weights.demotions)
+        found.append(Place(row, first, second, factors, demoted(second.value, factors), 0))
+    before: Counter[str] = Counter()
+    decayed = []
+    for place in sorted(found, key=_standing, reverse=True):
+        number = before[place.row.author_id]
+        before[place.row.author_id] += 1
+        decayed.append(_decayed(place, number, weights) if number else place)
+    return [
+        Place(each.row, each.first, each.second, each.factors, each.score, number)
+        for number, each in enumerate(sorted(decayed, key=_standing, reverse=True))
+    ]
+
+
+def _decayed(place: Place, number: int, weights: Weights) -> Place:
+    factors = (*place.factors, ("author", author_decay(number, weights.diversity)))
+    assert place.second is not None
+    score = demoted(place.second.value, factors)
+    return Place(place.row, place.first, place.second, factors, score, 0)
+
+
+def _standing(place: Place) -> tuple[float, int, str]:
+    return place.score, place.row.at, place.row.post_id

@@ -1,0 +1,123 @@
+"""Rankers: what scores the posts that the first pass has chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Protocol
+
+from api.ranking.features import CAP, Features
+from api.ranking.scores import Score, likings, recency
+from api.ranking.weights import RankerName, Weights
+
+
+class Ranker(Protocol):
+    """Scores posts for one reader. A greater score stands higher; terms explain it.
+
+    It is given all rows at once, as a learned model wants them. Whatever it raises, and scores that
+    are not finite, cost the feed its ranking and nothing else.
+    """
+
+    name: str
+
+    def scores(self, rows: Sequence[Features]) -> Sequence[Score]:
+        """One score for each row, in their order; it depends on the rows alone."""
+
+
+class Chronological:
+    """Newest first, by `1 / (1 + age_hours)`: 002's score of time alone."""
+
+    name = "chronological"
+
+    def __init__(self, _weights: Weights) -> None:
+        pass
+
+    def scores(self, rows: Sequence[Features]) -> list[Score]:
+        """By the age alone."""
+        return [_sum([("time", 1 / (1 + row.age_hours))]) for row in rows]
+
+
+class Weighted:
+    """`0.4 * time + 0.4 * engagement + 0.2 * affinity` (002, "Ranking Algorithm").
+
+    `time = 1 / (1 + age_hours)`; `engagement = e / (1 + e)` of `e = likes + 2 * comments`; affinity
+    is 003's, of 100, which has all that a user does and fades, in place of 002's likes in 30 days.
+    """
+
+    name = "weighted"
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights.weighted
+
+    def scores(self, rows: Sequence[Features]) -> list[Score]:
+        """The sum of three terms, each between 0 and its weight."""
+        weights = self._weights
+        found = []
+        for row in rows:
+            engaged = row.likes + weights.comment * row.comments
+            terms = [
+                ("time", weights.time / (1 + row.age_hours)),
+                ("engagement", weights.engagement * engaged / (1 + engaged)),
+                ("affinity", weights.affinity * row.affinity / CAP),
+            ]
+            found.append(_sum(terms))
+        return found
+
+
+class Heuristic:
+    """`p_like * 1 + p_comment * 2 + p_share * 3 - p_hide * 5` (003, "Ranking Algorithm
+    Implementation"), where 003 has a model for the probabilities, from estimates.
+
+    What share of those who see the post do it is `(n + rate * prior) / (seen + prior)`: the mean of
+    a beta distribution whose prior is worth 20 views at the usual rate, so that one like of one
+    view is not taken for certainty. `seen` is the views, or the most frequent act where that is
+    more (clients may not tell of views). The reader is likelier to do it than those by an odds
+    ratio: recency and what the reader likes, as in the first pass; and less likely to hide the
+    post by what the reader likes. So each is between 0 and 1.
+    """
+
+    name = "heuristic"
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights.heuristic
+        self._first_pass = weights.first_pass
+
+    def scores(self, rows: Sequence[Features]) -> list[Score]:
+        """The sum of four terms, of which the last is negative."""
+        return [self._score(row) for row in rows]
+
+    def _score(self, row: Features) -> Score:
+        weights = self._weights
+        liking = prod(value for _, value in likings(row, self._first_pass))
+        lift = liking * recency(row, self._first_pass)
+        seen = max(row.views, row.likes, row.comments, row.shares, row.hides)
+
+        def likely(count: int, rate: float, odds_ratio: float) -> float:
+            prior = weights.prior_views
+            share = (count + rate * prior) / (seen + prior)
+            odds = share / (1 - share) * odds_ratio
+            return odds / (1 + odds)
+
+        terms = [
+            ("p_like", weights.like * likely(row.likes, weights.like_rate, lift)),
+            ("p_comment", weights.comment * likely(row.comments, weights.comment_rate, lift)),
+            ("p_share", weights.share * likely(row.shares, weights.share_rate, lift)),
+            ("p_hide", -weights.hide * likely(row.hides, weights.hide_rate, 1 / liking)),
+        ]
+        return _sum(terms)
+
+
+def _sum(terms: list[tuple[str, float]]) -> Score:
+    return Score(sum(value for _, value in terms), tuple(terms))
+
+
+_RANKERS: dict[RankerName, Callable[[Weights], Ranker]] = {
+    "chronological": Chronological,
+    "heuristic": Heuristic,
+    "weighted": Weighted,
+}
+
+
+def ranker_of(weights: Weights) -> Ranker:
+    """The ranker that the weights name."""
+    return _RANKERS[weights.ranker](weights)
