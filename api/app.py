@@ -42,6 +42,7 @@ from api.cache import RedisCache
 from api.content import content_rules
 from api.ledger import FAILURES, RedisLedger
 from api.limits import limits_of
+from api.rankings import RedisRankings
 from api.state import Services
 from api.stores import Stores
 from api.writes import KafkaWriter, now_ms
@@ -129,4 +130,5 @@ async def open_stores(settings: Settings, addresses: Addresses) -> Stores:
         archive=archive,
         writer=KafkaWriter(addresses.kafka),
         ledger=RedisLedger(cache.run, settings.partitions),
+        rankings=RedisRankings(cache.run, settings.partitions),
     )

@@ -12,6 +12,8 @@ from api.gcra import Limit, Standing
 from api.held import Held, TimelineRow
 from api.idempotency import Remembered
 from api.reacted import Reacted
+from api.seen import Seen
+from api.snapshots import Snapshot
 from schemas.events import Event
 from schemas.views import (
     CommentView,
@@ -258,13 +260,30 @@ class Ledger(Protocol):
         """Take one write of a class from a caller's limit."""
 
 
+class Rankings(Protocol):
+    """What the API itself keeps in Redis to rank feeds. Every call may raise `StoreDownError`."""
+
+    async def seen(self, user_id: str) -> Seen:
+        """The posts that a user has seen lately."""
+
+    async def see(self, user_id: str, post_id: str) -> None:
+        """A user has seen a post."""
+
+    async def keep(self, user_id: str, name: str, snapshot: Snapshot) -> None:
+        """Keep a ranked feed of a user for some minutes."""
+
+    async def snapshot(self, user_id: str, name: str) -> Snapshot | None:
+        """A ranked feed of a user; None when it is not there, or not any more."""
+
+
 class Stores(Struct, frozen=True):
-    """The three stores; the ledger is in the cache's."""
+    """The three stores; the ledger and the rankings are in the cache's."""
 
     cache: Cache
     archive: Archive
     writer: Writer
     ledger: Ledger
+    rankings: Rankings
 
     async def close(self) -> None:
         """Close all three."""

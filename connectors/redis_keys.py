@@ -160,6 +160,29 @@ class Keys:
         """String: the TAT (µs) of a user's writes of a class (`api.gcra`); kept by the API."""
         return f"{self._key('limit', user_id)}\0{kind}"
 
+    def viewed(self, user_id: str) -> str:
+        """String: a Bloom filter of the posts that a user has seen lately; kept by the API."""
+        return self._key("viewed", user_id)
+
+    def viewed_before(self, user_id: str) -> str:
+        """String: the filter that was full before it."""
+        return self._key("viewed_before", user_id)
+
+    def rankings(self, user_id: str) -> str:
+        """Sorted set of the ids of a user's ranked feeds by time in ms; kept by the API."""
+        return self._key("rankings", user_id)
+
+    def ranked(self, user_id: str) -> str:
+        """Hash of those: msgpack of `Snapshot`."""
+        return self._key("ranked", user_id)
+
+    def of_ranking(self, user_id: str) -> tuple[str, ...]:
+        """All that the API keeps to rank a user's feed."""
+        return (
+            *(self.viewed(user_id), self.viewed_before(user_id)),
+            *(self.rankings(user_id), self.ranked(user_id)),
+        )
+
 
 def by_hash_tag(names: Iterable[str]) -> list[list[str]]:
     """Key names in groups that share a slot in a cluster."""

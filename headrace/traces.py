@@ -90,5 +90,6 @@ class Traces:
             "notifications": self._redis.zcard(keys.notifications(user_id)),
             "notices": self._redis.hlen(keys.notices(user_id)),
             "notifications that were read": self._redis.exists(keys.seen(user_id)),
+            "posts that were seen, ranked feeds": self._redis.exists(*keys.of_ranking(user_id)),
         }
         return {f"{kind} (Redis)": int(size) for kind, size in sizes.items()}

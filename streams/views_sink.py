@@ -23,6 +23,7 @@ POST_TTL_SECONDS = 7 * 24 * 60 * 60
 TRENDING_TTL_SECONDS = 15 * 60  # lists are shown anew every 5 minutes
 MIN_SCORE = 1e-9
 LIKE = "like"
+DELETED = "deleted"
 _TRIM = digest_of(TRIM_WITH_HASH)
 
 
@@ -119,6 +120,8 @@ class RedisStore:
     def _users(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
             pipe.add("SET", self._keys.user(view.user_id), raw)
+            if view.status == DELETED:
+                pipe.add("DEL", *self._keys.of_ranking(view.user_id))
 
     def _names(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):

@@ -18,6 +18,8 @@ from api.held import Held
 from api.idempotency import Remembered
 from api.limits import Limits
 from api.reacted import Reacted
+from api.seen import BITS, Seen, bits_of
+from api.snapshots import Snapshot
 from api.state import Services
 from api.stores import (
     Found,
@@ -416,6 +418,36 @@ class FakeLedger(FakeStore):
         return self.takes.take(f"{kind} {caller}", self.now_us, limit)
 
 
+class FakeRankings:
+    """What the API keeps in Redis; counts as calls of that, and is down with it. `kept` has names
+    of users and of their feeds."""
+
+    def __init__(self, redis: FakeCache) -> None:
+        self._redis = redis
+        self.kept: dict[tuple[str, str], Snapshot] = {}
+        self.seen_posts: set[tuple[str, str]] = set()
+
+    async def seen(self, user_id: str) -> Seen:
+        self._redis.touch("seen")
+        bits = bytearray(BITS // 8)
+        for user, post_id in self.seen_posts:
+            for bit in bits_of(post_id) if user == user_id else ():
+                bits[bit // 8] |= 0x80 >> bit % 8
+        return Seen([None, bytes(bits)])
+
+    async def see(self, user_id: str, post_id: str) -> None:
+        self._redis.touch("see")
+        self.seen_posts.add((user_id, post_id))
+
+    async def keep(self, user_id: str, name: str, snapshot: Snapshot) -> None:
+        self._redis.touch("keep")
+        self.kept[user_id, name] = snapshot
+
+    async def snapshot(self, user_id: str, name: str) -> Snapshot | None:
+        self._redis.touch("snapshot")
+        return self.kept.get((user_id, name))
+
+
 @cache
 def application() -> FastAPI:
     """An application without stores; building one takes longer than most tests."""
@@ -434,8 +466,9 @@ class World:
         self.archive = FakeArchive(self.cassandra)
         self.writer = FakeWriter()
         self.ledger = FakeLedger()
+        self.rankings = FakeRankings(self.cache)
         self.now = NOW
-        stores = Stores(self.cache, self.archive, self.writer, self.ledger)
+        stores = Stores(self.cache, self.archive, self.writer, self.ledger, self.rankings)
         self.app = application() if is_shared else application.__wrapped__()
         self.app.state.services = Services(stores, lambda: self.now, limits or {})
 

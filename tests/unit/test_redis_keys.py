@@ -22,7 +22,7 @@ from tests.unit.folds import DAY, NOW
 KINDS = (
     *("feed", "floor", "post", "counters", "user", "source", "following", "blocks", "mutes"),
     *("affinity", "interests", "aversions", "reacted", "kinds", "shared", "hidden"),
-    *("notifications", "notices", "seen"),
+    *("notifications", "notices", "seen", "viewed", "viewed_before", "rankings", "ranked"),
 )
 
 

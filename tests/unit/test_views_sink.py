@@ -573,6 +573,14 @@ def test_a_deletion_in_a_view_topic_writes_nothing(topic: Topic) -> None:
     assert client.positions == {f"pos:{{p0}}:{topic}": 2}
 
 
+def test_who_is_deleted_leaves_nothing_that_the_api_keeps_to_rank() -> None:
+    kept = [f"{kind}:{{p0}}:ann" for kind in ("viewed", "viewed_before", "rankings", "ranked")]
+    for status in ("active", "deactivated", "deleted"):
+        sent = _view_commands(Topic.VIEW_USERS, [("ann", UserView("ann", status=status))])
+        deleted = [command for command in sent if command[0] == "DEL"]
+        assert deleted == ([("DEL", *kept)] if status == "deleted" else [])
+
+
 def test_what_a_user_hides() -> None:
     hidden = "hidden:{p0}:bob"
     view = MineView("bob", "p", None, 0, False, 0, 7)
