@@ -34,6 +34,7 @@ from api import (
     trending,
     usernames,
     users,
+    why_not,
 )
 from api.archive import CassandraArchive
 from api.auth import Authenticator, signing_key
@@ -42,6 +43,7 @@ from api.cache import RedisCache
 from api.content import content_rules
 from api.ledger import FAILURES, RedisLedger
 from api.limits import limits_of
+from api.ranking.weights import load_weights
 from api.rankings import RedisRankings
 from api.state import Services
 from api.stores import Stores
@@ -63,7 +65,7 @@ def create_app(
     """The API over the stores at `addresses`, or over `stores` that the caller opens and closes.
 
     Args:
-        settings: Partitions, keyspace and the key of the tokens.
+        settings: Partitions, keyspace, the key of the tokens, and the file of weights.
         addresses: Of the stores, opened when the application starts; None with `stores`.
         stores: Instead of `addresses`.
         clock: The time in ms since 1970 UTC.
@@ -71,7 +73,9 @@ def create_app(
     Raises:
         SecretError: the key file cannot be used.
         RulesError: the file of rules on spam cannot be used.
+        WeightsError: the file of weights cannot be used.
     """
+    weights = load_weights(settings.ranking)
 
     limits, content = limits_of(settings), content_rules(settings)
 
@@ -81,7 +85,7 @@ def create_app(
             yield
             return
         opened = await open_stores(settings, addresses)
-        app.state.services = Services(opened, clock, limits, content)
+        app.state.services = Services(opened, clock, limits, content, weights)
         try:
             yield
         finally:
@@ -101,11 +105,12 @@ def create_app(
     registry.register(FAILURES)
     app.state.registry = registry
     app.state.authenticator = Authenticator(signing_key(settings))
-    app.state.services = Services(stores, clock, limits, content) if stores is not None else None
+    services = None if stores is None else Services(stores, clock, limits, content, weights)
+    app.state.services = services
     modules = (  # in this order: ids may have any text in them
-        *(feed, post_lists, trending, comments, engagements, acts, posts, post_edits, produce),
-        *(moderation, interests, notifications, health, suggestions, close_friends, account),
-        *(people, relations, topics, usernames, users),
+        *(feed, why_not, post_lists, trending, comments, engagements, acts, posts, post_edits),
+        *(produce, moderation, interests, notifications, health, suggestions, close_friends),
+        *(account, people, relations, topics, usernames, users),
     )
     for module in modules:
         app.include_router(module.router)

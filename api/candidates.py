@@ -10,11 +10,16 @@ from msgspec import Struct
 from api.feed_filter import EVERYTHING, SHARED, FeedFilter
 from api.held import Candidate
 from api.models import FeedPost
+from api.ranking.features import topics_of
 from api.render import feed_post
 from api.views import Needs, Reader
 from schemas.views import PostView
 
-Step = Literal["absent", "not_visible", "hidden", "muted", "reply"]
+VIRAL, POPULAR = "viral", "popular"
+_FOUND = frozenset((VIRAL, POPULAR))
+"""Reasons of posts that nobody brought whom the reader follows."""
+
+Step = Literal["absent", "not_visible", "hidden", "muted", "reply", "aversion"]
 """What keeps a candidate from its reader."""
 
 
@@ -25,25 +30,33 @@ class Verdict(Struct, frozen=True):
     dropped_by: Step | None = None
 
 
-async def hydrate(reader: Reader, batch: list[Candidate]) -> None:
-    """Load a batch: in one round trip when the reasons name the authors, in one more when they do
-    not, and one more for what replies answer."""
+def is_found(reasons: Iterable[str]) -> bool:
+    """Whether nobody brought a post whom the reader follows."""
+    return _FOUND.issuperset(reasons)
+
+
+async def hydrate(reader: Reader, batch: list[Candidate], users: Iterable[str] = ()) -> None:
+    """Load a batch, and users: in one round trip when the reasons name the authors, in one more
+    when they do not, and one more for what replies answer and found posts are about."""
     ids = [candidate.post_id for candidate in batch]
     reasons = {reason for candidate in batch for reason in candidate.reasons}
     authors = [reason for reason in reasons if reason.startswith("u:")]
-    sources = set(map(_source_of, reasons))
+    sources = set(map(_source_of, reasons - _FOUND))
+    found = {candidate.post_id for candidate in batch if is_found(candidate.reasons)}
     await reader.load(
         Needs(
             posts=ids,
             counters=ids,
             mine=ids,
-            users=[author[2:] for author in authors],
+            users=[*(author[2:] for author in authors), *users],
             blocks=sources,
             follows=[(reader.viewer or "", author) for author in authors],
         )
     )
     posts = list(_loaded(reader, ids))
-    await reader.load(Needs(posts=[post.reply_to for post in posts if post.reply_to]))
+    topics = [topic for post in posts if post.post_id in found for topic in topics_of(post)]
+    answered = [post.reply_to for post in posts if post.reply_to]
+    await reader.load(Needs(posts=answered, blocks=topics))
     await reader.load_rights(posts)
 
 
@@ -58,11 +71,7 @@ def judge(reader: Reader, candidate: Candidate) -> Verdict:
         return Verdict(dropped_by="hidden")
     if reader.is_muted(f"u:{post.author_id}"):
         return Verdict(dropped_by="muted")
-    reasons = [
-        reason
-        for reason in candidate.reasons
-        if not reader.is_blocked(_source_of(reason)) and not reader.is_muted(_source_of(reason))
-    ]
+    reasons = [reason for reason in candidate.reasons if _stands(reader, post, reason)]
     if not reasons:
         return Verdict(dropped_by="muted")
     if not reader.joins(post):
@@ -78,6 +87,15 @@ def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING)
         return None
     reasons = wanted.reasons(list(judge(reader, candidate).reasons))
     return feed_post(reader, post, reasons, candidate.at) if reasons else None
+
+
+def _stands(reader: Reader, post: PostView, reason: str) -> bool:
+    """Whether a reason is one for the reader; found is only what is public, and about nothing that
+    the reader mutes."""
+    if reason in _FOUND:
+        return post.visibility == "public" and not any(map(reader.is_muted, topics_of(post)))
+    source = _source_of(reason)
+    return not reader.is_blocked(source) and not reader.is_muted(source)
 
 
 def _loaded(reader: Reader, ids: Iterable[str]) -> Iterable[PostView]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 from api.errors import ProblemError
 from api.ids import MAX_ID_BYTES, is_id
 
-_OF_TIME, _OF_ID = b"\x01", b"\x02"
+_OF_TIME, _OF_ID, _OF_RANK = b"\x01", b"\x02", b"\x03"
 _MAX_TIME = 253_402_300_799_999
 _TIME_BYTES = 6
+_INDEX_BYTES = 2
+_NAME = re.compile(r"[A-Za-z0-9_-]{16}")
 _MAX_LENGTH = 4 * (MAX_ID_BYTES + _TIME_BYTES + 3) // 3
 
 
@@ -48,6 +51,29 @@ def decode_id(text: str) -> str:
     if not is_id(name):
         raise _refusal()
     return name
+
+
+def encode_rank(name: str, index: int) -> str:
+    """The cursor of a place, from 0, in what is kept under a name."""
+    return _encode(_OF_RANK + index.to_bytes(_INDEX_BYTES, "big") + name.encode())
+
+
+def decode_rank(text: str) -> tuple[str, int]:
+    """The name and the place in a cursor.
+
+    Raises:
+        ProblemError: 400, when it is none of ours.
+    """
+    raw = _decode(text, _OF_RANK)
+    name = _text(raw[1 + _INDEX_BYTES :])
+    if not _NAME.fullmatch(name):
+        raise _refusal()
+    return name, int.from_bytes(raw[1 : 1 + _INDEX_BYTES], "big")
+
+
+def is_rank(text: str) -> bool:
+    """Whether a text begins as the cursor of a place (below 4,096) in what is kept does."""
+    return text[:2] == _encode(_OF_RANK)
 
 
 def _encode(raw: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from fastapi import APIRouter, status
 
 from api.auth import Writing
@@ -11,11 +12,17 @@ from api.errors import ProblemError, invalid, not_found, unavailable
 from api.ids import Id
 from api.models import EngagementAccepted, problems
 from api.state import Shared
-from api.stores import StoreDownError
-from api.views import Reader
+from api.stores import REDIS, StoreDownError
+from api.views import Needs, Reader
+from api.visibility import GONE
 from api.write_route import WriteRoute
 from schemas.events import Engagement, Surface
 from schemas.views import PostView
+
+SEEN_BY = ("view", "click")
+"""What says that a post was seen. That it was on a page that was served does not."""
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/api/v1/posts", tags=["engagements"], route_class=WriteRoute)
 
@@ -41,7 +48,7 @@ async def engage(
     """Do something with a post that the caller may see. The views follow within a second."""
     services.content.check_text("body.text", body.text)
     reader = services.reader(caller)
-    post = await reader.visible_post(post_id)
+    post = await reader.visible_post(post_id, Needs(users=[caller.user_id]))
     if post is None:
         raise not_found("post")
     if body.action == "share" and post.visibility != "public":
@@ -71,7 +78,19 @@ async def engage(
             surface=Surface(**body.surface.model_dump()) if body.surface else None,
         )
     )
+    if body.action in SEEN_BY and reader.user(caller.user_id).status not in GONE:
+        await _note_seen(reader, caller.user_id, post_id)
     return EngagementAccepted(event_id=event_id, post_id=post_id, comment_id=comment_id)
+
+
+async def _note_seen(reader: Reader, user_id: str, post_id: str) -> None:
+    """Note that a user has seen a post; one that cannot be noted is ranked as if unseen."""
+    if reader.is_down(REDIS):
+        return
+    try:
+        await reader.stores.rankings.see(user_id, post_id)
+    except StoreDownError as error:
+        log.warning("seen not noted", reason=error.reason)
 
 
 async def _check_comment(reader: Reader, post: PostView, comment_id: str, action: str) -> None:

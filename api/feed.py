@@ -1,18 +1,19 @@
-"""GET /api/v1/feed: the timeline of the caller, `latest`."""
+"""GET /api/v1/feed: the timeline of the caller, `latest` or `ranked`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
 from api.auth import Reading
 from api.conditional import IfNoneMatch, respond
-from api.cursors import decode_place
+from api.cursors import decode_place, decode_rank, is_rank
 from api.errors import invalid
 from api.feed_filter import Filtered
 from api.latest import latest_page, newer_page
 from api.models import FeedPage, problems
+from api.ranked import first_page, next_page
 from api.state import Shared
 from api.timeline import Timeline
 
@@ -21,12 +22,23 @@ MAX_LIMIT = 100
 
 router = APIRouter(prefix="/api/v1", tags=["feed"])
 
+Mode = Annotated[
+    Literal["latest", "ranked"],
+    Query(description="Newest first, or what is likely to be of interest first."),
+]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Posts on the page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 Before = Annotated[str | None, Query(description="The same as `cursor`.", deprecated=True)]
 Since = Annotated[
     str | None,
     Query(description="`newer_cursor` of a page: posts that are newer, the oldest of them first."),
+]
+Explain = Annotated[
+    bool,
+    Query(
+        description="Whether each post says how it came to its place. Of a ranked feed, from the "
+        "first page on."
+    ),
 ]
 
 
@@ -37,10 +49,12 @@ Since = Annotated[
     responses={
         304: {"description": "The page is as the one that `If-None-Match` names."},
         **problems(
-            _400="The cursor is not valid, or more than 5,000 posts are newer.",
+            _400="The cursor is not valid, or of the other mode; or more than 5,000 posts are newer.",
             _401="No valid token.",
             _403="The token lacks the scope `read`.",
-            _422="A parameter is not valid, or there are both `since` and `cursor`.",
+            _410="The ranked feed that the cursor is of is kept no longer: read it from the top.",
+            _422="A parameter is not valid; there is `since` with `cursor` or `mode=ranked`; or the "
+            "first page was not explained.",
             _503="Neither Redis nor Cassandra can be reached.",
         ),
     },
@@ -49,31 +63,49 @@ async def read_feed(
     services: Shared,
     caller: Reading,
     wanted: Filtered,
+    mode: Mode = "latest",
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     before: Before = None,
     since: Since = None,
+    explain: Explain = False,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Posts of those the caller follows and the caller's own, newest first.
+    """Posts of those the caller follows and the caller's own.
 
-    A post stands once, where its newest entry does, with all its reasons. The feed goes back
-    30 days. When a store is down, `degraded` says which. A first read, or one after a day without,
-    comes from the archive, one after 30 days from the authors; those after it from the cache.
+    `latest`: newest first. A post stands once, where its newest entry does, with all its reasons.
+    The feed goes back 30 days. A first read, or one after a day without, comes from the archive,
+    one after 30 days from the authors; those after it from the cache. `since` reads upwards, page
+    by page, without gaps; entries that came late, and stand below, are not among them.
+
+    `ranked`: of the newest 500 and of what is viral, the 200 that fit the caller best, by what
+    others and the caller have done; at most 2 in a row by one author. What was viewed lately stands
+    lower. The order is kept for the caller for 10 minutes after its last page was read, so that
+    pages neither repeat nor miss anything; whether a post may be seen is asked for each page anew.
+
     A filter leaves out what is not asked for: of up to 1,000 posts a page is made, which may be
-    short. `since` reads upwards, page by page, without gaps; entries that came late, and stand
-    below, are not among them.
+    short. A ranked feed is filtered as its first page was asked for.
+
+    When a store is down, `degraded` says which. While Redis is, or when the ranker fails, a ranked
+    feed has the newest first; its cursor then goes on with these.
     """
     text = cursor if cursor is not None else before
-    if since is not None and text is not None:
-        raise invalid("query.since", "not with a cursor")
+    if since is not None and (text is not None or mode == "ranked"):
+        raise invalid("query.since", "not with a cursor, and not of a ranked feed")
+    reader = services.reader(caller)
+    if mode == "ranked" and text is None:
+        page = await first_page(services, reader, limit, wanted, explain=explain)
+        return respond(page, if_none_match)
+    if mode == "ranked" and text is not None and is_rank(text):
+        place = decode_rank(text)
+        page = await next_page(services, reader, place, limit, wanted, explain=explain)
+        return respond(page, if_none_match)
     after = None if text is None else decode_place(text)
     from_place = None if since is None else decode_place(since)
-    reader = services.reader(caller)
     timeline = Timeline(reader, caller.user_id, after, services.clock())
     if from_place is None:
-        page = await latest_page(reader, timeline, limit, wanted)
+        page = await latest_page(reader, timeline, limit, wanted, explain=explain)
     else:
-        page = await newer_page(reader, timeline, from_place, limit, wanted)
+        page = await newer_page(reader, timeline, from_place, limit, wanted, explain=explain)
     services.presence.note(caller.user_id, has_feed=timeline.has_feed)
     return respond(page, if_none_match)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.candidates import hydrate, shown
 from api.cursors import encode_place
+from api.explaining import explanation_of_time
 from api.feed_filter import EVERYTHING, FeedFilter
 from api.held import Position
 from api.models import FeedPage, FeedPost
@@ -20,7 +21,12 @@ OLDEST: Position = (0, "")
 
 
 async def latest_page(
-    reader: Reader, timeline: Timeline, limit: int, wanted: FeedFilter = EVERYTHING
+    reader: Reader,
+    timeline: Timeline,
+    limit: int,
+    wanted: FeedFilter = EVERYTHING,
+    *,
+    explain: bool = False,
 ) -> FeedPage:
     """Take candidates until one more than `limit` is visible, or there are no more."""
     posts: list[FeedPost] = []
@@ -41,6 +47,8 @@ async def latest_page(
                 has_more = True
                 break
             if post is not None:
+                if explain:
+                    post.explanation = explanation_of_time(candidate.at)
                 posts.append(post)
             last = candidate.position
         examined += len(batch)
@@ -52,13 +60,19 @@ async def latest_page(
         next_cursor=encode_place(last or timeline.resume_at) if has_more else None,
         has_more=has_more,
         newer_cursor=encode_place(newest or timeline.after or OLDEST),
-        degraded=reader.degraded,
+        degraded=[*reader.degraded],
         is_opening=timeline.is_opening,
     )
 
 
 async def newer_page(
-    reader: Reader, timeline: Timeline, since: Position, limit: int, wanted: FeedFilter
+    reader: Reader,
+    timeline: Timeline,
+    since: Position,
+    limit: int,
+    wanted: FeedFilter,
+    *,
+    explain: bool = False,
 ) -> FeedPage:
     """Take candidates above a place, upwards, until `limit` are visible, or there are no more."""
     newer = await newer_than(timeline, since)
@@ -72,6 +86,8 @@ async def newer_page(
                 break
             post = shown(reader, candidate, wanted)
             if post is not None:
+                if explain:
+                    post.explanation = explanation_of_time(candidate.at)
                 posts.append(post)
             reached += 1
     return FeedPage(
@@ -79,6 +95,6 @@ async def newer_page(
         next_cursor=None,
         has_more=reached < len(newer),
         newer_cursor=encode_place(newer[reached - 1].position if reached else since),
-        degraded=reader.degraded,
+        degraded=[*reader.degraded],
         is_opening=timeline.is_opening,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from api.bodies import TIME
+from api.feed_models import Explanation, FeedDegraded
 from api.stores import Degraded
 from schemas.events import Visibility
 from schemas.views import NoticeKind
@@ -193,14 +194,16 @@ class FeedPost(PostOut):
     """A post on a timeline."""
 
     reasons: list[str] = Field(
-        description="What brought it: `u:<author>`, `t:<topic>`, or `s:<user>` who shared it.",
+        description="What brought it: `u:<author>`, `t:<topic>`, or `s:<user>` who shared it; in "
+        "a ranked feed also `viral`, or `popular` while the timeline cannot be read.",
         examples=[["s:user_12", "u:user_789"]],
     )
     entry_at: Time = Field(description="The time of its newest entry: where it stands.")
+    explanation: Explanation | None = Field(None, description="With `explain=true`.")
 
 
 class FeedPage(BaseModel):
-    """A page of a timeline, newest first; with `since`, oldest first."""
+    """A page of a timeline, newest first; with `since`, oldest first; or ranked."""
 
     posts: list[FeedPost]
     next_cursor: str | None = Field(
@@ -210,9 +213,12 @@ class FeedPage(BaseModel):
         description="Whether there may be more: at `next_cursor`, or with `since` at "
         "`newer_cursor`."
     )
-    newer_cursor: str = Field(description="For `since`: what is newer than this page.")
-    degraded: list[Degraded] = Field(
-        description="The stores that were needed and could not be reached: posts may be missing."
+    newer_cursor: str | None = Field(
+        None, description="For `since`: what is newer than this page; null of a ranked feed."
+    )
+    degraded: list[FeedDegraded] = Field(
+        description="The stores that were needed and could not be reached: posts may be missing. "
+        "While `redis` is among them, and when the `ranker` has failed, the newest are first."
     )
     is_opening: bool = Field(
         default=False,

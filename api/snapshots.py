@@ -43,9 +43,12 @@ class Snapshot(Struct, frozen=True, array_like=True):
     is_explained: bool = False
 
 
+def explained(place: Place) -> Explained:
+    """How a post came to a place."""
+    return Explained(place.first, place.second, place.factors, place.score, place.by_score)
+
+
 def ranked(place: Place, reasons: tuple[str, ...], *, is_explained: bool) -> Ranked:
     """A place of an order, to be kept."""
-    explained = None
-    if is_explained:
-        explained = Explained(place.first, place.second, place.factors, place.score, place.by_score)
-    return Ranked(place.row.post_id, place.row.at, reasons, explained)
+    how = explained(place) if is_explained else None
+    return Ranked(place.row.post_id, place.row.at, reasons, how)

@@ -13,6 +13,8 @@ from api.content import ContentRules
 from api.errors import unavailable
 from api.limits import Limiter, Limits
 from api.presence import Presence
+from api.ranking.rankers import ranker_of
+from api.ranking.weights import Weights
 from api.stores import Stores
 from api.views import Absent, Reader
 from api.visible_writes import Waiting
@@ -28,11 +30,14 @@ class Services:
         clock: Callable[[], int] = now_ms,
         limits: Limits | None = None,
         content: ContentRules | None = None,
+        weights: Weights | None = None,
     ) -> None:
         self.content = content or ContentRules()
         self.stores = stores
         self.limiter = Limiter(stores.ledger, limits or {})
         self.clock = clock
+        self.weights = weights or Weights()
+        self.ranker = ranker_of(self.weights)
         self.events = Events(stores.writer, clock)
         self.presence = Presence(self.events)
         self.waiting = Waiting(stores)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from api.held import Candidate, Held, Position, TimelineRow
-from api.stores import StoreDownError
+from api.stores import REDIS, StoreDownError
 from api.views import Needs, Reader
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS
 
@@ -78,12 +78,14 @@ class Timeline:
 
     async def _open(self) -> None:
         self._is_open = True
-        try:
-            self._held = await self._reader.stores.cache.timeline(self._owner)
-            self._pulled = self._held.pulled
-            self.has_feed = self._held.floor is not None
-        except StoreDownError as error:
-            self._reader.mark_down(error)
+        if not self._reader.is_down(REDIS):
+            try:
+                self._held = await self._reader.stores.cache.timeline(self._owner)
+                self._pulled = self._held.pulled
+                self.has_feed = self._held.floor is not None
+            except StoreDownError as error:
+                self._reader.mark_down(error)
+        if self._reader.is_down(REDIS):
             await self._pull()
         if self._held.floor is None:
             await self._look_who_slept()

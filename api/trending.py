@@ -103,7 +103,7 @@ async def read_trending(
     the caller may see, or topics; without a token, for anybody. What the caller mutes or
     hides is left out."""
     reader = services.reader(caller)
-    lists = await _lists(reader, kind, window, language, services.clock())
+    lists = await fresh_lists(reader, kind, window, language, services.clock())
     entries = sorted(
         (entry for each in lists for entry in each.entries),
         key=lambda entry: (-entry.score, entry.key),
@@ -119,7 +119,7 @@ async def read_trending(
     )
 
 
-async def _lists(
+async def fresh_lists(
     reader: Reader, kind: TrendingKind, window: TrendingWindow, language: str | None, now: int
 ) -> list[TrendingView]:
     """The lists of all partitions that are not stale; none when Redis cannot be reached."""

@@ -107,6 +107,11 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr = Field(
         SecretStr(""), alias="HEADRACE_JWT_SECRET", description="HS256 key, 32 bytes or more"
     )
+    ranking: str = Field(
+        "",
+        alias="HEADRACE_RANKING",
+        description="a TOML file with weights of the ranked feed, for those not as below",
+    )
 
     posts_per_minute: int = Field(
         5,

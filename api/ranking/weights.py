@@ -110,3 +110,15 @@ def load_weights(path: str) -> Weights:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         said = str(error).replace("`$.", "`")
         raise WeightsError(f"HEADRACE_RANKING: {path}: {said}") from error
+
+
+def flat(weights: Struct, prefix: str = "") -> dict[str, object]:
+    """Each weight by its name in the file, as `first_pass.like`."""
+    found: dict[str, object] = {}
+    for name in weights.__struct_fields__:
+        value = getattr(weights, name)
+        if isinstance(value, Struct):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found

@@ -86,6 +86,7 @@ def api(host: str | None, port: int | None) -> None:
 
     from api.app import create_app
     from api.auth import SecretError
+    from api.ranking.weights import WeightsError
     from api.spam import RulesError
     from connectors.addresses import NoAddressError, resolve
     from connectors.settings import settings
@@ -95,7 +96,7 @@ def api(host: str | None, port: int | None) -> None:
     listening = _listen(host, port if port is not None else config.api_port)
     try:
         app = create_app(config, resolve())
-    except (NoAddressError, RulesError, SecretError) as error:
+    except (NoAddressError, RulesError, SecretError, WeightsError) as error:
         listening.close()
         raise click.ClickException(str(error)) from error
     configure_logs()

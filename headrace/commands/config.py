@@ -1,4 +1,4 @@
-"""`headrace config`: the settings, and where each comes from."""
+"""`headrace config`: the settings, and where each comes from; the weights of the ranked feed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from connectors.settings import Settings
 
 @click.command()
 def config() -> None:
-    """Print every setting with its value and its source; secrets are masked."""
+    """Print every setting with its value and its source, and every weight of the ranked feed;
+    secrets are masked."""
+    from api.ranking.weights import Weights, WeightsError, flat, load_weights
+
     try:
         found = Settings()
-    except ValidationError as error:
+        weights = load_weights(found.ranking)
+    except (ValidationError, WeightsError) as error:
         raise click.ClickException(str(error)) from error
     table = Table("variable", "value", "source", "what")
     for name, field in Settings.model_fields.items():
         variable = field.alias or name
         source = "environment" if variable in os.environ else "default"
         table.add_row(variable, str(getattr(found, name)), source, field.description or "")
-    Console().print(table)
+    ranking = Table("weight", "value", "source")
+    usual = flat(Weights())
+    for name, value in flat(weights).items():
+        source = "default" if usual.get(name) == value else "HEADRACE_RANKING"
+        ranking.add_row(name, str(value), source)
+    console = Console()
+    console.print(table)
+    console.print(ranking)
