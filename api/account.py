@@ -15,11 +15,12 @@ from api.models import Accepted, Count, problems
 from api.state import Services, Shared
 from api.stores import StoreDownError
 from api.views import Needs, Reader
+from api.write_route import WriteRoute
 from schemas.events import User, UserAction
 from schemas.names import name_key
 from schemas.views import NoticeKind, UserView
 
-router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
+router = APIRouter(prefix="/api/v1/users/me", tags=["users"], route_class=WriteRoute)
 
 Switch = Literal["on", "off"]
 SILENT = "notify."

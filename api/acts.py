@@ -13,8 +13,9 @@ from api.engagements import engage
 from api.ids import Id
 from api.models import EngagementAccepted, Responses, problems
 from api.state import Shared
+from api.write_route import WriteRoute
 
-router = APIRouter(prefix="/api/v1/posts", tags=["engagements"])
+router = APIRouter(prefix="/api/v1/posts", tags=["engagements"], route_class=WriteRoute)
 
 
 class ReactionIn(Body):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from api.bodies import PostIn
+from api.bodies import MediaIn
 from api.errors import ProblemError, invalid
 from api.spam import Reason, SpamRules, load_rules
 from connectors.settings import Settings
@@ -19,6 +20,22 @@ DETAILS: dict[Reason, str] = {
 }
 
 
+class Written(Protocol):
+    """What a user publishes, or changes, of a post."""
+
+    @property
+    def content(self) -> str:
+        """The text."""
+
+    @property
+    def media(self) -> Sequence[MediaIn]:
+        """What is shown."""
+
+    @property
+    def media_urls(self) -> Sequence[str]:
+        """The addresses of further pictures."""
+
+
 class ContentRules:
     """The rules of a deployment; without hosts, media may come from any."""
 
@@ -26,8 +43,8 @@ class ContentRules:
         self._spam = spam or SpamRules()
         self._hosts = media_hosts
 
-    def check_post(self, body: PostIn) -> None:
-        """Check a post.
+    def check_post(self, body: Written) -> None:
+        """Check what is said in a post.
 
         Raises:
             ProblemError: 422, with the reasons.
@@ -67,7 +84,7 @@ def content_rules(config: Settings) -> ContentRules:
     return ContentRules(load_rules(config.spam_rules), config.media_host_names)
 
 
-def _pictures(body: PostIn) -> Iterator[tuple[str, str]]:
+def _pictures(body: Written) -> Iterator[tuple[str, str]]:
     """The addresses of what is shown in a post, with their fields: all but links."""
     for number, media in enumerate(body.media):
         if media.kind != "link":

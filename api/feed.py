@@ -49,12 +49,12 @@ Explain = Annotated[
     responses={
         304: {"description": "The page is as the one that `If-None-Match` names."},
         **problems(
-            _400="The cursor is not valid, or of the other mode; or more than 5,000 posts are newer.",
+            _400="The cursor is not valid, or of the other mode; or over 5,000 posts are newer.",
             _401="No valid token.",
             _403="The token lacks the scope `read`.",
             _410="The ranked feed that the cursor is of is kept no longer: read it from the top.",
-            _422="A parameter is not valid; there is `since` with `cursor` or `mode=ranked`; or the "
-            "first page was not explained.",
+            _422="A parameter is not valid; there is `since` with `cursor` or `mode=ranked`; or "
+            "the first page was not explained.",
             _503="Neither Redis nor Cassandra can be reached.",
         ),
     },

@@ -18,9 +18,11 @@ MAX_CALLERS = 100_000
 
 CLASSES: dict[str, Class] = {
     "create_post": "posts",
-    "engage": "engagements",
-    "follow": "follows",
-    "unfollow": "follows",
+    **dict.fromkeys(
+        ("engage", "like", "unlike", "react", "unreact", "share", "unshare"), "engagements"
+    ),
+    **dict.fromkeys(("comment", "delete_comment"), "engagements"),
+    **dict.fromkeys(("follow", "unfollow", "follow_topic", "unfollow_topic"), "follows"),
     "publish_events": "batches",
 }
 """The class of a route by its name; all others are `writes`."""

@@ -22,10 +22,11 @@ from api.errors import ProblemError, invalid, not_found
 from api.ids import Id
 from api.models import PostAccepted, problems
 from api.state import Shared
+from api.write_route import WriteRoute
 from schemas.events import Media, Post, Visibility
 from schemas.views import PostView
 
-router = APIRouter(prefix="/api/v1/posts", tags=["posts"])
+router = APIRouter(prefix="/api/v1/posts", tags=["posts"], route_class=WriteRoute)
 
 
 class PostPatch(Body):
@@ -66,7 +67,8 @@ class PostPatch(Body):
         _403="The token lacks the scope `write`, or the post is by another user.",
         _404="There is no such post, or the caller may not see it.",
         _413="The body is over 256 KiB.",
-        _422="A field is not valid, or nothing would be left of the post.",
+        _422="A field is not valid, nothing would be left of the post, or media are from a host "
+        "that is not allowed; or the text is taken for spam (`spam`).",
         _503="Kafka did not acknowledge in time, or the stores cannot be reached.",
     ),
 )
@@ -83,6 +85,7 @@ async def edit_post(
         raise ProblemError(403, "not-author", "Only its author may edit a post.")
     if not body.model_fields_set:
         raise invalid("body", "nothing to change")
+    services.content.check_post(body)
     at = services.clock()
     event_id = services.events.new_id(at)
     await services.events.publish(

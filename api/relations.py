@@ -10,9 +10,10 @@ from api.ids import Id
 from api.models import Accepted, problems
 from api.state import Services, Shared
 from api.users import relate
+from api.write_route import WriteRoute
 from schemas.events import FollowAction
 
-router = APIRouter(prefix="/api/v1/users", tags=["users"])
+router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=WriteRoute)
 
 _PROBLEMS = problems(
     _401="No valid token.",

@@ -13,10 +13,11 @@ from api.models import Accepted, Count, problems
 from api.state import Shared
 from api.users import relate
 from api.views import Needs
+from api.write_route import WriteRoute
 
 TOPIC = "t:"
 
-router = APIRouter(prefix="/api/v1/topics", tags=["topics"])
+router = APIRouter(prefix="/api/v1/topics", tags=["topics"], route_class=WriteRoute)
 
 
 def _common(value: str) -> str:

@@ -144,10 +144,17 @@ class Tally:
         return dict(found)
 
     def notifications(self) -> dict[tuple[str, str, str], set[Actor]]:
-        """(user, kind, post) to all that others did of this kind with the user's post."""
+        """(user, kind, post) to all that others did of this kind with the user's post, or in answer
+        to the user's comments there."""
         found: dict[tuple[str, str, str], set[Actor]] = defaultdict(set)
         for user_id, author_id, kind, post_id, at, item in self._acts():
             found[author_id, kind, post_id].add((at, user_id, item))
+        there = dict(self._comments_there())
+        for (post_id, name), answer in there.items():
+            answered = there.get((post_id, answer.parent or ""))
+            if answered and answered.user_id not in (answer.user_id, authors()[post_id]):
+                key = (answered.user_id, "comment_reply", post_id)
+                found[key].add((answer.at, answer.user_id, name))
         return dict(found)
 
     def _acts(self) -> Iterator[tuple[str, str, str, str, int, str]]:

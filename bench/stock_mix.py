@@ -25,11 +25,11 @@ from connectors.settings import settings
 from schemas.codec import UndecodableError, decode
 from schemas.events import Engagement
 from schemas.topics import Topic
+from schemas.validation import validate
 from streams.clock import TICK_SECONDS
 from streams.engine.records import RejectedError
 from streams.notices import NAMED
 from streams.post_rows import after_change
-from streams.validation import validate
 
 WRITE_EVERY_S = 0.25
 TRENDING_TTL_S = 15 * 60
@@ -57,6 +57,7 @@ hides = app.Table("hides", partitions=PARTITIONS)
 comments = app.Table("comments", partitions=PARTITIONS)
 comment_likes = app.Table("comment_likes", partitions=PARTITIONS)
 comment_counts = app.Table("comment_counts", partitions=PARTITIONS)
+answers = app.Table("answers", partitions=PARTITIONS)
 marked = app.Table("marked", partitions=PARTITIONS)
 counts = app.Table("counts", partitions=PARTITIONS)
 acts = app.Table("acts", partitions=PARTITIONS)
@@ -174,8 +175,34 @@ async def comment(event: Engagement) -> None:
             _count_comment(f"{event.post_id}/{row[4]}", 1, change)
         if there:
             await _tell(row[2], event, "comment", row[0], change)
+            await _tell_answers(event, row, change)
     if is_there:
         _count_comment(key, 0, 0)
+
+
+async def _tell_answers(event: Engagement, row: list[Any], change: int) -> None:
+    """A comment comes or goes: who wrote what it answers hears of it, and who wrote it of its
+    answers."""
+    key, (_, _, _, _, parent, _) = f"{event.post_id}/{event.comment_id}", row
+    for name in answers.get(key) or []:
+        await _tell_answer(event, name, row, comments[f"{event.post_id}/{name}"], change)
+    if parent is not None:
+        others = answers.get(f"{event.post_id}/{parent}") or []
+        if event.comment_id not in others:
+            answers[f"{event.post_id}/{parent}"] = [*others, event.comment_id]
+        answered = comments.get(f"{event.post_id}/{parent}")
+        await _tell_answer(event, event.comment_id, answered, row, change)
+
+
+async def _tell_answer(
+    event: Engagement, name: str | None, answered: list[Any] | None, row: list[Any], change: int
+) -> None:
+    at, _, user_id, _, _, is_deleted = row
+    if answered is None or is_deleted or not answered[2] or answered[5]:
+        return
+    if answered[2] not in (user_id, authors()[event.post_id or ""]):
+        notified = ["notice", f"comment_reply/{event.post_id}", at, user_id, name, change]
+        await facts.send(key=answered[2], value=notified)
 
 
 def like_comment(event: Engagement) -> None:

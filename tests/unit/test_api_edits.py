@@ -324,7 +324,7 @@ def test_an_account(world: World) -> None:
     assert (account["user_id"], account["username"], account["following"]) == ("al", "al", 3)
     assert account["status"] == "deactivated"
     assert {kind for kind, on in account["notifications"].items() if on == "off"} == {"like"}
-    assert len(account["notifications"]) == 6
+    assert len(account["notifications"]) == 8
     problem_of(world.ask("GET", ME), 401)
     assert world.ask("GET", ME, "new").json()["username"] is None
     world.archive.is_down = True

@@ -134,7 +134,7 @@ def test_two_at_once_publish_the_same_event(world: World) -> None:
 
 def test_a_refused_write_leaves_its_key_free(world: World) -> None:
     problem_of(write(world, "al", "k", "/api/v1/posts/none/engagements"), 422)
-    problem_of(write(world, "al", "k", "/api/v1/users/nobody/follow"), 404)
+    problem_of(write(world, "al", "k", "/api/v1/users/nobody/mute"), 404)
     problem_of(write(world, "al", "k", "/api/v1/posts/p", "DELETE"), 403)
     assert world.ledger.requests == {}
     assert write(world, "al", "k").status_code == 202
