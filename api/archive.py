@@ -13,7 +13,14 @@ import structlog
 from cassandra.cluster import Cluster, Session
 
 from api import archived_circle, archived_likes
-from api.archived_views import comment_of, counters_of, post_of, source_of, user_of
+from api.archived_views import (
+    comment_counts_of,
+    comment_of,
+    counters_of,
+    post_of,
+    source_of,
+    user_of,
+)
 from api.circle import Circle, Follows
 from api.held import TimelineRow
 from api.reacted import Reacted
@@ -34,6 +41,7 @@ from schemas.topics import DAY_MS
 from schemas.views import (
     AVERSION_PER_DAY,
     CLOSENESS_PER_DAY,
+    CommentCountsView,
     CommentView,
 )
 
@@ -63,6 +71,7 @@ _QUERIES = {
     "mine": "SELECT * FROM {k}.mine WHERE user_id = ? AND post_id IN ?",
     "following": "SELECT target, is_favourite FROM {k}.following WHERE user_id = ? AND target IN ?",
     "comments": "SELECT * FROM {k}.comments WHERE post_id = ? AND comment_id IN ?",
+    "comment_counts": "SELECT * FROM {k}.comment_counts WHERE post_id = ? AND comment_id IN ?",
     "comment_places": "SELECT at, comment_id FROM {k}.comments_by_time WHERE post_id = ? "
     "AND (at, comment_id) < (?, ?) LIMIT ?",
     "followed": "SELECT target FROM {k}.following WHERE user_id = ? LIMIT ?",
@@ -293,6 +302,13 @@ class CassandraArchive:
         rows = await self._rows("comments", post_id, [name for _, name in places])
         found = {(row.at, row.comment_id): comment_of(row) for row in rows}
         return [(place, found.get(place)) for place in places]
+
+    async def comment_counts(
+        self, post_id: str, comment_ids: list[str]
+    ) -> dict[str, CommentCountsView]:
+        """Comment id to the counts, of those of some comments on a post that have any."""
+        rows = await self._rows("comment_counts", post_id, comment_ids)
+        return {row.comment_id: comment_counts_of(row) for row in rows}
 
     async def followers(self, source: str, after: str, limit: int) -> list[str]:
         """The users behind one who follow a source, in the order of their ids."""

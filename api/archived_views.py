@@ -7,7 +7,14 @@ from typing import Any
 import msgspec
 
 from schemas.events import Media
-from schemas.views import CommentView, CountersView, PostView, SourceView, UserView
+from schemas.views import (
+    CommentCountsView,
+    CommentView,
+    CountersView,
+    PostView,
+    SourceView,
+    UserView,
+)
 
 _MEDIA = msgspec.json.Decoder(tuple[Media, ...])
 
@@ -57,9 +64,12 @@ def comment_of(row: Any) -> CommentView:
         at=row.at or 0,
         text=row.text or "",
         parent=row.parent,
-        likes=row.likes or 0,
-        replies=row.replies or 0,
     )
+
+
+def comment_counts_of(row: Any) -> CommentCountsView:
+    """A comment's counts."""
+    return CommentCountsView(row.post_id, row.comment_id, row.likes or 0, row.replies or 0)
 
 
 def user_of(row: Any) -> UserView:

@@ -16,7 +16,7 @@ from api.state import Shared
 from api.stores import StoreDownError
 from api.views import Needs, Reader
 from api.visibility import GONE
-from schemas.views import CommentView, PostView
+from schemas.views import CommentCountsView, CommentView, PostView
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -77,16 +77,25 @@ async def _page(reader: Reader, post: PostView, limit: int, place: Place) -> Com
         for at, comment in batch[:AT_ONCE]:
             if comment is not None and is_shown(reader, post, comment):
                 if len(shown) == limit:
-                    return _out(reader, shown, place)
+                    return await _out(reader, post, shown, place)
                 shown.append(comment)
             place = at
         examined += AT_ONCE
-    return _out(reader, shown, place if has_more else None)
+    return await _out(reader, post, shown, place if has_more else None)
 
 
-def _out(reader: Reader, shown: list[CommentView], last: Place | None) -> CommentPage:
+async def _out(
+    reader: Reader, post: PostView, shown: list[CommentView], last: Place | None
+) -> CommentPage:
+    names = [comment.comment_id for comment in shown]
+    archive = reader.stores.archive
+    counts = await archive.comment_counts(post.post_id, names) if names else {}
+    nothing = CommentCountsView(post.post_id, "")
     return CommentPage(
-        comments=[comment_out(reader, comment) for comment in shown],
+        comments=[
+            comment_out(reader, comment, counts.get(comment.comment_id, nothing))
+            for comment in shown
+        ],
         next_cursor=None if last is None else encode_place(last),
         has_more=last is not None,
     )

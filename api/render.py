@@ -8,7 +8,7 @@ from typing import Any
 from api.models import Author, CommentOut, Counts, FeedPost, LikedPost, MediaOut, PostOut
 from api.user_models import Person
 from api.views import Reader
-from schemas.views import CommentView, PostView
+from schemas.views import CommentCountsView, CommentView, PostView
 
 _EPOCH = datetime(1970, 1, 1)
 
@@ -70,7 +70,7 @@ def _fields(reader: Reader, post: PostView) -> dict[str, Any]:
     }
 
 
-def comment_out(reader: Reader, comment: CommentView) -> CommentOut:
+def comment_out(reader: Reader, comment: CommentView, counts: CommentCountsView) -> CommentOut:
     """A comment."""
     return CommentOut(
         comment_id=comment.comment_id,
@@ -78,8 +78,8 @@ def comment_out(reader: Reader, comment: CommentView) -> CommentOut:
         text=comment.text,
         parent=comment.parent,
         created_at=rfc3339(comment.at),
-        like_count=comment.likes,
-        reply_count=comment.replies,
+        like_count=counts.likes,
+        reply_count=counts.replies,
     )
 
 

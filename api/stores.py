@@ -16,6 +16,7 @@ from api.seen import Seen
 from api.snapshots import Snapshot
 from schemas.events import Event
 from schemas.views import (
+    CommentCountsView,
     CommentView,
     CountersView,
     NotificationView,
@@ -187,6 +188,11 @@ class Archive(Protocol):
 
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
+
+    async def comment_counts(
+        self, post_id: str, comment_ids: list[str]
+    ) -> dict[str, CommentCountsView]:
+        """Comment id to the counts, of those of some comments on a post that have any."""
 
     async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> Placed:
         """The newest places of comments on a post below one (time in ms, id), with the comments;

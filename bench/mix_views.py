@@ -19,7 +19,7 @@ from bench.mix import authors, last_users
 from bench.mix_tally import AVERSION_PER_DAY, DAY_MS, DECAY_PER_DAY, Actor, Mine, Scores, Tally
 from connectors.redis_keys import SEPARATOR, Keys, faded_score
 from schemas.topics import Topic
-from schemas.views import CommentView, CountersView, NotificationView
+from schemas.views import CommentCountsView, CountersView, NotificationView
 
 EXACT_UP_TO = 1_024
 FOUR_SIGMA = 4 * 1.04 / 4096**0.5
@@ -28,7 +28,7 @@ NEGLIGIBLE = 0.01
 _AT_A_TIME = 5_000
 _WAIT_S = 30.0
 _counters = msgspec.msgpack.Decoder(CountersView)
-_comment = msgspec.msgpack.Decoder(CommentView)
+_comment = msgspec.msgpack.Decoder(CommentCountsView)
 _notice = msgspec.msgpack.Decoder(NotificationView)
 _mine = msgspec.json.Decoder(Mine)
 _group = msgspec.json.Decoder(tuple[int, tuple[Actor, ...]])
@@ -43,8 +43,8 @@ Some = TypeVar("Some")
 
 
 class ProductViews:
-    """The product's views: all in Redis but comments, which are in their topic, as the Redis sink
-    writes none."""
+    """The product's views: all in Redis but the counts of comments, which are in their topic, as
+    the Redis sink does not write all of them."""
 
     def __init__(self, client: Redis, brokers: str) -> None:
         self._client = client
@@ -121,7 +121,7 @@ class ProductViews:
     def comments(self, _: Pairs) -> Comments:
         """(post, comment) to likes and replies, of those that are there."""
         found: Comments = {}
-        for raw in _topic(self._brokers, Topic.VIEW_COMMENTS):
+        for raw in _topic(self._brokers, Topic.VIEW_COMMENT_COUNTS):
             view = _comment.decode(raw)
             key = (view.post_id, view.comment_id)
             found.pop(key, None)

@@ -24,7 +24,9 @@ TABLES = {
         views int, clicks int, hides int, reports int""",
     "comments": """
         post_id text, comment_id text, user_id text, at bigint, text text, parent text,
-        likes int, replies int, PRIMARY KEY (post_id, comment_id)""",
+        PRIMARY KEY (post_id, comment_id)""",
+    "comment_counts": """
+        post_id text, comment_id text, likes int, replies int, PRIMARY KEY (post_id, comment_id)""",
     "comments_by_time": """
         post_id text, at bigint, comment_id text, PRIMARY KEY (post_id, at, comment_id)
         ) WITH CLUSTERING ORDER BY (at DESC, comment_id DESC""",

@@ -28,6 +28,7 @@ class Topic(StrEnum):
     VIEW_POSTS = "view.posts"
     VIEW_COUNTERS = "view.counters"
     VIEW_COMMENTS = "view.comments"
+    VIEW_COMMENT_COUNTS = "view.comment-counts"
     VIEW_MINE = "view.mine"
     VIEW_USERS = "view.users"
     VIEW_RELATIONS = "view.relations"
@@ -57,6 +58,7 @@ VIEWS = (
     Topic.VIEW_POSTS,
     Topic.VIEW_COUNTERS,
     Topic.VIEW_COMMENTS,
+    Topic.VIEW_COMMENT_COUNTS,
     Topic.VIEW_MINE,
     Topic.VIEW_USERS,
     Topic.VIEW_RELATIONS,
@@ -77,7 +79,7 @@ _IN_REDIS_ONLY = (
     Topic.VIEW_NOTIFICATIONS,
     Topic.VIEW_TRENDING,
 )
-_IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS,)
+_IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS, Topic.VIEW_COMMENT_COUNTS)
 _IN_SINKS = (Topic.TIMELINE_WRITES, *VIEWS)
 IN_CASSANDRA = tuple(topic for topic in _IN_SINKS if topic not in _IN_REDIS_ONLY)
 IN_REDIS = tuple(topic for topic in _IN_SINKS if topic not in _IN_CASSANDRA_ONLY)

@@ -69,8 +69,7 @@ class CountersView(Struct, frozen=True, array_like=True, gc=False):
 class CommentView(Struct, frozen=True, array_like=True, gc=False):
     """A comment (`view.comments`, key: post id NUL comment id; partition of the post).
 
-    `likes` counts users, `replies` comments; `former_times` are those under which it may stand, and
-    does not now.
+    `former_times` are those under which it may stand, and does not now.
     """
 
     post_id: str
@@ -80,9 +79,18 @@ class CommentView(Struct, frozen=True, array_like=True, gc=False):
     text: str = ""
     parent: str | None = None
     is_deleted: bool = False
+    former_times: tuple[int, ...] = ()
+
+
+class CommentCountsView(Struct, frozen=True, array_like=True, gc=False):
+    """A comment's counts (`view.comment-counts`, key and partition as of `CommentView`): `likes`
+    counts users, `replies` comments."""
+
+    post_id: str
+    comment_id: str
     likes: int = 0
     replies: int = 0
-    former_times: tuple[int, ...] = ()
+    is_deleted: bool = False
 
 
 class MineView(Struct, frozen=True, array_like=True, gc=False):
@@ -355,6 +363,7 @@ _TYPES: dict[Topic, Any] = {
     Topic.VIEW_POSTS: PostView,
     Topic.VIEW_COUNTERS: CountersView,
     Topic.VIEW_COMMENTS: CommentView,
+    Topic.VIEW_COMMENT_COUNTS: CommentCountsView,
     Topic.VIEW_MINE: MineView,
     Topic.VIEW_USERS: UserView,
     Topic.VIEW_RELATIONS: RelationView,
@@ -378,22 +387,3 @@ def decode_view(topic: Topic, value: bytes) -> Any:
         msgspec.DecodeError: nothing that this version can read.
     """
     return _decoders[topic](value)
-
-
-class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
-    """A record that could not be processed (`dead-letters`), with the reason.
-
-    `code` is a short stable word, `stage` the name of the topic's reader, `at` the time of the
-    verdict; the raw key and value are as they were read, the value up to its first
-    1,000,000 bytes.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    raw: bytes | None
-    code: str
-    message: str
-    stage: str
-    at: int

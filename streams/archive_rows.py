@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from schemas.topics import Topic
 from schemas.views import (
     AffinityView,
+    CommentCountsView,
     CommentView,
     HeavySource,
     InterestView,
@@ -75,10 +76,14 @@ def _comments(view: CommentView) -> Iterator[Row]:
         at=view.at,
         text=view.text,
         parent=view.parent,
-        likes=view.likes,
-        replies=view.replies,
     )
     yield _kept(not view.is_deleted, "comments_by_time", place)
+
+
+def _comment_counts(view: CommentCountsView) -> Iterator[Row]:
+    key = {"post_id": view.post_id, "comment_id": view.comment_id}
+    counts = {"likes": view.likes, "replies": view.replies}
+    yield _kept(not view.is_deleted, "comment_counts", key, **counts)
 
 
 def _users(view: UserView) -> Iterator[Row]:
@@ -150,6 +155,7 @@ ROWS_OF: dict[Topic, Callable[[Any], Iterator[Row]]] = {
     Topic.VIEW_POSTS: _posts,
     Topic.VIEW_COUNTERS: _whole("counters"),
     Topic.VIEW_COMMENTS: _comments,
+    Topic.VIEW_COMMENT_COUNTS: _comment_counts,
     Topic.VIEW_MINE: _mine,
     Topic.VIEW_USERS: _users,
     Topic.VIEW_NAMES: _names,

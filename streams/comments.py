@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from schemas.events import Engagement
 from schemas.topics import Topic
-from schemas.views import CommentView
+from schemas.views import CommentCountsView, CommentView
 from streams.acts import Act, TellAct
 from streams.engagers import NO_REACTION, Reaction
 from streams.engine.outbox import Outbox
 from streams.engine.records import RejectedError
+from streams.engine.rows import SEPARATOR
 from streams.engine.state import State
 from streams.facts import Touched
 from streams.relations import NEVER, Stamp
@@ -119,6 +120,9 @@ class Comments:
         self._comments.put(post_id, comment_id, after)
         if after.stamp != NEVER:
             self._show(post_id, comment_id, after)
+        if after.is_there != before.is_there:
+            counts = self._counts.get(post_id, comment_id) or CommentCounts()
+            self._show_counts(post_id, comment_id, counts if after.is_there else None)
         for comment, change in ((before, -1), (after, 1)):
             if comment.is_there and comment.parent is not None:
                 self._answer(post_id, comment_id, comment, comment.parent, change)
@@ -177,12 +181,17 @@ class Comments:
             self._counts.put(post_id, comment_id, counts)
         comment = self._comments.get(post_id, comment_id)
         if comment is not None and comment.is_there:
-            self._show(post_id, comment_id, comment)
+            self._show_counts(post_id, comment_id, counts)
+
+    def _show_counts(self, post_id: str, comment_id: str, counts: CommentCounts | None) -> None:
+        """Show the counts of a comment; None for one that is not there any more."""
+        view = CommentCountsView(post_id, comment_id, is_deleted=True)
+        if counts is not None:
+            view = CommentCountsView(post_id, comment_id, counts.likes, counts.replies)
+        key = f"{post_id}{SEPARATOR}{comment_id}"
+        self._outbox.show(Topic.VIEW_COMMENT_COUNTS, post_id, key, view)
 
     def _show(self, post_id: str, comment_id: str, comment: Comment) -> None:
-        counts = CommentCounts()
-        if comment.is_there:
-            counts = self._counts.get(post_id, comment_id) or counts
         view = CommentView(
             post_id,
             comment_id,
@@ -191,11 +200,9 @@ class Comments:
             comment.text,
             comment.parent,
             is_deleted=not comment.is_there,
-            likes=counts.likes,
-            replies=counts.replies,
             former_times=tuple(at for at in comment.times if at != comment.stamp[0]),
         )
-        self._outbox.show(Topic.VIEW_COMMENTS, post_id, f"{post_id}\0{comment_id}", view)
+        self._outbox.show(Topic.VIEW_COMMENTS, post_id, f"{post_id}{SEPARATOR}{comment_id}", view)
 
     def _touch(self, user_id: str, post_id: str, comment_id: str) -> None:
         self._outbox.tell(Topic.BY_USER, user_id, Touched(user_id, post_id, comment_id))
@@ -220,4 +227,4 @@ def _answered(post_id: str, comment_id: str) -> str:
 
 
 def _key(comment_id: str, user_id: str) -> str:
-    return f"{comment_id}\0{user_id}"
+    return f"{comment_id}{SEPARATOR}{user_id}"

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.lag import GROUPS
+from schemas.dead_letters import DeadLetter
 from schemas.topics import Topic
-from schemas.views import DeadLetter
 from tests.oracle.read_log import read_topics
 
 Place = tuple[str, int, int]

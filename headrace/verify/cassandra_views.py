@@ -96,19 +96,25 @@ class CassandraViews:
 
     def comments(self) -> dict[tuple[str, str], rows.Row]:
         """(post, comment id) to the comment."""
-        columns = "post_id, comment_id, user_id, at, text, parent, likes, replies"
+        columns = "post_id, comment_id, user_id, at, text, parent"
         return {
             (post_id, comment_id): {
                 "user_id": user_id,
                 "at": at,
                 "text": text or "",
                 "parent": parent,
-                "likes": likes,
-                "replies": replies,
             }
-            for post_id, comment_id, user_id, at, text, parent, likes, replies in self._scan(
+            for post_id, comment_id, user_id, at, text, parent in self._scan(
                 "comments", "post_id", columns
             )
+        }
+
+    def comment_counts(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """(post, comment id) to its likes and the answers to it."""
+        columns = "post_id, comment_id, likes, replies"
+        found = self._scan("comment_counts", "post_id", columns)
+        return {
+            (post_id, comment_id): (likes, replies) for post_id, comment_id, likes, replies in found
         }
 
     def comments_by_time(self) -> dict[tuple[str, int, str], bool]:

@@ -173,6 +173,9 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
         )
         yield compare_rows(Tally("comments", store), expected.comments, views.comments())
         yield compare_rows(
+            Tally("comment_counts", store), expected.comment_counts, views.comment_counts()
+        )
+        yield compare_rows(
             Tally("comments_by_time", store), expected.comment_places(), views.comments_by_time()
         )
         yield compare_rows(Tally("mine", store), expected.mine, views.mine())

@@ -11,8 +11,8 @@ from confluent_kafka import KafkaException, Producer
 from faust.types import TP
 
 from connectors.records import Record
+from schemas.dead_letters import DeadLetter
 from schemas.topics import Topic
-from schemas.views import DeadLetter
 from streams.engine.outbox import Output
 
 log = structlog.get_logger(__name__)

@@ -33,6 +33,7 @@ from schemas.events import Engagement, Event, Follow, Media, Post
 from schemas.topics import IN_CASSANDRA, IN_REDIS, Topic
 from schemas.views import (
     AffinityView,
+    CommentCountsView,
     CommentView,
     CountersView,
     HeavySource,
@@ -60,6 +61,7 @@ TOPIC_OF: dict[type[Struct], Topic] = {
     PostView: Topic.VIEW_POSTS,
     CountersView: Topic.VIEW_COUNTERS,
     CommentView: Topic.VIEW_COMMENTS,
+    CommentCountsView: Topic.VIEW_COMMENT_COUNTS,
     MineView: Topic.VIEW_MINE,
     UserView: Topic.VIEW_USERS,
     RelationView: Topic.VIEW_RELATIONS,
@@ -90,7 +92,8 @@ class Sinks:
         """Write view values."""
         for kind in {type(view): None for view in views}:
             raw = [msgspec.msgpack.encode(view) for view in views if type(view) is kind]
-            self._write(TOPIC_OF[kind], raw, redis and kind is not CommentView, cassandra)
+            topic = TOPIC_OF[kind]
+            self._write(topic, raw, redis and topic in IN_REDIS, cassandra)
 
     def push(
         self, owner: str, entries: list[tuple[str, str, int]], *, cassandra: bool = True
@@ -516,9 +519,8 @@ def test_comments_come_newest_first_with_what_became_of_them(
         CommentView(post, "c9", "", now + 4, is_deleted=True),
     )
     sinks.write(
-        CommentView(
-            post, "c7", "bob", now + 3, "is it", likes=2, replies=1, former_times=(now + 100,)
-        )
+        CommentView(post, "c7", "bob", now + 3, "is it", former_times=(now + 100,)),
+        CommentCountsView(post, "c7", 2, 1),
     )
 
     async def run() -> list[dict[str, Any]]:

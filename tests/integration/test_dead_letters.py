@@ -14,9 +14,10 @@ from connectors.lag import wait_until_quiet
 from connectors.stack.addresses import Addresses
 from headrace.supervisor import Supervisor
 from schemas.codec import encode
+from schemas.dead_letters import DeadLetter
 from schemas.events import Engagement, Follow, Post
 from schemas.topics import Topic
-from schemas.views import CountersView, DeadLetter
+from schemas.views import CountersView
 
 PARTITION = 3
 HOUR_MS = 3_600_000

@@ -37,6 +37,8 @@ class Expected:
     posts: dict[str, Row]
     counters: dict[str, Row]
     comments: dict[tuple[str, str], Row]
+    comment_counts: dict[tuple[str, str], tuple[int, int]]
+    """(post, comment id) to its likes and the answers to it."""
     mine: dict[tuple[str, str], Row]
     users: dict[str, Row]
     relations: Relations
@@ -255,6 +257,7 @@ def expect(
         posts=shown,
         counters=posts.counters(reactions),
         comments=posts.comment_views(reactions),
+        comment_counts=posts.comment_counts(reactions),
         mine=posts.mine(reactions),
         users=users.fold_users(people, related.following, holders),
         relations=related,

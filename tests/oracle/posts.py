@@ -211,20 +211,29 @@ def counters(found: Reactions) -> dict[str, dict[str, object]]:
 
 
 def comment_views(found: Reactions) -> dict[tuple[str, str], dict[str, object]]:
-    """(post, comment id) to the comment that is there, with its likes and the answers to it."""
-    likes: Counter[tuple[str, str]] = Counter()
-    for (post_id, comment_id, _), event in found.reacted_to_comments.items():
-        likes[post_id, comment_id] += found.reaction_of(event) is not None
-    replies = Counter((str(c.post_id), c.parent) for c in found.comments_there())
+    """(post, comment id) to the comment that is there."""
     return {
         (str(c.post_id), str(c.comment_id)): {
             "user_id": c.user_id,
             "at": c.at,
             "text": c.text or "",
             "parent": c.parent,
-            "likes": likes[str(c.post_id), str(c.comment_id)],
-            "replies": replies[str(c.post_id), c.comment_id],
         }
+        for c in found.comments_there()
+    }
+
+
+def comment_counts(found: Reactions) -> dict[tuple[str, str], tuple[int, int]]:
+    """(post, comment id) of each comment that is there to its likes and the answers to it."""
+    likes: Counter[tuple[str, str]] = Counter()
+    for (post_id, comment_id, _), event in found.reacted_to_comments.items():
+        likes[post_id, comment_id] += found.reaction_of(event) is not None
+    replies = Counter((str(c.post_id), c.parent) for c in found.comments_there())
+    return {
+        (str(c.post_id), str(c.comment_id)): (
+            likes[str(c.post_id), str(c.comment_id)],
+            replies[str(c.post_id), c.comment_id],
+        )
         for c in found.comments_there()
     }
 

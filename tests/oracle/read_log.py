@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.views import DeadLetter
+from schemas.dead_letters import DeadLetter
 from streams.facts import (
     Activity,
     FollowerErased,

@@ -21,7 +21,7 @@ from connectors.records import Record
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 from schemas.topics import EXTERNAL, Topic, changelog_of
 from schemas.views import (
-    CommentView,
+    CommentCountsView,
     CountersView,
     Notification,
     NotificationView,
@@ -302,7 +302,7 @@ def _of_counters(view: CountersView) -> list[int]:
 
 _COUNTS: list[tuple[Topic, type[Any], Callable[[Any], list[int]]]] = [
     (Topic.VIEW_COUNTERS, CountersView, _of_counters),
-    (Topic.VIEW_COMMENTS, CommentView, lambda view: [view.likes, view.replies]),
+    (Topic.VIEW_COMMENT_COUNTS, CommentCountsView, lambda view: [view.likes, view.replies]),
     (Topic.VIEW_SOURCES, SourceView, lambda view: [view.followers, view.posts]),
     (Topic.VIEW_USERS, UserView, lambda view: [view.following]),
     (

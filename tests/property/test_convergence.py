@@ -53,7 +53,13 @@ from tests.unit.folds import (
 )
 
 TRENDS = ("act", "trend", "trend_standing", "trend_list")
-ORDER_FREE_VIEWS = (Topic.VIEW_POSTS, Topic.VIEW_COUNTERS, Topic.VIEW_COMMENTS, Topic.VIEW_MINE)
+ORDER_FREE_VIEWS = (
+    Topic.VIEW_POSTS,
+    Topic.VIEW_COUNTERS,
+    Topic.VIEW_COMMENTS,
+    Topic.VIEW_COMMENT_COUNTS,
+    Topic.VIEW_MINE,
+)
 
 
 POST_FOLD = partial(PostFold, reports_to_hide=2)
@@ -130,8 +136,11 @@ def _mentioned(folded: Folded) -> set[tuple[str, str, int]]:
 
 
 def _normal(folded: Folded, topic: Topic) -> dict[str, Any]:
-    """Newest values; counts of nought and empty profiles are as good as none."""
+    """Newest values; counts of nought, or of what is deleted, and empty profiles are as good as
+    none."""
     views = folded.views(topic)
+    if topic == Topic.VIEW_COMMENT_COUNTS:
+        return {key: view for key, view in views.items() if not view.is_deleted}
     if topic in (Topic.VIEW_COUNTERS, Topic.VIEW_USERS):
         return {key: view for key, view in views.items() if view != type(view)(key)}
     return views

@@ -29,10 +29,11 @@ from hypothesis.stateful import (
 )
 
 from schemas.codec import encode
+from schemas.dead_letters import DeadLetter
 from schemas.events import Engagement, Event, Follow, Post
 from schemas.partitioning import partition_of
 from schemas.topics import EXTERNAL, INTERNAL, Topic
-from schemas.views import DeadLetter, HeavySource, NotificationView, RecentActivity
+from schemas.views import HeavySource, NotificationView, RecentActivity
 from streams import fan_out, sources, trend_scores
 from streams.engine import stage
 from streams.engine.disk import DiskStore
@@ -307,6 +308,7 @@ def check(pipeline: Pipeline, ticks: dict[tuple[str, int], int]) -> None:
     assert _posts(pipeline) == expected.posts
     assert _awaiting(pipeline) == expected.awaiting()
     assert _comments(pipeline) == expected.comments
+    assert _comment_counts(pipeline) == expected.comment_counts
     assert _mine(pipeline) == expected.mine
     assert _users(pipeline) == expected.users
     assert _following(pipeline) == expected.following()
@@ -415,6 +417,14 @@ def _comments(pipeline: Pipeline) -> dict[tuple[str, str], dict[str, object]]:
             view, "post_id", "comment_id", "is_deleted", "former_times"
         )
         for view in pipeline.views(Topic.VIEW_COMMENTS).values()
+        if not view.is_deleted
+    }
+
+
+def _comment_counts(pipeline: Pipeline) -> dict[tuple[str, str], tuple[int, int]]:
+    return {
+        (view.post_id, view.comment_id): (view.likes, view.replies)
+        for view in pipeline.views(Topic.VIEW_COMMENT_COUNTS).values()
         if not view.is_deleted
     }
 

@@ -35,6 +35,7 @@ from connectors.redis_keys import member
 from connectors.settings import Settings
 from schemas.events import Event
 from schemas.views import (
+    CommentCountsView,
     CommentView,
     CountersView,
     NotificationView,
@@ -73,6 +74,7 @@ class Views:
         self.mutes: set[tuple[str, str]] = set()
         self.favourites: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
+        self.comment_counts: dict[str, CommentCountsView] = {}
         self.left: set[tuple[int, str]] = set()  # places of comments that go just now
         self.trending: list[TrendingView] = []
 
@@ -313,6 +315,13 @@ class FakeArchive(FakeStore):
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         self.touch("comment")
         return self.views.comments.get((post_id, comment_id))
+
+    async def comment_counts(
+        self, post_id: str, comment_ids: list[str]
+    ) -> dict[str, CommentCountsView]:
+        self.touch("comment_counts")
+        held = self.views.comment_counts
+        return {k: held[k] for k in comment_ids if k in held and held[k].post_id == post_id}
 
     async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> Placed:
         self.touch("comments")

@@ -29,6 +29,7 @@ from schemas.topics import Topic
 from schemas.views import (
     AffinityView,
     CloseTimeline,
+    CommentCountsView,
     CommentView,
     CountersView,
     DevicesView,
@@ -81,6 +82,7 @@ VIEW_TYPES: dict[str, Any] = {
     Topic.VIEW_POSTS: PostView,
     Topic.VIEW_COUNTERS: CountersView,
     Topic.VIEW_COMMENTS: CommentView,
+    Topic.VIEW_COMMENT_COUNTS: CommentCountsView,
     Topic.VIEW_MINE: MineView,
     Topic.VIEW_USERS: UserView,
     Topic.VIEW_RELATIONS: RelationView,

@@ -22,6 +22,7 @@ from schemas.events import Media
 from schemas.topics import IN_CASSANDRA, Topic
 from schemas.views import (
     AffinityView,
+    CommentCountsView,
     CommentView,
     CountersView,
     FillTimeline,
@@ -360,6 +361,18 @@ POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), ha
             CommentView("p", "c", "bob", NOW, is_deleted=True),
             [("DELETE", "comments"), ("DELETE", "comments_by_time")],
             id="a deleted comment",
+        ),
+        pytest.param(
+            Topic.VIEW_COMMENT_COUNTS,
+            CommentCountsView("p", "c", 3, 1),
+            [("INSERT", "comment_counts")],
+            id="counts of a comment",
+        ),
+        pytest.param(
+            Topic.VIEW_COMMENT_COUNTS,
+            CommentCountsView("p", "c", is_deleted=True),
+            [("DELETE", "comment_counts")],
+            id="no counts of a comment",
         ),
         pytest.param(
             Topic.VIEW_MINE,

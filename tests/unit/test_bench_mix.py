@@ -115,7 +115,7 @@ def test_the_folds_come_to_what_the_tally_does() -> None:
     assert {name: view for name, view in views.items() if view != CountersView(name)} == {
         name: view for name, view in expected.counters().items() if view != CountersView(name)
     }
-    comments = posts.views(Topic.VIEW_COMMENTS).values()
+    comments = posts.views(Topic.VIEW_COMMENT_COUNTS).values()
     assert {
         (view.post_id, view.comment_id): (view.likes, view.replies)
         for view in comments

@@ -22,7 +22,7 @@ from headrace.chaos.run import Landed, Outcome
 from headrace.chaos.schedule import UNFENCED, Fault, beside, brief, schedule, within
 from headrace.chaos.verdict import Once
 from headrace.verify.report import Compared, Report
-from schemas.views import DeadLetter
+from schemas.dead_letters import DeadLetter
 
 
 def _names(faults: list[Fault]) -> list[tuple[str, str, str]]:

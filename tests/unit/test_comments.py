@@ -10,7 +10,7 @@ import pytest
 
 from schemas.events import Engagement
 from schemas.topics import Topic
-from schemas.views import CommentView
+from schemas.views import CommentCountsView, CommentView
 from streams.posts import PostFold
 from tests.unit.folds import Folded, engaged, fold_all, time
 
@@ -19,6 +19,12 @@ HEY = engaged("comment", "ann", comment_id="c", text="hey")
 
 def _view(events: Sequence[Engagement], comment_id: str = "c") -> CommentView:
     view: CommentView = fold_all(PostFold, events).views(Topic.VIEW_COMMENTS)[f"p/{comment_id}"]
+    return view
+
+
+def _counts(events: Sequence[Engagement]) -> CommentCountsView:
+    views = fold_all(PostFold, events).views(Topic.VIEW_COMMENT_COUNTS)
+    view: CommentCountsView = views["p/c"]
     return view
 
 
@@ -47,7 +53,7 @@ LIKES: list[Any] = [
 @pytest.mark.parametrize(("events", "likes"), LIKES)
 def test_likes_in_any_order(events: list[Engagement], likes: int) -> None:
     for order in permutations([HEY, *events]):
-        assert _view(order).likes == likes
+        assert _counts(order).likes == likes
 
 
 def test_a_like_of_a_comment_is_none_of_the_post() -> None:
@@ -92,7 +98,7 @@ REPLIES: list[Any] = [
 @pytest.mark.parametrize(("events", "replies"), REPLIES)
 def test_replies_in_any_order(events: list[Engagement], replies: int) -> None:
     for order in permutations([HEY, *events]):
-        assert _view(order).replies == replies
+        assert _counts(order).replies == replies
 
 
 def test_what_is_counted_nothing_of_leaves_no_row() -> None:
@@ -107,8 +113,22 @@ def test_what_is_counted_nothing_of_leaves_no_row() -> None:
 
 
 def test_a_deleted_comment_shows_no_counts() -> None:
-    view = _view([HEY, engaged("like", comment_id="c"), engaged("comment_deleted", comment_id="c")])
-    assert (view.is_deleted, view.likes, view.replies) == (True, 0, 0)
+    gone = engaged("comment_deleted", comment_id="c")
+    folded = fold_all(PostFold, [HEY, engaged("like", comment_id="c"), gone]).checkpoint()
+    folded.add(engaged("like", "cy", comment_id="c"))
+    views = folded.views(Topic.VIEW_COMMENT_COUNTS)
+    assert views == {"p/c": CommentCountsView("p", "c", is_deleted=True)}
+
+
+def test_a_comment_that_is_not_there_shows_no_counts() -> None:
+    folded = fold_all(PostFold, [engaged("like", comment_id="c")])
+    assert folded.views(Topic.VIEW_COMMENT_COUNTS) == {}
+
+
+def test_a_like_says_nothing_of_the_text_again() -> None:
+    folded = fold_all(PostFold, [HEY]).checkpoint().add(engaged("like", comment_id="c"))
+    assert len(folded.outputs(Topic.VIEW_COMMENTS)) == 1
+    assert folded.views(Topic.VIEW_COMMENT_COUNTS) == {"p/c": CommentCountsView("p", "c", 1)}
 
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))

@@ -129,7 +129,7 @@ def test_an_erased_users_like_of_a_comment_is_gone() -> None:
         engaged("like", "di", comment_id="c"),
         comment="c",
     )
-    assert folded.views(Topic.VIEW_COMMENTS)["p/c"].likes == 1
+    assert folded.views(Topic.VIEW_COMMENT_COUNTS)["p/c"].likes == 1
     left = folded.state._tables["comment_react"].scan("p")  # type: ignore[union-attr]
     assert [key.split("\0")[1] for key, _ in left] == ["di"]
 
@@ -140,7 +140,7 @@ def test_an_erased_comment_answers_nobody() -> None:
         engaged("comment", comment_id="d", parent="c"),
         comment="d",
     )
-    assert folded.views(Topic.VIEW_COMMENTS)["p/c"].replies == 0
+    assert folded.views(Topic.VIEW_COMMENT_COUNTS)["p/c"].replies == 0
 
 
 def test_a_comment_that_another_turns_out_to_have_made_first_stays() -> None:

@@ -17,8 +17,9 @@ from faust.types import TP
 from connectors.batch import Batch
 from connectors.owner import LeavingError
 from connectors.records import Record
+from schemas.dead_letters import DeadLetter
 from schemas.topics import Topic
-from schemas.views import DeadLetter, PushEntry, SourceView
+from schemas.views import PushEntry, SourceView
 from streams.engine import outage as outage_module
 from streams.engine import sink as sink_module
 from streams.engine.outage import (

@@ -20,8 +20,8 @@ from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.rocksdb import LocalStateDamagedError, LocalStateError
 from schemas.codec import UndecodableError
+from schemas.dead_letters import DeadLetter
 from schemas.topics import Topic
-from schemas.views import DeadLetter
 from streams.engine import stage as stage_module
 from streams.engine.checkpoint import send
 from streams.engine.dead_letters import dead_letter
