@@ -52,7 +52,7 @@ RETRY_SECONDS = (0.5, 1, 2, 5)
 """Pauses between attempts to connect; the last one repeats."""
 
 MAX_FOLLOWED = 5_000
-AUTHORS_A_QUERY = 100
+AUTHORS_A_QUERY = IDS_A_QUERY = 100
 FIRST_POSTS = 2
 """Of each author, as most have no more among the newest."""
 
@@ -267,8 +267,10 @@ class CassandraArchive:
     async def _into(
         self, into: dict[str, Any], query: str, ids: list[str], view: Callable[[Any], Any]
     ) -> None:
-        for row in await self._rows(query, ids):
-            into[row[0]] = view(row)
+        parts = [ids[first : first + IDS_A_QUERY] for first in range(0, len(ids), IDS_A_QUERY)]
+        for rows in await asyncio.gather(*(self._rows(query, part) for part in parts)):
+            for row in rows:
+                into[row[0]] = view(row)
 
     async def _mine(self, found: Found, viewer: str, post_ids: list[str]) -> None:
         for row in await self._rows("mine", viewer, post_ids):

@@ -41,7 +41,8 @@ class RedisRankings:
     """Ranked feeds and seen posts in Redis, one round trip a call.
 
     Ranked feeds stand under their reader's key: nobody else's name for one finds it. They go 10 min
-    after one of that reader's was last kept or read; a user has 8 of some 15 KB at most.
+    after one of that reader's was last kept or read; a user has 8 of some 10 KB at most, 60 KB
+    each if they are explained.
     """
 
     def __init__(self, run: Run, partitions: int) -> None:

@@ -36,9 +36,13 @@ class Seen:
         if not self._filters or not isinstance(post_id, str):
             return False
         bits = bits_of(post_id)
-        return any(all(_is_set(raw, bit) for bit in bits) for raw in self._filters)
+        return any(_has(raw, bits) for raw in self._filters)
 
 
-def _is_set(raw: bytes, bit: int) -> bool:
-    byte = bit >> 3
-    return byte < len(raw) and bool(raw[byte] & 0x80 >> (bit & 7))
+def _has(raw: bytes, bits: list[int]) -> bool:
+    """Whether all bits are set; most that are absent are found out by the first or second."""
+    for bit in bits:
+        byte = bit >> 3
+        if byte >= len(raw) or not raw[byte] & 0x80 >> (bit & 7):
+            return False
+    return True

@@ -94,7 +94,8 @@ def features_of(
 
 
 def _greatest(scores: Mapping[str, float], subjects: Iterable[str]) -> float:
-    return min(CAP, max((scores.get(subject, 0.0) for subject in subjects), default=0.0))
+    found = [scores[subject] for subject in subjects if subject in scores]
+    return min(CAP, max(found)) if found else 0.0
 
 
 def in_order_of_time(rows: Iterable[Features]) -> Sequence[Features]:

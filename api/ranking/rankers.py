@@ -88,7 +88,7 @@ class Heuristic:
 
     def _score(self, row: Features) -> Score:
         weights = self._weights
-        liking = prod(value for _, value in likings(row, self._first_pass))
+        liking = prod([value for _, value in likings(row, self._first_pass)])
         lift = liking * recency(row, self._first_pass)
         seen = max(row.views, row.likes, row.comments, row.shares, row.hides)
 
@@ -108,7 +108,7 @@ class Heuristic:
 
 
 def _sum(terms: list[tuple[str, float]]) -> Score:
-    return Score(sum(value for _, value in terms), tuple(terms))
+    return Score(sum([value for _, value in terms]), tuple(terms))
 
 
 _RANKERS: dict[RankerName, Callable[[Weights], Ranker]] = {

@@ -70,7 +70,7 @@ def demotions(row: Features, weights: Demotions) -> tuple[Term, ...]:
 
 def demoted(score: float, factors: Sequence[Term]) -> float:
     """A score made less by factors of at most 1: a negative one is divided by them."""
-    factor = prod(value for _, value in factors)
+    factor = prod([value for _, value in factors])
     return score * factor if score > 0 else score / factor
 
 
@@ -83,4 +83,4 @@ def first_pass(row: Features, weights: FirstPass, demoting: Demotions) -> Score:
         *likings(row, weights),
         *demotions(row, demoting),
     )
-    return Score(prod(value for _, value in terms), terms)
+    return Score(prod([value for _, value in terms]), terms)
