@@ -44,7 +44,10 @@ class Explanation(BaseModel):
         "when the ranker failed, and the order is that of time.",
         examples=["heuristic"],
     )
-    score: float = Field(description="What the order is by: the second score, after demotions.")
+    score: float = Field(
+        description="What the order is by: the second score, after demotions; the first when the "
+        "ranker failed."
+    )
     first_pass: ScoreOut | None = Field(description="By what candidates are chosen.")
     second_pass: ScoreOut | None = Field(description="By the ranker; in `latest` the time in ms.")
     demotions: list[TermOut] = Field(

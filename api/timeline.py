@@ -22,6 +22,8 @@ AHEAD_MS = 3_600_000
 
 CHUNK_ROWS = 500
 PULLED_ROWS = 50
+MAX_PULLED = 101
+"""Of many authors at once: what is read of them grows with the square (`Archive.authored`)."""
 SKIP_ROWS = 2_000
 
 
@@ -141,10 +143,12 @@ class Timeline:
     async def _chunk(
         self, below: tuple[int, str, str], count: int
     ) -> tuple[list[TimelineRow], tuple[int, str, str] | None]:
-        """At least `count` rows below a place, and the place down to which they are all; None: to
-        the end."""
+        """Rows below a place, some `count` of them, and the place down to which they are all; None:
+        to the end."""
         archive, oldest = self._reader.stores.archive, self._oldest
-        limit = max(PULLED_ROWS if self._authors else CHUNK_ROWS, count)
+        limit = max(CHUNK_ROWS, count)
+        if self._authors:
+            limit = max(PULLED_ROWS, min(count, MAX_PULLED))
         parts = [await archive.timeline(self._owner, below, oldest, limit)]
         if self._authors:
             parts.append(await archive.authored(self._authors, below, oldest, limit))

@@ -589,12 +589,22 @@ def test_a_parameter_out_of_bounds_is_a_problem(world: World, params: dict[str, 
     assert problem_of(response, 422)
 
 
-def test_who_slept_is_served_what_is_there(world: World) -> None:
+def test_who_slept_is_served_what_is_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no more of the authors is read at once than for a page of `latest`."""
+    limits: list[int] = []
+    authored = world.archive.authored
+
+    async def watched(*asked: Any) -> Any:
+        limits.append(asked[-1])
+        return await authored(*asked)
+
+    monkeypatch.setattr(world.archive, "authored", watched)
     world.redis.user("al", is_dormant=True)
     world.redis.floors["al"] = None
     world.redis.follow("al", "bob")
-    for number in range(30):
+    for number in range(150):
         world.redis.post(f"p{number}", "bob", NOW - number * DAY // 30)
     found = pages(world, 20)
     assert all(page["is_opening"] for page in found)
-    assert len({name for page in found for name in ids(page)}) == 30
+    assert len({name for page in found for name in ids(page)}) == 150
+    assert limits == [101, 101]
