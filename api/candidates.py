@@ -23,7 +23,7 @@ Step = Literal["absent", "not_visible", "hidden", "muted", "reply", "aversion"]
 """What keeps a candidate from its reader."""
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """The reasons for which a candidate is shown; without any, the step that dropped it."""
 
     reasons: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from api.ranking.order import Place
 from api.ranking.scores import Score, Term
 
 
-class Explained(Struct, frozen=True, array_like=True):
+class Explained(Struct, frozen=True, array_like=True, gc=False):
     """How a post came to its place: both scores, what demoted it, and the score that was left."""
 
     first: Score
@@ -19,7 +19,7 @@ class Explained(Struct, frozen=True, array_like=True):
     by_score: int
 
 
-class Ranked(Struct, frozen=True, array_like=True):
+class Ranked(Struct, frozen=True, array_like=True, gc=False):
     """A post in a ranked feed; `at` (ms) is where it stands on the timeline."""
 
     post_id: str

@@ -16,7 +16,7 @@ MAX_KINDS = 4
 TEXT = "text"
 
 
-class Features(Struct, frozen=True, kw_only=True):
+class Features(Struct, frozen=True, kw_only=True, gc=False):
     """A post, toward one reader, as of one moment.
 
     `at` (ms) is where it stands on the timeline, `age_hours` is since it was made. `views` and

@@ -25,7 +25,7 @@ class RankerError(Exception):
     """A ranker gave scores that cannot be used."""
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, gc=False):
     """A post in the order that is shown, and how it came there.
 
     `second` is the ranker's score, `factors` what demotes it, `score` what is left; without a

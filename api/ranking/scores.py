@@ -13,7 +13,7 @@ from api.ranking.weights import Demotions, FirstPass
 Term = tuple[str, float]
 
 
-class Score(Struct, frozen=True, array_like=True):
+class Score(Struct, frozen=True, array_like=True, gc=False):
     """A score, and the named terms that it is made of."""
 
     value: float
