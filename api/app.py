@@ -37,7 +37,7 @@ from api import (
     why_not,
 )
 from api.archive import CassandraArchive
-from api.auth import Authenticator, signing_key
+from api.auth import authenticator
 from api.boundary import Boundary
 from api.cache import RedisCache
 from api.content import content_rules
@@ -104,7 +104,7 @@ def create_app(
     registry = CollectorRegistry()
     registry.register(FAILURES)
     app.state.registry = registry
-    app.state.authenticator = Authenticator(signing_key(settings))
+    app.state.authenticator = authenticator(settings)
     services = None if stores is None else Services(stores, clock, limits, content, weights)
     app.state.services = services
     modules = (  # in this order: ids may have any text in them

@@ -1,4 +1,4 @@
-"""Who is asking: bearer tokens (JWT, HS256), and where their key comes from."""
+"""Who is asking: bearer tokens (JWT), and where their keys come from."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct
 
+from api.audit import address_of, audit
 from api.errors import ProblemError
 from api.ids import is_id
+from api.jwks import ALGORITHMS, KeySet, key_set
 from connectors.settings import Settings
 
 ALGORITHM = "HS256"
-SCOPES = ("read", "write", "moderate", "produce")
+SCOPES = ("read", "write", "moderate", "admin", "produce")
 USUAL_SCOPES = "read write"
-LEEWAY_SECONDS = 5
 SECRET_FILE = "jwt_secret"
 _SECRET_BYTES = 32
 
@@ -30,8 +31,9 @@ _bearer = HTTPBearer(
     auto_error=False,
     bearerFormat="JWT",
     scheme_name="token",
-    description="A JWT signed with HS256: `sub` is the user, `scope` some of `read`, `write`, "
-    "`moderate` and `produce`, `exp` is required. `headrace token USER_ID` prints one.",
+    description="A JWT signed with HS256, or with RS256 or ES256 and a key of the key set: `sub` "
+    "is the user, `scope` some of `read`, `write`, `moderate`, `admin` and `produce`, `exp` is "
+    "required. `headrace token USER_ID` prints one.",
 )
 
 
@@ -89,34 +91,88 @@ def issue(key: str, user_id: str, ttl_seconds: int, scopes: str = USUAL_SCOPES) 
     return jwt.encode(claims, key, algorithm=ALGORITHM)
 
 
+class TokenRules(Struct, frozen=True):
+    """What a token must say: `audience` and `issuer` if given (a token that names an audience needs
+    one that is given); clocks may differ by `leeway_seconds`."""
+
+    audience: str | None = None
+    issuer: str | None = None
+    leeway_seconds: int = 5
+
+
 class Authenticator:
-    """Checks tokens made with one key."""
+    """Checks tokens: with a secret those signed by HS256, with a key set those by RS256 and ES256.
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    A key is used for its own algorithm alone, whatever a token claims.
+    """
 
-    def caller(self, token: str) -> Caller:
+    def __init__(
+        self, secret: str | None, keys: KeySet | None = None, rules: TokenRules | None = None
+    ) -> None:
+        self._secret = secret
+        self._keys = keys
+        self._rules = rules or TokenRules()
+
+    async def caller(self, token: str) -> Caller:
         """Whom the token speaks for.
 
         Raises:
-            ProblemError: 401, when the token is not valid.
+            TokenError: the token is not valid.
+            ProblemError: 503, when the key cannot be fetched.
         """
         try:
+            key, algorithm = await self._key(jwt.get_unverified_header(token))
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._key,
-                algorithms=[ALGORITHM],
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "sub"]},
+                key,
+                algorithms=[algorithm],
+                audience=self._rules.audience,
+                issuer=self._rules.issuer,
+                leeway=self._rules.leeway_seconds,
+                options={"require": self._required()},
             )
-        except jwt.ExpiredSignatureError:
-            raise _unauthorized("The token has expired.", 'error="invalid_token"') from None
-        except jwt.InvalidTokenError:
-            raise _unauthorized("The token is not valid.", 'error="invalid_token"') from None
+        except jwt.PyJWTError as error:
+            raise TokenError(type(error).__name__) from error
         scope = claims.get("scope", "")
         if not is_id(claims["sub"]) or not isinstance(scope, str):
-            raise _unauthorized("The token is not valid.", 'error="invalid_token"')
+            raise TokenError("InvalidClaims")
         return Caller(claims["sub"], frozenset(scope.split()))
+
+    async def _key(self, header: dict[str, Any]) -> tuple[str | jwt.PyJWK, str]:
+        """The key for a token, and the algorithm that it is for."""
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm == ALGORITHM and self._secret is not None:
+            return self._secret, ALGORITHM
+        if algorithm in ALGORITHMS and self._keys is not None:
+            key = await self._keys.key(kid) if isinstance(kid, str) else None
+            if key is not None and key.algorithm_name == algorithm:
+                return key, algorithm
+            raise jwt.InvalidKeyError("unknown key")
+        raise jwt.InvalidAlgorithmError("not taken")
+
+    def _required(self) -> list[str]:
+        wanted = {"aud": self._rules.audience, "iss": self._rules.issuer}
+        return ["exp", "sub", *(claim for claim, value in wanted.items() if value)]
+
+
+class TokenError(Exception):
+    """A token is not valid; the text is the kind of reason."""
+
+
+def authenticator(config: Settings) -> Authenticator:
+    """What checks tokens by the settings: with a key set, the secret counts only if it is set.
+
+    Raises:
+        SecretError: the key file cannot be used.
+    """
+    keys = key_set(config.jwks) if config.jwks else None
+    given = config.jwt_secret.get_secret_value() or None
+    rules = TokenRules(
+        audience=config.jwt_audience or None,
+        issuer=config.jwt_issuer or None,
+        leeway_seconds=config.jwt_leeway_seconds,
+    )
+    return Authenticator(given if keys else signing_key(config), keys, rules)
 
 
 def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
@@ -131,6 +187,7 @@ def allow(caller: Caller, scope: str) -> Caller:
         ProblemError: 403, when the token lacks it.
     """
     if scope not in caller.scopes:
+        audit("scope refused", user_id=caller.user_id, scope=scope)
         challenge = f'Bearer realm="headrace", error="insufficient_scope", scope="{scope}"'
         raise ProblemError(
             403,
@@ -157,7 +214,13 @@ async def authenticated(request: Request) -> Caller | None:
     if credentials is None:
         return None
     authenticator: Authenticator = request.app.state.authenticator
-    caller = authenticator.caller(credentials.credentials)
+    try:
+        caller = await authenticator.caller(credentials.credentials)
+    except TokenError as error:
+        audit("token refused", reason=str(error), address=address_of(request))
+        is_expired = str(error) == jwt.ExpiredSignatureError.__name__
+        detail = "The token has expired." if is_expired else "The token is not valid."
+        raise _unauthorized(detail, 'error="invalid_token"') from None
     request.state.caller = caller
     return caller
 

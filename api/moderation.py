@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, status
 
+from api.audit import audit
 from api.auth import Moderating
 from api.bodies import VerdictIn
 from api.errors import not_found, unavailable
@@ -89,4 +90,5 @@ async def judge(post_id: Id, body: VerdictIn, services: Shared, caller: Moderati
             at=at,
         )
     )
+    audit("post judged", user_id=caller.user_id, post_id=post_id, verdict=body.verdict)
     return PostAccepted(event_id=event_id, post_id=post_id)

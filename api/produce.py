@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, status
 from pydantic import BaseModel, Field
 
+from api.audit import audit
 from api.auth import Caller, Producing
 from api.bodies import Body
 from api.errors import ProblemError
@@ -93,6 +94,7 @@ async def publish_events(body: EventsIn, services: Shared, caller: Producing) ->
     read = [_read(event, services, caller) for event in body.events]
     valid = {n: event for n, event in enumerate(read) if not isinstance(event, EventResult)}
     failed = await services.events.publish_each(list(valid.values()))
+    audit("events published", user_id=caller.user_id, events=failed.count(False))
     lost = [n for n, is_lost in zip(valid, failed, strict=True) if is_lost]
     if lost:
         raise ProblemError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, status
 
+from api.audit import audit
 from api.auth import Anyone, Caller, Writing
 from api.bodies import FollowIn
 from api.errors import ProblemError, invalid, not_found
@@ -122,18 +123,20 @@ async def unfollow(user_id: Id, services: Shared, caller: Writing) -> Accepted:
     summary="Erase one's account",
     responses=problems(
         _401="No valid token.",
-        _403="The token lacks the scope `write`, or the account is another's.",
+        _403="The token lacks the scope `write`, or the account is another's and it lacks `admin`.",
         _422="The id is not valid.",
         _503="Kafka did not acknowledge in time.",
     ),
 )
 async def erase(user_id: Id, services: Shared, caller: Writing) -> Accepted:
-    """Erase the caller for ever: profile, posts, engagements, relations and timeline."""
-    if user_id != caller.user_id:
+    """Erase the caller for ever: profile, posts, engagements, relations and timeline; or whomever,
+    with the scope `admin` besides."""
+    if user_id != caller.user_id and "admin" not in caller.scopes:
         raise ProblemError(403, "not-owner", "Nobody may erase another's account.")
     at = services.clock()
     event_id = services.events.new_id(at)
     await services.events.publish(User(event_id=event_id, action="deleted", user_id=user_id, at=at))
+    audit("account erased", user_id=caller.user_id, account=user_id)
     return Accepted(event_id=event_id)
 
 

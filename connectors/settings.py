@@ -113,6 +113,27 @@ class Settings(BaseSettings):
         description="a TOML file with weights of the ranked feed, for those not as below",
     )
 
+    jwks: str = Field(
+        "",
+        alias="HEADRACE_JWKS",
+        pattern=r"^(https://[!-~]+|http://(localhost|127\.0\.0\.1|\[::1\])[:/][!-~]*|/.+)?$",
+        description="the key set (JWKS) of who issues tokens by RS256 or ES256: https://... or a "
+        "file; tokens by HS256 are then taken only if HEADRACE_JWT_SECRET is set",
+    )
+    jwt_audience: str = Field(
+        "", alias="HEADRACE_JWT_AUDIENCE", description="`aud` of tokens, which is then required"
+    )
+    jwt_issuer: str = Field(
+        "", alias="HEADRACE_JWT_ISSUER", description="`iss` of tokens, which is then required"
+    )
+    jwt_leeway_seconds: int = Field(
+        5,
+        alias="HEADRACE_JWT_LEEWAY_SECONDS",
+        ge=0,
+        le=300,
+        description="by how much clocks may differ when a token's times are judged",
+    )
+
     posts_per_minute: int = Field(
         5,
         alias="HEADRACE_POSTS_PER_MINUTE",

@@ -128,7 +128,7 @@ def api(host: str | None, port: int | None) -> None:
     "--scope",
     default="read write",
     show_default=True,
-    help="Some of read, write, moderate, produce.",
+    help="Some of read, write, moderate, admin, produce.",
 )
 def token(user_id: str, ttl: int, scope: str) -> None:
     """Print a token with which the API takes USER_ID's requests."""
@@ -141,8 +141,14 @@ def token(user_id: str, ttl: int, scope: str) -> None:
     scopes = scope.replace(",", " ").split()
     if not scopes or not set(scopes) <= set(SCOPES):
         raise click.BadParameter(f"one or more of {', '.join(SCOPES)}", param_hint="--scope")
+    config = settings()
+    if config.jwks and not config.jwt_secret.get_secret_value():
+        raise click.ClickException(
+            "tokens are made by who has the keys of HEADRACE_JWKS.\n"
+            "hint: the API takes those of this command too when HEADRACE_JWT_SECRET is set."
+        )
     try:
-        key = signing_key(settings())
+        key = signing_key(config)
     except SecretError as error:
         raise click.ClickException(str(error)) from error
     click.echo(issue(key, user_id, ttl, " ".join(dict.fromkeys(scopes))))
