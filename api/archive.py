@@ -291,8 +291,12 @@ class CassandraArchive:
 
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
-        found = await self._rows("comments", post_id, [comment_id])
-        return comment_of(found[0]) if found else None
+        return (await self.comments_named(post_id, [comment_id])).get(comment_id)
+
+    async def comments_named(self, post_id: str, comment_ids: list[str]) -> dict[str, CommentView]:
+        """Those of some comments on a post that were not deleted, by id."""
+        rows = await self._rows("comments", post_id, comment_ids)
+        return {row.comment_id: comment_of(row) for row in rows}
 
     async def comments(self, post_id: str, below: tuple[int, str], limit: int) -> Placed:
         """The newest places of comments on a post below one (time in ms, id), with the comments;
@@ -301,8 +305,8 @@ class CassandraArchive:
         places = [(row.at, row.comment_id) for row in rows]
         if not places:
             return []
-        rows = await self._rows("comments", post_id, [name for _, name in places])
-        found = {(row.at, row.comment_id): comment_of(row) for row in rows}
+        named = await self.comments_named(post_id, [name for _, name in places])
+        found = {(comment.at, name): comment for name, comment in named.items()}
         return [(place, found.get(place)) for place in places]
 
     async def comment_counts(

@@ -244,6 +244,13 @@ class RedisCache:
         """The newest reactions of a user below a place (time in ms, post id), at most so many."""
         return await read_reacted(self._pipeline, self._keys, user_id, below, limit)
 
+    async def best_comments(self, post_id: str, limit: int) -> list[tuple[int, str]]:
+        """The comments on a post with most likes: likes and id, both descending; O(limit)."""
+        command = ("ZREVRANGE", self._keys.best_comments(post_id), 0, limit - 1, "WITHSCORES")
+        (flat,) = await self._pipeline([command])
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return [(int(float(likes)), name.decode()) for name, likes in pairs]
+
     async def circle(self, user_id: str, now: int) -> Circle:
         """The newest follows of a user, and who is closest at a time (ms); one round trip."""
         following, affinity = self._keys.following(user_id), self._keys.affinity(user_id)

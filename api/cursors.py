@@ -5,35 +5,40 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from typing import Literal
 
 from api.errors import ProblemError
 from api.ids import MAX_ID_BYTES, is_id
 
-_OF_TIME, _OF_ID, _OF_RANK = b"\x01", b"\x02", b"\x03"
-_MAX_TIME = 253_402_300_799_999
-_TIME_BYTES = 6
+Measure = Literal["time", "likes"]
+
+_OF_ID, _OF_RANK = b"\x02", b"\x03"
+_OF_PLACE: dict[Measure, bytes] = {"time": b"\x01", "likes": b"\x04"}
 _INDEX_BYTES = 2
 _NAME = re.compile(r"[A-Za-z0-9_-]{16}")
-_MAX_LENGTH = 4 * (MAX_ID_BYTES + _TIME_BYTES + 3) // 3
+_MOST = 253_402_300_799_999
+_NUMBER_BYTES = 6
+_MAX_LENGTH = 4 * (MAX_ID_BYTES + _NUMBER_BYTES + 3) // 3
 
 
-def encode_place(place: tuple[int, str]) -> str:
-    """The cursor of a time (ms, 48 bit) and an id, which may be empty."""
-    at, name = place
-    return _encode(_OF_TIME + at.to_bytes(_TIME_BYTES, "big") + name.encode())
+def encode_place(place: tuple[int, str], by: Measure = "time") -> str:
+    """The cursor of a time (ms, 48 bit), or a number of likes, and an id, which may be empty."""
+    number, name = place
+    return _encode(_OF_PLACE[by] + number.to_bytes(_NUMBER_BYTES, "big") + name.encode())
 
 
-def decode_place(text: str) -> tuple[int, str]:
-    """The time and the id in a cursor.
+def decode_place(text: str, by: Measure = "time") -> tuple[int, str]:
+    """The time, or the number of likes, and the id in a cursor.
 
     Raises:
-        ProblemError: 400, when it is none of ours.
+        ProblemError: 400, when it is none of ours, or of a list in another order.
     """
-    raw = _decode(text, _OF_TIME)
-    at, name = int.from_bytes(raw[1 : 1 + _TIME_BYTES], "big"), _text(raw[1 + _TIME_BYTES :])
-    if len(raw) < 1 + _TIME_BYTES or at > _MAX_TIME or (name and not is_id(name)):
+    raw = _decode(text, _OF_PLACE[by])
+    number = int.from_bytes(raw[1 : 1 + _NUMBER_BYTES], "big")
+    name = _text(raw[1 + _NUMBER_BYTES :])
+    if len(raw) < 1 + _NUMBER_BYTES or number > _MOST or (name and not is_id(name)):
         raise _refusal()
-    return at, name
+    return number, name
 
 
 def encode_id(name: str) -> str:

@@ -183,7 +183,7 @@ class CommentOut(BaseModel):
 
 
 class CommentPage(BaseModel):
-    """A page of a post's comments, newest first."""
+    """A page of a post's comments."""
 
     comments: list[CommentOut]
     next_cursor: str | None = Field(description="For the next page; null at the end.")

@@ -141,6 +141,9 @@ class Cache(Protocol):
         """The newest reactions of a user below a place (time in ms, post id), at most so many, of
         the newest 10,000."""
 
+    async def best_comments(self, post_id: str, limit: int) -> list[tuple[int, str]]:
+        """The comments on a post with most likes: likes and id, both descending."""
+
     async def circle(self, user_id: str, now: int) -> Circle:
         """The newest follows of a user, and who is closest at a time (ms); one round trip."""
 
@@ -188,6 +191,9 @@ class Archive(Protocol):
 
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         """A comment that was not deleted."""
+
+    async def comments_named(self, post_id: str, comment_ids: list[str]) -> dict[str, CommentView]:
+        """Those of some comments on a post that were not deleted, by id."""
 
     async def comment_counts(
         self, post_id: str, comment_ids: list[str]

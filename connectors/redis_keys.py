@@ -54,6 +54,11 @@ class Keys:
         """String: msgpack of `CountersView`."""
         return self._key("counters", post_id)
 
+    def best_comments(self, post_id: str) -> str:
+        """Sorted set of the comments on a post by their likes: the 2,000 with most, and those with
+        the greatest ids among equals."""
+        return self._key("best_comments", post_id)
+
     def user(self, user_id: str) -> str:
         """String: msgpack of `UserView`."""
         return self._key("user", user_id)

@@ -79,7 +79,7 @@ _IN_REDIS_ONLY = (
     Topic.VIEW_NOTIFICATIONS,
     Topic.VIEW_TRENDING,
 )
-_IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS, Topic.VIEW_COMMENT_COUNTS)
+_IN_CASSANDRA_ONLY = (Topic.VIEW_COMMENTS,)
 _IN_SINKS = (Topic.TIMELINE_WRITES, *VIEWS)
 IN_CASSANDRA = tuple(topic for topic in _IN_SINKS if topic not in _IN_REDIS_ONLY)
 IN_REDIS = tuple(topic for topic in _IN_SINKS if topic not in _IN_CASSANDRA_ONLY)

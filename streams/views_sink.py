@@ -19,6 +19,7 @@ from streams.subjects import USER
 
 MINE_ENTRIES = 10_000
 NOTIFICATIONS = 500
+BEST_COMMENTS = 2_000  # twice what is shown, so that some may go
 POST_TTL_SECONDS = 7 * 24 * 60 * 60
 TRENDING_TTL_SECONDS = 15 * 60  # lists are shown anew every 5 minutes
 MIN_SCORE = 1e-9
@@ -45,6 +46,7 @@ class RedisStore:
         self._writers: dict[Topic, Callable[[FencedPipeline, Sequence[Write]], None]] = {
             Topic.VIEW_POSTS: self._posts,
             Topic.VIEW_COUNTERS: self._counters,
+            Topic.VIEW_COMMENT_COUNTS: self._comment_counts,
             Topic.VIEW_MINE: self._mine,
             Topic.VIEW_USERS: self._users,
             Topic.VIEW_RELATIONS: self._relations,
@@ -116,6 +118,18 @@ class RedisStore:
     def _counters(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):
             pipe.add("SET", self._keys.counters(view.post_id), raw, "EX", POST_TTL_SECONDS)
+
+    def _comment_counts(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
+        touched: dict[str, None] = {}
+        for view, _ in _newest(writes):
+            key = self._keys.best_comments(view.post_id)
+            if view.is_deleted:
+                pipe.add("ZREM", key, view.comment_id)
+            else:
+                pipe.add("ZADD", key, view.likes, view.comment_id)
+                touched[key] = None
+        for key in touched:
+            pipe.add("ZREMRANGEBYRANK", key, 0, -BEST_COMMENTS - 1)
 
     def _users(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, raw in _newest(writes):

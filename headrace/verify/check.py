@@ -110,6 +110,8 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
         yield compare_rows(
             Tally("counters", "redis"), expected.counters, views.counters(), same_counts
         )
+        best = views.best_comments()
+        yield compare_rows(Tally("best_comments", "redis"), expected.best_comments(best), best)
         yield compare_rows(Tally("mine", "redis"), expected.held_by_user(), views.mine())
         yield compare_rows(Tally("users", "redis"), expected.users, views.users())
         yield compare_rows(Tally("devices", "redis"), expected.devices, views.devices())

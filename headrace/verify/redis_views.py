@@ -26,7 +26,7 @@ from schemas.views import (
 CHUNK = 500
 SCANNED = 10_000
 KINDS = (
-    *("feed", "floor", "post", "counters", "user", "name", "devices", "source"),
+    *("feed", "floor", "post", "counters", "best_comments", "user", "name", "devices", "source"),
     *(
         "interests",
         "aversions",
@@ -125,6 +125,14 @@ class RedisViews:
         return rows.present(
             (k, rows.counters_row(v)) for k, v in self._structs("counters", CountersView)
         )
+
+    def best_comments(self) -> dict[tuple[str, str], int]:
+        """(post, comment id) to the likes."""
+        return {
+            (post_id, comment_id): _whole(likes)
+            for post_id, found in self._scored("best_comments")
+            for comment_id, likes in found
+        }
 
     def users(self) -> dict[str, rows.Row]:
         """User id to the profile."""

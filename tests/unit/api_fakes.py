@@ -242,6 +242,12 @@ class FakeCache(FakeStore):
         self.touch("circle")
         return self.views.circle(user_id)
 
+    async def best_comments(self, post_id: str, limit: int) -> list[tuple[int, str]]:
+        self.touch("best_comments")
+        held = self.views.comment_counts.values()
+        likes = [(each.likes, each.comment_id) for each in held if each.post_id == post_id]
+        return sorted(likes, reverse=True)[:limit]
+
     async def follows_of(self, users: list[str]) -> dict[str, Follows]:
         self.touch("follows_of")
         found = {user_id: self.views.followed(user_id) for user_id in users}
@@ -315,6 +321,11 @@ class FakeArchive(FakeStore):
     async def comment(self, post_id: str, comment_id: str) -> CommentView | None:
         self.touch("comment")
         return self.views.comments.get((post_id, comment_id))
+
+    async def comments_named(self, post_id: str, comment_ids: list[str]) -> dict[str, CommentView]:
+        self.touch("comments_named")
+        held = self.views.comments
+        return {k: held[post_id, k] for k in comment_ids if (post_id, k) in held}
 
     async def comment_counts(
         self, post_id: str, comment_ids: list[str]

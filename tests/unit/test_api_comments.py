@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.comments import MAX_BEST
 from schemas.events import Engagement
 from schemas.views import CommentCountsView, CommentView
 from tests.unit.api_fakes import NOW, World, problem_of
@@ -35,9 +36,11 @@ def _page(world: World, user: str | None = None, **params: Any) -> dict[str, Any
     return page
 
 
-def _all(world: World, user: str | None = None, limit: int = 100) -> list[str]:
+def _all(
+    world: World, user: str | None = None, limit: int = 100, order: str = "newest"
+) -> list[str]:
     found: list[str] = []
-    params: dict[str, Any] = {"limit": limit}
+    params: dict[str, Any] = {"limit": limit, "order": order}
     while True:
         page = _page(world, user, **params)
         found += [each["comment_id"] for each in page["comments"]]
@@ -80,6 +83,68 @@ def test_the_newest_come_first_each_once(world: World, count: int, limit: int) -
     for n, name in enumerate(names):
         _say(world, name, at=n // 3)
     assert _all(world, limit=limit) == names[::-1]
+
+
+def _like(world: World, name: str, likes: int) -> None:
+    world.redis.comment_counts[name] = CommentCountsView("p", name, likes)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 50, 100])
+@pytest.mark.parametrize("count", [0, 1, 50, 51, 101])
+def test_the_most_liked_come_first_each_once(world: World, count: int, limit: int) -> None:
+    names = [f"c{n:03}" for n in range(count)]
+    for n, name in enumerate(names):
+        _say(world, name, at=-n)
+        _like(world, name, n // 3)
+    assert _all(world, limit=limit, order="likes") == names[::-1]
+
+
+def test_so_many_are_listed_by_likes(world: World) -> None:
+    for n in range(MAX_BEST + 20):
+        _say(world, f"c{n:04}")
+        _like(world, f"c{n:04}", n)
+    found = _all(world, order="likes")
+    assert found == [f"c{n:04}" for n in range(MAX_BEST + 19, 19, -1)]
+
+
+def test_likes_that_change_between_two_pages_move_nothing_else(world: World) -> None:
+    for n, name in enumerate("abcdef"):
+        _say(world, name)
+        _like(world, name, 10 * n)
+    first = _page(world, limit=2, order="likes")
+    assert [each["comment_id"] for each in first["comments"]] == ["f", "e"]
+    _like(world, "b", 99)
+    _like(world, "f", 15)
+    rest = _page(world, order="likes", cursor=first["next_cursor"])
+    assert [each["comment_id"] for each in rest["comments"]] == ["d", "c", "f", "a"]
+
+
+def test_by_likes_too_only_what_is_there_and_may_be_seen_is_shown(world: World) -> None:
+    world.redis.block("al", "foe")
+    for name, user in (("c", "bob"), ("d", "foe"), ("e", "bob")):
+        _say(world, name, user)
+        _like(world, name, 1)
+    del world.cassandra.comments["p", "e"]
+    assert _all(world, "al", limit=1, order="likes") == ["c"]
+
+
+@pytest.mark.parametrize("orders", [("newest", "likes"), ("likes", "newest")])
+def test_the_cursor_of_another_order_is_refused(world: World, orders: tuple[str, str]) -> None:
+    for name in "ab":
+        _say(world, name)
+        _like(world, name, 1)
+    cursor = _page(world, limit=1, order=orders[0])["next_cursor"]
+    problem_of(world.ask("GET", PATH, params={"cursor": cursor, "order": orders[1]}), 400)
+
+
+def test_an_order_must_be_one(world: World) -> None:
+    problem_of(world.ask("GET", PATH, params={"order": "best"}), 422)
+
+
+def test_without_redis_there_is_no_list_by_likes(world: World) -> None:
+    _say(world, "c")
+    world.cache.is_down = True
+    problem_of(world.ask("GET", PATH, params={"order": "likes"}), 503)
 
 
 def test_the_comments_of_who_is_gone_blocked_or_muted_are_not_shown(world: World) -> None:

@@ -32,10 +32,7 @@ def test_every_topic_belongs_somewhere() -> None:
     assert {*EXTERNAL, *INTERNAL, *VIEWS, Topic.TIMELINE_WRITES, Topic.DEAD_LETTERS} == set(Topic)
     assert {topic for topic in Topic if topic.startswith("view.")} == set(VIEWS)
     assert {*IN_CASSANDRA, *IN_REDIS} == {*VIEWS, Topic.TIMELINE_WRITES}
-    assert set(IN_CASSANDRA) - set(IN_REDIS) == {
-        Topic.VIEW_COMMENTS,
-        Topic.VIEW_COMMENT_COUNTS,
-    }
+    assert set(IN_CASSANDRA) - set(IN_REDIS) == {Topic.VIEW_COMMENTS}
     assert set(IN_REDIS) - set(IN_CASSANDRA) == {
         Topic.VIEW_MODERATION,
         Topic.VIEW_DEVICES,

@@ -20,6 +20,7 @@ from schemas.topics import IN_REDIS, Topic
 from schemas.views import (
     AffinityView,
     CloseTimeline,
+    CommentCountsView,
     CountersView,
     DevicesView,
     FillTimeline,
@@ -536,6 +537,22 @@ NO_FAVOURITE = ("SREM", "favourites:{p0}:bob", "u:ann")
 )
 def test_relations(view: RelationView, commands: list[Command]) -> None:
     assert _view_commands(Topic.VIEW_RELATIONS, [("bob\0u:ann", view)]) == commands
+
+
+def test_comments_by_likes() -> None:
+    views = [
+        ("p\0c", CommentCountsView("p", "c", 1)),
+        ("p\0c", CommentCountsView("p", "c", 2, 7)),
+        ("p\0d", CommentCountsView("p", "d")),
+        ("p\0e", CommentCountsView("p", "e", is_deleted=True)),
+    ]
+    key = "best_comments:{p0}:p"
+    assert _view_commands(Topic.VIEW_COMMENT_COUNTS, views) == [
+        ("ZADD", key, "2", "c"),
+        ("ZADD", key, "0", "d"),
+        ("ZREM", key, "e"),
+        ("ZREMRANGEBYRANK", key, "0", "-2001"),
+    ]
 
 
 @pytest.mark.parametrize(("is_muting", "command"), [(True, "SADD"), (False, "SREM")])
