@@ -177,7 +177,12 @@ def order_of(services: Services, gathered: Gathered) -> Order:
 
 
 async def first_page(
-    services: Services, reader: Reader, limit: int, wanted: FeedFilter, *, explain: bool
+    services: Services,
+    reader: Reader,
+    limit: int,
+    wanted: FeedFilter = EVERYTHING,
+    *,
+    explain: bool,
 ) -> FeedPage:
     """Rank the feed of the reader's viewer, and keep it if it has more than a page.
 
@@ -220,7 +225,7 @@ async def next_page(
     reader: Reader,
     place: tuple[str, int],
     limit: int,
-    wanted: FeedFilter,
+    wanted: FeedFilter = EVERYTHING,
     *,
     explain: bool,
 ) -> FeedPage:
