@@ -166,7 +166,8 @@ class LocalStack:
         self._children[part].stop()
         self._start(part, self._stop)
         self._killed.discard(part)
-        self._record()
+        with self._changing:  # others may be restarted at the same time
+            self._record()
 
     def prepared(self) -> None:
         """Record that topics and tables are there, for `stack up --detach`."""

@@ -36,14 +36,14 @@ class Fault(Struct, frozen=True, kw_only=True):
 
     @property
     def worker(self) -> str | None:
-        """The only worker that it breaks, if the others need not be whole meanwhile; they must when
-        the timeline of one reader is swept, for which the sink is kept away."""
+        """The only worker that it breaks, by its rows or its store too, if the others need not be
+        whole meanwhile; they must when the timeline of one reader is swept, for which the sink is
+        kept away."""
         is_sweep = (self.target, self.point) == ("views", "mid-sink")
-        if self.kind in ("state-deleted", "state-flipped"):
-            return "app"
         if self.kind in ("kill", "join-and-leave", "zombie") and not is_sweep:
             return self.target
-        return None
+        part, _, _ = self.kind.partition("-")
+        return {"state": "app", "redis": "views", "cassandra": "archive"}.get(part)
 
     def __str__(self) -> str:
         parts = [self.kind, self.target, self.order]

@@ -70,7 +70,15 @@ def test_faults_of_different_workers_are_beside_each_other() -> None:
     lanes, rest = beside(faults)
     assert [{fault.worker for fault in lane} for lane in lanes] == [{"app"}, {"views"}, {"archive"}]
     assert sorted(map(str, [*chain(*lanes), *rest])) == sorted(map(str, faults))
-    assert {fault.kind for fault in rest}.isdisjoint({"zombie", "state-deleted", "join-and-leave"})
+    assert {fault.kind for fault in rest} == {
+        *("kafka-kill", "kafka-kill-at-commit", "kafka-stall", "lost-answer"),
+        *("kill", "poison", "poison-inside"),
+    }
+    stores = {fault.kind for lane in lanes[1:] for fault in lane if "-" in fault.kind}
+    assert stores == {
+        *("redis-kill", "redis-empty", "redis-flush", "redis-stall"),
+        *("cassandra-kill", "cassandra-stall", "join-and-leave"),
+    }
     assert [fault.order for fault in rest if fault.kind == "kill"] == ["mid-sink:1"]
 
 
