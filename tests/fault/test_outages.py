@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 import redis
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from connectors.admin import create_topics
 from connectors.lag import GROUPS, LagReader
@@ -44,6 +44,7 @@ from schemas.topics import Topic
 from schemas.views import SourceView
 from streams.engine.exits import Exit
 from tests.integration.test_dead_letters import dead_letters
+from tests.oracle.read_log import read_topics
 
 ROOT = Path(__file__).parents[2]
 SEED = 20_261_122
@@ -263,31 +264,8 @@ def last_line(tmp_path: Path) -> str:
 
 def events_in(stack: LocalStack, *topics: Topic) -> int:
     """How many external events stand in internal logs, as readers of what is committed see."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": stack.addresses.kafka,
-            "group.id": "test-count",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    places = [
-        TopicPartition(topic, partition, OFFSET_BEGINNING)
-        for topic in topics
-        for partition in range(settings().partitions)
-    ]
-    consumer.assign(places)
-    count = ended = 0
-    while ended < len(places):
-        for message in consumer.consume(10_000, 1):
-            if message.error() is None:
-                count += message.value()[0] == MAGIC
-            else:
-                assert message.error().code() == KafkaError._PARTITION_EOF
-                ended += 1
-    consumer.close()
-    return count
+    records = read_topics(stack.addresses.kafka, topics)
+    return sum(value is not None and value[0] == MAGIC for *_, value in records)
 
 
 def test_a_worker_that_is_asked_to_stop_hands_over(stack: LocalStack, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from connectors.lag import wait_until_quiet
 from connectors.stack.addresses import Addresses
@@ -18,6 +18,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import Engagement, Follow, Post
 from schemas.topics import Topic
 from schemas.views import CountersView
+from tests.oracle.read_log import read_topics
 
 PARTITION = 3
 HOUR_MS = 3_600_000
@@ -69,27 +70,10 @@ def running(addresses: Addresses, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def dead_letters(brokers: str) -> list[DeadLetter]:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": brokers,
-            "group.id": "test-dead-letters",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-        }
-    )
-    try:
-        partitions = consumer.list_topics(Topic.DEAD_LETTERS).topics[Topic.DEAD_LETTERS].partitions
-        consumer.assign(
-            [TopicPartition(Topic.DEAD_LETTERS, number, OFFSET_BEGINNING) for number in partitions]
-        )
-        found = []
-        while messages := consumer.consume(1000, 5):
-            found += [
-                msgspec.msgpack.decode(message.value(), type=DeadLetter) for message in messages
-            ]
-        return found
-    finally:
-        consumer.close()
+    return [
+        msgspec.msgpack.decode(value or b"", type=DeadLetter)
+        for *_, value in read_topics(brokers, (Topic.DEAD_LETTERS,))
+    ]
 
 
 def test_each_kind(addresses: Addresses, running: Supervisor) -> None:

@@ -58,7 +58,10 @@ def read_topics(brokers: str, topics: Iterable[str], silence_s: float = 30.0) ->
         open_ones = {(topic, number) for topic in topics for number in known[topic].partitions}
         consumer.assign([TopicPartition(t, p, 0) for t, p in open_ones])
         while open_ones:
-            messages = consumer.consume(FETCHED, timeout=0.5)
+            messages = consumer.consume(1, silence_s)
+            if not messages:
+                raise KafkaException(KafkaError._TIMED_OUT, f"silence for {silence_s:.0f} s")
+            messages += consumer.consume(FETCHED, 0)  # with a timeout it waits for so many
             yield from _records(messages, open_ones)
     finally:
         consumer.close()
