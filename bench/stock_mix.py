@@ -20,7 +20,7 @@ from bench.engagements import PARTITIONS
 from bench.mix import authors
 from bench.mix_tally import AVERSION_PER_DAY, DAY_MS, DECAY_PER_DAY, WEIGHTS
 from bench.stock_trends import StockTrends
-from bench.topic import FACTS, SHORT
+from bench.topic import FACTS, SHORT, STOCK_MIX, STOCK_POST_TABLES, STOCK_USER_TABLES
 from connectors.settings import settings
 from schemas.codec import UndecodableError, decode
 from schemas.events import Engagement
@@ -39,7 +39,7 @@ MARKS = {"view": 3, "click": 4, "report": 6}
 
 config = settings()
 app = faust.App(
-    "bench-stock-mix",
+    STOCK_MIX,
     broker=f"kafka://{config.kafka_brokers}",
     datadir=str(config.data_dir / "stock-mix"),
     store="memory://",
@@ -51,20 +51,13 @@ app = faust.App(
 events = app.topic(SHORT, key_serializer="raw", value_serializer="raw")
 facts = app.topic(FACTS, value_serializer="json")
 refused = app.topic(str(Topic.DEAD_LETTERS), key_serializer="raw", value_serializer="raw")
-reactions = app.Table("reactions", partitions=PARTITIONS)
-shares = app.Table("shares", partitions=PARTITIONS)
-hides = app.Table("hides", partitions=PARTITIONS)
-comments = app.Table("comments", partitions=PARTITIONS)
-comment_likes = app.Table("comment_likes", partitions=PARTITIONS)
-comment_counts = app.Table("comment_counts", partitions=PARTITIONS)
-answers = app.Table("answers", partitions=PARTITIONS)
-marked = app.Table("marked", partitions=PARTITIONS)
-counts = app.Table("counts", partitions=PARTITIONS)
-acts = app.Table("acts", partitions=PARTITIONS)
-seen = app.Table("seen", partitions=PARTITIONS)
-affinities = app.Table("affinities", partitions=PARTITIONS)
-aversions = app.Table("aversions", partitions=PARTITIONS)
-notices = app.Table("notices", partitions=PARTITIONS)
+(
+    *(reactions, shares, hides, comments, comment_likes, comment_counts, answers, marked),
+    *(counts, acts),
+) = (app.Table(name, partitions=PARTITIONS) for name in STOCK_POST_TABLES)
+seen, affinities, aversions, notices = (
+    app.Table(name, partitions=PARTITIONS) for name in STOCK_USER_TABLES
+)
 trends = StockTrends(acts)
 changed: dict[tuple[str, str], Any] = {}
 """By key, and field where the key is a hash: what is there now, None for nothing any more."""
