@@ -21,7 +21,7 @@ from bench.mix import POSTS, Mix
 from bench.mix_tally import Tally
 from bench.mix_views import PlainViews, ProductViews, Views, wrong
 from bench.parts import Parts
-from bench.topic import FACTS, SHORT, make
+from bench.topic import FACTS, SHORT, STOCK_CHANGELOGS, make
 from bench.workers import Workers, cpu_seconds
 from connectors.lag import wait_until_quiet
 from connectors.stack.errors import StackError
@@ -118,7 +118,10 @@ def _figures(parts: Parts, mix: Mix, say: Say, measure: Measure, what: str) -> F
     for event in mix.events():
         tally.add(event)
         ready.append(_placed(event, event.post_id or event.user_id))
-    make(parts.addresses.kafka, [*(spec.name for spec in declared()), SHORT, FACTS])
+    make(
+        parts.addresses.kafka,
+        [*(spec.name for spec in declared()), SHORT, FACTS, *STOCK_CHANGELOGS],
+    )
     load = round(os.getloadavg()[0], 2)
     with closing(Redis.from_url(parts.addresses.redis)) as client:
         client.flushall()
