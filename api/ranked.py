@@ -7,7 +7,7 @@ import secrets
 
 from msgspec import Struct, field
 
-from api.candidates import POPULAR, VIRAL, Step, hydrate, is_found, judge, shown
+from api.candidates import POPULAR, VIRAL, Step, Verdict, hydrate, is_found, judge, shown
 from api.cursors import encode_rank
 from api.errors import ProblemError
 from api.explaining import explanation
@@ -62,67 +62,50 @@ async def gather(
     if reader.is_down(REDIS):
         return None
     found = await _popular(reader, now) if not batch and timeline.is_cut else []
-    brought = {candidate.post_id for candidate in batch}
-    found += [Candidate(name, 0, [VIRAL]) for name in viral if name not in brought]
+    found += [Candidate(name, 0, [VIRAL]) for name in viral]
     gathered = Gathered()
-    posts: dict[str, Candidate] = {}
+    accepted: dict[str, Candidate] = {}
     examined = 0
     while batch or found:
         await hydrate(reader, [*batch, *found], users=[owner])
-        for candidate in (*found, *batch):
-            posts[candidate.post_id] = candidate
-            _judge(reader, gathered, candidate, owner, tastes, wanted)
+        for candidate in (*found, *batch):  # what is both stands for what brought it
+            verdict = _verdict(reader, candidate, owner, tastes, wanted)
+            if verdict.reasons:
+                accepted[candidate.post_id] = candidate
+                gathered.reasons[candidate.post_id] = verdict.reasons
+            elif verdict.dropped_by is not None:
+                gathered.dropped[candidate.post_id] = verdict.dropped_by
         examined += len(batch)
-        if len(gathered.reasons) >= KEPT or examined >= MAX_EXAMINED:
+        if len(accepted) >= KEPT or examined >= MAX_EXAMINED:
             break
         batch, found = await timeline.take(MAX_CANDIDATES), []
     if batch and timeline.may_have_more:
         gathered.read_to = batch[-1].at
-    gathered.rows = [
-        _row(reader, posts[name], reasons, tastes, seen, now)
-        for name, reasons in gathered.reasons.items()
-    ]
+    gathered.rows = [_row(reader, each, tastes, seen, now) for each in accepted.values()]
     return None if reader.is_down(REDIS) else gathered
 
 
-def _judge(
-    reader: Reader,
-    gathered: Gathered,
-    candidate: Candidate,
-    owner: str,
-    tastes: Tastes,
-    wanted: FeedFilter,
-) -> None:
-    """Take a candidate in that is asked for, or note what dropped it; one that was found may yet be
-    brought."""
-    verdict = judge(reader, candidate)
-    name, post = candidate.post_id, reader.post(candidate.post_id)
-    step = verdict.dropped_by
-    if is_found(candidate.reasons) and post is not None:
+def _verdict(
+    reader: Reader, candidate: Candidate, owner: str, tastes: Tastes, wanted: FeedFilter
+) -> Verdict:
+    """Of a candidate that was found, also that it is not its owner's (who has no need to find it),
+    nor by one to whom the owner has an aversion; it gets the time of its post. Nothing of what is
+    not asked for."""
+    verdict, post = judge(reader, candidate), reader.post(candidate.post_id)
+    if verdict.reasons and post is not None and is_found(candidate.reasons):
         candidate.at = post.at
         if post.author_id == owner:
-            return
-        if step is None and f"u:{post.author_id}" in tastes.aversions:
-            step = "aversion"
-    if step is None:
-        reasons = wanted.reasons(list(verdict.reasons))
-        if post is None or not reasons or not wanted.takes(post):
-            return
-        gathered.reasons[name] = tuple(reasons)
-        gathered.dropped.pop(name, None)
-    else:
-        gathered.dropped[name] = step
-        gathered.reasons.pop(name, None)
+            return Verdict()
+        if f"u:{post.author_id}" in tastes.aversions:
+            return Verdict(dropped_by="aversion")
+    if verdict.dropped_by is not None or post is None:
+        return verdict
+    return (
+        Verdict(tuple(wanted.reasons(list(verdict.reasons)))) if wanted.takes(post) else Verdict()
+    )
 
 
-def _row(
-    reader: Reader,
-    candidate: Candidate,
-    reasons: tuple[str, ...],
-    tastes: Tastes,
-    seen: Seen,
-    now: int,
-) -> Features:
+def _row(reader: Reader, candidate: Candidate, tastes: Tastes, seen: Seen, now: int) -> Features:
     post = reader.post(candidate.post_id)
     assert post is not None
     return features_of(
@@ -132,7 +115,7 @@ def _row(
         at=candidate.at,
         now=now,
         is_seen=post.post_id in seen,
-        is_viral=is_found(reasons),
+        is_viral=is_found(candidate.reasons),
     )
 
 

@@ -191,6 +191,14 @@ def test_a_viral_post_that_was_brought_stands_once_for_what_brought_it(world: Wo
     assert [each["reasons"] for each in read(world)["posts"]] == [["u:star"]]
 
 
+def test_a_viral_post_stands_for_that_when_what_brought_it_does_not_count(world: World) -> None:
+    post(world, "v", "star", reason="s:cy")
+    viral(world, "v")
+    assert [each["reasons"] for each in read(world)["posts"]] == [["s:cy"]]
+    world.redis.mute("al", "u:cy")
+    assert [each["reasons"] for each in read(world)["posts"]] == [["viral"]]
+
+
 @pytest.mark.parametrize("visibility", ["followers", "friends", "custom", "private"])
 def test_only_public_posts_are_found(world: World, visibility: str) -> None:
     """Also not for who could see them."""
@@ -445,6 +453,7 @@ def test_explaining_begins_with_the_first_page(world: World) -> None:
 def test_latest_is_explained_by_the_time(world: World) -> None:
     post(world, "p", "ann", hours=0)
     (found,) = world.feed("al", explain="true")["posts"]
+    assert world.feed("al")["posts"][0]["explanation"] is None
     time = {"score": float(NOW), "terms": [{"name": "time", "value": float(NOW)}]}
     assert found["explanation"] == {
         "ranker": "latest",
@@ -517,6 +526,9 @@ def test_without_redis_the_newest_are_first(world: World) -> None:
     names = many(world, 50)
     wanted = [name for page in world.pages("al", 10) for name in ids(page)]
     world.cache.is_down = True
+    world.cache.calls.clear()
+    read(world)
+    assert world.cache.calls == ["timeline", "viral", "interests", "seen"], "each is tried once"
     found = pages(world, 10)
     assert [name for page in found for name in ids(page)] == wanted
     assert sorted(wanted) == names

@@ -71,6 +71,17 @@ def old(views: Views) -> None:
     views.post("p", "bob", NOW - 31 * DAY)
 
 
+def lost(views: Views) -> None:
+    """The timeline, which was read to its end, has newer ones."""
+    views.rows.clear()
+    views.post("q", "bob", NOW)
+    views.entry("al", "q", "u:bob", NOW)
+
+
+def viral_and_own(views: Views) -> None:
+    viral(views, "al")
+
+
 def unfollowed(views: Views) -> None:
     views.rows.clear()
     views.found.follows.clear()
@@ -91,6 +102,8 @@ STEPS: list[tuple[str, Callable[[Views], object]]] = [
     ("aversion", disliked),
     ("not_followed", unfollowed),
     ("not_delivered", lambda views: views.rows.clear()),
+    ("not_delivered", lost),
+    ("not_delivered", viral_and_own),
     ("too_old", old),
     ("deleted", lambda views: views.post("p", "al", is_deleted=True)),
 ]
@@ -135,6 +148,7 @@ UNSEEN: list[Callable[[Views], object]] = [
     lambda views: views.post("p", "bob", hidden_by="reports"),
     lambda views: views.user("bob", status="deactivated"),
     lambda views: views.block("al", "bob"),
+    lambda views: (views.post("p", "al"), views.user("al", status="deleted")),
 ]
 
 
