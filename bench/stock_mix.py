@@ -51,10 +51,9 @@ app = faust.App(
 events = app.topic(SHORT, key_serializer="raw", value_serializer="raw")
 facts = app.topic(FACTS, value_serializer="json")
 refused = app.topic(str(Topic.DEAD_LETTERS), key_serializer="raw", value_serializer="raw")
-(
-    *(reactions, shares, hides, comments, comment_likes, comment_counts, answers, marked),
-    *(counts, acts),
-) = (app.Table(name, partitions=PARTITIONS) for name in STOCK_POST_TABLES)
+reactions, shares, hides, comments, comment_likes, comment_counts, answers, marked, counts, acts = (
+    app.Table(name, partitions=PARTITIONS) for name in STOCK_POST_TABLES
+)
 seen, affinities, aversions, notices = (
     app.Table(name, partitions=PARTITIONS) for name in STOCK_USER_TABLES
 )
