@@ -36,6 +36,7 @@ from connectors.redis_keys import Keys, by_hash_tag, faded_score, floor_of
 from schemas.views import (
     AVERSION_PER_DAY,
     CLOSENESS_PER_DAY,
+    DELETED,
     CountersView,
     DevicesView,
     NotificationView,
@@ -224,10 +225,19 @@ class RedisCache:
         return Told() if raw is None else _TOLD.decode(raw)
 
     async def tell(self, user_id: str, key: str, told: Told) -> None:
-        """Keep for two days what of a notification was delivered; no sink writes that key."""
+        """Keep for two days what of a notification was delivered, but nothing of who is erased:
+        the sink takes that key away with the profile, so it is looked at after the write."""
         name = self._keys.told(user_id)
         raw = msgspec.msgpack.encode(told)
-        await self._pipeline([("HSET", name, key, raw), ("EXPIRE", name, TOLD_SECONDS)])
+        *_, user = await self._pipeline(
+            [
+                ("HSET", name, key, raw),
+                ("EXPIRE", name, TOLD_SECONDS),
+                ("GET", self._keys.user(user_id)),
+            ]
+        )
+        if user is not None and _USER.decode(user).status == DELETED:
+            await self._pipeline([("DEL", name)])
 
     async def awaiting(self, limit: int) -> list[str]:
         """The oldest posts that await a moderator, in one round trip. O(partitions · limit)."""

@@ -73,7 +73,7 @@ class Keys:
 
     def told(self, user_id: str) -> str:
         """Hash of notifications (kind NUL subject): how many acts had been delivered, and the time
-        of the newest; written by who delivers."""
+        of the newest; written by who delivers, and deleted with the user."""
         return self._key("told", user_id)
 
     def source(self, source: str) -> str:

@@ -13,7 +13,6 @@ from connectors.redis_keys import Keys
 from connectors.redis_servers import Client
 from connectors.stack.addresses import Addresses
 
-DELETED = "deleted"
 _TABLES = {
     "posts": "SELECT count(*) FROM posts_by_author WHERE author_id = %s",
     "reactions and shares": "SELECT count(*) FROM mine WHERE user_id = %s",
@@ -89,6 +88,7 @@ class Traces:
             "devices": self._redis.exists(keys.devices(user_id)),
             "notifications": self._redis.zcard(keys.notifications(user_id)),
             "notices": self._redis.hlen(keys.notices(user_id)),
+            "notifications that were delivered": self._redis.hlen(keys.told(user_id)),
             "notifications that were read": self._redis.exists(keys.seen(user_id)),
             "posts that were seen, ranked feeds": self._redis.exists(*keys.of_ranking(user_id)),
         }

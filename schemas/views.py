@@ -21,6 +21,9 @@ of how much a user likes a subject."""
 AVERSION_PER_DAY = 0.72
 """What is left after a day of an aversion; after 14 days it is 1 %."""
 
+DELETED = "deleted"
+"""The status of a user who is erased."""
+
 HiddenBy = Literal["reports", "moderator"]
 
 

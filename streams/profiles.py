@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from schemas.events import User
 from schemas.names import name_key
 from schemas.topics import Topic
-from schemas.views import DevicesView, NoticeKind, UserView
+from schemas.views import DELETED, DevicesView, NoticeKind, UserView
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
 from streams.facts import Claim, Named, Release
@@ -41,7 +41,7 @@ class UserRow(Struct, frozen=True, array_like=True, gc=False):
     @property
     def status(self) -> str:
         if self.is_deleted:
-            return "deleted"
+            return DELETED
         return "deactivated" if self.is_deactivated else "active"
 
     @property

@@ -12,7 +12,7 @@ from connectors.redis_keys import Keys, fading_rank, member
 from connectors.redis_servers import Client
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
-from schemas.views import AVERSION_PER_DAY, HeavySource, NotificationsSeen, RecentActivity
+from schemas.views import AVERSION_PER_DAY, DELETED, HeavySource, NotificationsSeen, RecentActivity
 from streams.engine.sink import Write
 from streams.feeds import SCRIPTS, FeedChanges, Feeds, decode_feeds
 from streams.subjects import USER
@@ -135,7 +135,7 @@ class RedisStore:
         for view, raw in _newest(writes):
             pipe.add("SET", self._keys.user(view.user_id), raw)
             if view.status == DELETED:
-                pipe.add("DEL", *self._keys.of_ranking(view.user_id))
+                pipe.add("DEL", self._keys.told(view.user_id), *self._keys.of_ranking(view.user_id))
 
     def _names(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):

@@ -57,7 +57,8 @@ def erase(user_id: str, yes: bool, dry_run: bool, timeout_s: float, json_file: P
     """
     from connectors.addresses import NoAddressError, resolve
     from connectors.settings import settings
-    from headrace.traces import DELETED, Traces
+    from headrace.traces import Traces
+    from schemas.views import DELETED
 
     config = settings()
     try:
@@ -118,7 +119,7 @@ def _publish(brokers: str, user_id: str) -> datetime:
 
 def _wait(traces: Traces, user_id: str, timeout_s: float) -> dict[str, int] | None:
     """What is left when nothing is, or the time is over; None when the user is not deleted yet."""
-    from headrace.traces import DELETED
+    from schemas.views import DELETED
 
     deadline = time.monotonic() + timeout_s
     seen_empty = 0

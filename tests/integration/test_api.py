@@ -24,7 +24,8 @@ import api.archive
 import api.cache
 from api.app import create_app
 from api.auth import issue
-from api.stores import StoreDownError
+from api.cache import RedisCache
+from api.stores import StoreDownError, Told
 from connectors import cassandra, redis
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
@@ -501,6 +502,28 @@ def test_suggestions_are_the_same_from_redis_and_from_cassandra(
     assert [each["user_id"] for each in alone["users"]] == [eve, dan]
     assert alone["users"][1] == found["users"][1]
     assert alone["users"][0]["score"] == pytest.approx(near, abs=1e-4)
+
+
+def test_what_was_delivered_to_who_is_erased_is_not_kept(
+    addresses: Addresses, sinks: Sinks, name: str
+) -> None:
+    """Neither what was before, nor what is told while the user is being erased."""
+    ann, bob = f"ann-{name}", f"bob-{name}"
+
+    async def run() -> list[Told]:
+        cache = RedisCache(addresses.redis, settings().partitions)
+        sinks.write(UserView(ann), UserView(bob))
+        for user_id in (ann, bob):
+            await cache.tell(user_id, "like", Told(1, 2))
+        found = [await cache.told(ann, "like")]
+        sinks.write(UserView(ann, status="deleted"))
+        found.append(await cache.told(ann, "like"))
+        await cache.tell(ann, "like", Told(3, 4))
+        found += [await cache.told(user_id, "like") for user_id in (ann, bob)]
+        await cache.close()
+        return found
+
+    assert asyncio.run(run()) == [Told(1, 2), Told(), Told(), Told(1, 2)]
 
 
 async def redis_is_down(*_: object) -> None:

@@ -539,6 +539,13 @@ def test_relations(view: RelationView, commands: list[Command]) -> None:
     assert _view_commands(Topic.VIEW_RELATIONS, [("bob\0u:ann", view)]) == commands
 
 
+@pytest.mark.parametrize("status", ["active", "deactivated", "deleted"])
+def test_what_was_delivered_to_a_user_goes_with_the_user(status: str) -> None:
+    view = UserView("ann", status=status)
+    _, *rest = _view_commands(Topic.VIEW_USERS, [("ann", view)])
+    assert rest == ([("DEL", "told:{p0}:ann")] if status == "deleted" else [])
+
+
 def test_comments_by_likes() -> None:
     views = [
         ("p\0c", CommentCountsView("p", "c", 1)),
