@@ -565,3 +565,36 @@ def test_comments_come_newest_first_with_what_became_of_them(
     assert [each["comment_id"] for each in found] == [each.comment_id for each in expected]
     (moved,) = (each for each in found if each["comment_id"] == "c7")
     assert (moved["text"], moved["like_count"], moved["reply_count"]) == ("is it", 2, 1)
+
+
+def test_comments_come_by_their_likes(addresses: Addresses, sinks: Sinks, name: str) -> None:
+    post, now = f"p-{name}", time.time_ns() // 1_000_000
+    likes = {f"c{n:02}": n % 7 for n in range(60)}
+    sinks.write(
+        PostView(post, "ann", now),
+        *(CommentView(post, each, f"bob-{name}", now, "") for each in likes),
+        *(CommentCountsView(post, each, count) for each, count in likes.items()),
+    )
+    likes |= {"c01": 9, "c06": 0}
+    sinks.write(CommentCountsView(post, "c01", 9), CommentCountsView(post, "c06", 0))
+    sinks.write(
+        CommentView(post, "c13", "", now, is_deleted=True),
+        CommentCountsView(post, "c13", is_deleted=True),
+    )
+    del likes["c13"]
+
+    async def run() -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        params: dict[str, str] = {"limit": "13", "order": "likes"}
+        async with served(addresses) as ask:
+            while True:
+                response = await ask("GET", f"/api/v1/posts/{post}/comments", params=params)
+                assert response.status_code == 200, response.text
+                page = response.json()
+                found += [(each["like_count"], each["comment_id"]) for each in page["comments"]]
+                if not page["has_more"]:
+                    return found
+                params["cursor"] = page["next_cursor"]
+
+    expected = sorted(((count, each) for each, count in likes.items()), reverse=True)
+    assert asyncio.run(run()) == expected
