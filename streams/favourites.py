@@ -126,7 +126,7 @@ class Favourites:
                 notice = Notice(
                     user_id, KIND, author_id, author_id, spread.at, spread.post_id, change
                 )
-                self._outbox.tell(Topic.BY_USER, user_id, notice)
+                self._outbox.deliver(Topic.BY_USER, user_id, notice)
 
 
 def _spread(what: Activity | Removal, is_push: bool) -> Spread:

@@ -77,6 +77,11 @@ class Outbox:
         """Put a fact into the log of an entity."""
         self.route(topic, entity, encode_fact(fact))
 
+    def deliver(self, topic: Topic, entity: str, fact: Fact) -> None:
+        """Put a fact into the log of an entity, one of many to which a source tells the same."""
+        self.tell(topic, entity, fact)
+        self.deliveries += 1
+
     def show(self, topic: Topic, owner: str, key: str, view: msgspec.Struct) -> None:
         """Set a view's value for `key`, in the partition of `owner`."""
         self._views[topic][key] = (owner, view)

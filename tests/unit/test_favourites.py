@@ -167,6 +167,14 @@ def test_it_costs_what_the_favourers_are() -> None:
     assert _told(folded) == {("bob", "p")}
 
 
+def test_what_is_told_counts_as_deliveries() -> None:
+    """So that a batch is cut when there are many."""
+    favoured = [relation("follow", f"user{n}", 1, is_favourite=True) for n in range(30)]
+    folded = fold_all(SourceFold, favoured).checkpoint().add(POST)
+    on_timelines = len(favoured) + 1
+    assert folded.outbox.deliveries == on_timelines + len(favoured)
+
+
 def test_a_post_says_whether_it_is_a_reply() -> None:
     folded = fold_all(PostFold, [created(reply_to="q", content="#tag")])
     said = {fact.source: fact for fact in folded.facts(Topic.BY_SOURCE)}  # type: ignore[union-attr]

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.events import Engagement, Follow, Post
 from streams.facts import Activity, RelationFact, Removal
+from tests.oracle.notices import favourite_posts
 from tests.oracle.posts import PostState, fold_engagements, fold_posts
 from tests.oracle.relations import Relations, fold_follows
 from tests.oracle.timelines import Timelines, activities, fold_log, log_differences
+
+FAVOURED = Follow(
+    event_id="follow1", action="follow", user_id="f", target="u:a", at=1, is_favourite=True
+)
 
 
 def _follow(action: str, at: int, user: str = "f", target: str = "u:a") -> Follow:
@@ -40,6 +46,25 @@ def test_six_stamps_decide_in_any_order(events: list[Follow], is_following: bool
         assert bool(found.followers) == is_following
 
 
+@pytest.mark.parametrize(
+    ("events", "is_favourite"),
+    [
+        ([FAVOURED], True),
+        ([FAVOURED, _follow("follow", 2)], False),
+        ([FAVOURED, _follow("follow", 1, "g")], True),
+        ([FAVOURED, _follow("unfollow", 2)], False),
+        ([FAVOURED, _follow("block", 2, "a", "u:f")], False),
+        ([replace(FAVOURED, target="t:x")], False),
+        ([replace(FAVOURED, action="mute")], False),
+    ],
+)
+def test_the_newest_follow_says_who_is_a_favourite(
+    events: list[Follow], is_favourite: bool
+) -> None:
+    for order in itertools.permutations([*events, events[0]]):
+        assert fold_follows(order).favourites == ({("u:a", "f")} if is_favourite else set())
+
+
 def test_both_see_a_block() -> None:
     assert fold_follows([_follow("block", 1)]).blocks == {"f": {"u:a"}, "a": {"u:f"}}
     assert fold_follows([_follow("block", 1), _follow("unblock", 2)]).blocks == {}
@@ -63,10 +88,79 @@ def _activity(post: Post) -> Activity:
 
 
 def _fact(event: Follow) -> RelationFact:
-    return RelationFact(event.target, event.user_id, event.action, event.at, event.event_id)  # type: ignore[arg-type]
+    return RelationFact(
+        event.target,
+        event.user_id,
+        event.action,  # type: ignore[arg-type]
+        event.at,
+        event.event_id,
+        event.is_favourite,
+    )
 
 
 Log = list[Activity | Removal | RelationFact]
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ("fp", {"p001"}),
+        ("pf", set()),
+        ("fpu", set()),
+        ("fpuf", set()),
+        ("fpufq", {"p002"}),
+        ("fpr", set()),
+        ("fprp", {"p001"}),
+        ("fpsq", {"p001", "p002"}),
+        ("gpq", set()),
+    ],
+)
+def test_posts_since_the_source_is_a_favourite_are_told(steps: str, told: set[str]) -> None:
+    """f: favours, g: follows only, s: says so again, u: leaves, p and q: posts, r: p goes."""
+    log: Log = []
+    standing: dict[str, Post] = {}
+    for at, step in enumerate(steps, 1):
+        match step:
+            case "f" | "s":
+                log.append(_fact(replace(FAVOURED, at=at, event_id=f"{at}")))
+            case "g" | "u":
+                log.append(_fact(_follow("follow" if step == "g" else "unfollow", at)))
+            case "p" | "q":
+                post = standing[step] = _post("pq".index(step) + 1)
+                log.append(_activity(post))
+            case "r":
+                post = standing.pop("p")
+                log.append(Removal("u:a", "u:a", post.post_id, post.at))
+    implied = activities(fold_posts(standing.values()), {})
+    found = favourite_posts(implied, fold_log((0, record) for record in log))
+    assert {act[2] for group, act in found if group == ("f", "favourite_post", "a")} == told
+
+
+@pytest.mark.parametrize(
+    ("post", "is_told"),
+    [
+        ({}, True),
+        ({"visibility": "friends"}, True),
+        ({"visibility": "private"}, False),
+        ({"visibility": "custom", "audience": ("f",)}, True),
+        ({"visibility": "custom", "audience": ("g",)}, False),
+        ({"reply_to": "x"}, False),
+    ],
+)
+def test_which_posts_of_a_favourite_are_told(post: dict[str, object], is_told: bool) -> None:
+    made = replace(_post(1), **post)
+    standing = activities(fold_posts([made]), {})
+    activity = replace(_activity(made), is_reply=made.reply_to is not None)
+    related = fold_follows([FAVOURED])
+    log = fold_log((0, record) for record in (_fact(FAVOURED), activity))
+    assert list(log_differences(standing, log, related)[1]) == []
+    assert bool(list(favourite_posts(standing, log))) is is_told
+
+
+def test_a_favourite_that_the_log_does_not_know_is_told() -> None:
+    log = fold_log([(0, _fact(_follow("follow", 1)))])
+    (found,) = log_differences({}, log, fold_follows([FAVOURED]))[1]
+    assert found[0] == "favourers of u:a"
 
 
 def _timelines(
