@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
@@ -38,7 +39,7 @@ from api import (
 )
 from api.archive import CassandraArchive
 from api.auth import authenticator
-from api.boundary import Boundary
+from api.boundary import Boundary, cors_of
 from api.cache import RedisCache
 from api.content import content_rules
 from api.ledger import FAILURES, RedisLedger
@@ -117,6 +118,8 @@ def create_app(
     errors.install(app)
     openapi.install(app, [route for module in modules for route in module.router.routes])
     app.add_middleware(Boundary, registry=registry)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **cors_of(settings))
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -13,10 +14,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem, server_error
+from api.idempotency import HEADER, REPLAYED
+from connectors.settings import Settings
 
 MAX_BODY_BYTES = 256 * 1024
 LARGER_BODIES = {"/api/v1/events": 2 * 1024 * 1024}
 BODY_SECONDS = 15.0
+REQUEST_SECONDS = 30.0
+"""To the beginning of an answer."""
+
+CORS_SECONDS = 600
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -50,25 +57,31 @@ class Boundary:
             return
         started = time.perf_counter()
         status = 0
+        is_over = False
         has_token = "authorization" in Headers(scope=scope)
 
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                if not is_over:
+                    patience.reschedule(None)
                 status = message["status"]
                 _set_headers(MutableHeaders(scope=message), scope["path"], has_token)
             await send(message)
 
+        patience = asyncio.timeout(REQUEST_SECONDS)
         try:
-            refusal, receive = await _bounded(scope, receive)
-            await (refusal or self._app)(scope, receive, send_on)
+            async with patience:
+                refusal, receive = await _bounded(scope, receive)
+                await (refusal or self._app)(scope, receive, send_on)
         except Exception as error:  # noqa: BLE001  (the last place: whatever it is, answer)
-            # The message may quote what was sent, so only the kind and the place are logged.
-            frames = traceback.extract_tb(error.__traceback__)[-5:]
-            where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
-            log.error("fault", error=type(error).__name__, where=where)
+            is_over, is_late = True, patience.expired()
+            if is_late:
+                log.error("timeout", seconds=REQUEST_SECONDS)
+            else:
+                _log_fault(error)
             if not status:
-                await server_error()(scope, receive, send_on)
+                await (_too_late() if is_late else server_error())(scope, receive, send_on)
         finally:
             self._note(scope, status, time.perf_counter() - started)
 
@@ -79,6 +92,13 @@ class Boundary:
         self._seconds.labels(method, route).observe(seconds)
         write = log.debug if route in _QUIET else log.info
         write("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+def _log_fault(error: Exception) -> None:
+    """The message may quote what was sent, so only the kind and the place are logged."""
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+    log.error("fault", error=type(error).__name__, where=where)
 
 
 def _set_headers(headers: MutableHeaders, path: str, has_token: bool) -> None:
@@ -123,6 +143,22 @@ async def _bounded(scope: Scope, receive: Receive) -> tuple[Response | None, Rec
         return whole
 
     return None, receive_whole
+
+
+def _too_late() -> Response:
+    detail = f"There was no answer in {REQUEST_SECONDS:.0f} s. A write may or may not take effect."
+    return problem(503, "timeout", detail, {"Retry-After": "2"})
+
+
+def cors_of(config: Settings) -> dict[str, Any]:
+    """What pages of the origins that are set may do, as Starlette's middleware takes it."""
+    return {
+        "allow_origins": config.cors_origin_names,
+        "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+        "allow_headers": ["Authorization", "Content-Type", HEADER],
+        "expose_headers": ["RateLimit", "RateLimit-Policy", "Retry-After", REPLAYED],
+        "max_age": CORS_SECONDS,
+    }
 
 
 def _too_large(most: int) -> Response:

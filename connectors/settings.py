@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from connectors.push.keys import vapid_key, webhook_key
 
+_ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
+
 
 def _xdg(variable: str, fallback: str) -> Path:
     base = os.environ.get(variable)
@@ -134,6 +136,14 @@ class Settings(BaseSettings):
         description="by how much clocks may differ when a token's times are judged",
     )
 
+    cors_origins: str = Field(
+        "",
+        alias="HEADRACE_CORS_ORIGINS",
+        pattern=rf"^(\*|{_ORIGIN}(,{_ORIGIN})*)?$",
+        description="whose pages may use the API in a browser: https://app.example.com,... or *; "
+        "none if empty",
+    )
+
     posts_per_minute: int = Field(
         5,
         alias="HEADRACE_POSTS_PER_MINUTE",
@@ -239,6 +249,11 @@ class Settings(BaseSettings):
         alias="HEADRACE_PUSH_LOOPBACK",
         description="whether subscriptions for Web Push may name this machine, as in tests",
     )
+
+    @property
+    def cors_origin_names(self) -> tuple[str, ...]:
+        """The origins in `cors_origins`."""
+        return tuple(filter(None, self.cors_origins.split(",")))
 
     @property
     def media_host_names(self) -> tuple[str, ...]:

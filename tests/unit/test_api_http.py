@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 import time
+from collections.abc import AsyncIterator
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ from typing import Any
 import jwt
 import pytest
 from click.testing import CliRunner
+from fastapi.responses import StreamingResponse
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from api import boundary
+from api.app import create_app
 from api.auth import SecretError, issue, signing_key
 from connectors.settings import Settings, settings
 from headrace.cli import main
@@ -162,6 +167,92 @@ def test_a_fault_tells_nothing(world: World) -> None:
     problem_of(response, 500)
     assert "42" not in response.text + str(logs)
     assert [entry["error"] for entry in logs if entry["event"] == "fault"] == ["RuntimeError"]
+
+
+def test_what_takes_too_long_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boundary, "REQUEST_SECONDS", 0.05)
+
+    async def hang(*_: Any) -> Any:
+        await asyncio.sleep(5)
+
+    world.cache.load = hang  # type: ignore[method-assign]
+    started = time.monotonic()
+    response = world.ask("GET", "/api/v1/posts/p")
+    assert time.monotonic() - started < 2
+    assert problem_of(response, 503)["type"].endswith(":timeout")
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_answer_that_has_begun_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boundary, "REQUEST_SECONDS", 0.2)
+
+    async def drip() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            await asyncio.sleep(0.1)
+            yield b"x"
+
+    world = World()
+    world.app = boundary.Boundary(StreamingResponse(drip()), CollectorRegistry())
+    assert world.ask("GET", "/drip").text == "xxxx"
+
+
+def test_a_page_of_another_origin_may_ask_when_it_is_allowed() -> None:
+    origins = "https://app.example,http://localhost:3000"
+    world = World()
+    stores = world.app.state.services.stores
+    world.app = create_app(Settings(jwt_secret=KEY, cors_origins=origins), stores=stores)
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+    }
+    for origin in origins.split(","):
+        headers = {"Origin": origin}
+        before = world.ask("OPTIONS", "/api/v1/posts", headers={**headers, **asked})
+        assert before.status_code == 200
+        assert before.headers["access-control-allow-origin"] == origin
+        assert "access-control-allow-credentials" not in before.headers
+        for answer in (
+            world.ask("POST", "/api/v1/posts", "al", json={"content": "x"}, headers=headers),
+            world.ask("POST", "/api/v1/posts", "al", content=b"x" * 300_000, headers=headers),
+            world.ask("GET", "/api/v1/feed", headers=headers),
+        ):
+            assert answer.headers["access-control-allow-origin"] == origin
+            assert "RateLimit" in answer.headers["access-control-expose-headers"]
+            assert {"Authorization", "Origin"} <= set(answer.headers["vary"].split(", "))
+    for origin in ("https://evil.example", "https://app.example.evil", "null"):
+        headers = {"Origin": origin}
+        before = world.ask("OPTIONS", "/api/v1/posts", headers={**headers, **asked})
+        assert before.status_code == 400
+        after = world.ask("GET", "/api/v1/feed", headers=headers)
+        assert "access-control-allow-origin" not in {*before.headers, *after.headers}
+
+
+def test_no_page_of_another_origin_may_ask_by_default(world: World) -> None:
+    headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+    for method in ("GET", "OPTIONS"):
+        response = world.ask(method, "/api/v1/feed", "al", headers=headers)
+        assert not any(name.startswith("access-control") for name in response.headers)
+
+
+@pytest.mark.parametrize(
+    "origins", ["app.example", "https://x/", "https://x, https://y", "**", "null"]
+)
+def test_origins_that_are_none_are_refused(origins: str) -> None:
+    with pytest.raises(ValueError, match="HEADRACE_CORS_ORIGINS"):
+        Settings(HEADRACE_CORS_ORIGINS=origins)
+
+
+def test_the_settings_are_shown_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_JWT_SECRET", KEY)
+    monkeypatch.setenv("HEADRACE_POSTS_PER_MINUTE", "7")
+    monkeypatch.setenv("COLUMNS", "300")
+    shown = CliRunner().invoke(main, ["config"]).output
+    assert KEY not in shown
+    for name in ("JWT_SECRET", "JWKS", "SPAM_RULES", "MEDIA_HOSTS", "CORS_ORIGINS"):
+        assert f"HEADRACE_{name} " in shown
+    (line,) = [line for line in shown.splitlines() if "HEADRACE_POSTS_PER_MINUTE" in line]
+    assert "7" in line
+    assert "environment" in line
 
 
 def test_one_line_a_request_without_contents_or_tokens(world: World) -> None:
