@@ -40,16 +40,21 @@ class FieldError(BaseModel):
     )
 
 
-class Accepted(BaseModel):
-    """The event is on disk in Kafka; the views follow."""
+class Awaited(BaseModel):
+    """The answer to a write, whose view may be waited for."""
 
-    event_id: str = Field(examples=[POST_ID])
     is_visible: bool | None = Field(
         None,
         exclude_if=lambda value: value is None,
         description="With `?wait=view` only: whether the views show the write. Null when there is "
         "no view in which the caller could see it, and for a repeated write.",
     )
+
+
+class Accepted(Awaited):
+    """The event is on disk in Kafka; the views follow."""
+
+    event_id: str = Field(examples=[POST_ID])
 
 
 class PostAccepted(Accepted):

@@ -13,7 +13,7 @@ from api.auth import Caller, Producing
 from api.bodies import Body
 from api.errors import ProblemError
 from api.ids import is_id
-from api.models import POST_ID, problems
+from api.models import POST_ID, Awaited, problems
 from api.state import Services, Shared
 from api.write_route import WriteRoute
 from schemas.codec import SUBJECTS, encode
@@ -66,7 +66,7 @@ class EventResult(BaseModel):
     detail: str | None = None
 
 
-class EventsAccepted(BaseModel):
+class EventsAccepted(Awaited):
     """Events that are on disk in Kafka, and those that were refused; the views follow."""
 
     accepted: Annotated[int, Field(ge=0)]

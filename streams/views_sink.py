@@ -24,7 +24,6 @@ POST_TTL_SECONDS = 7 * 24 * 60 * 60
 TRENDING_TTL_SECONDS = 15 * 60  # lists are shown anew every 5 minutes
 MIN_SCORE = 1e-9
 LIKE = "like"
-DELETED = "deleted"
 _TRIM = digest_of(TRIM_WITH_HASH)
 
 

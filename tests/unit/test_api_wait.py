@@ -98,6 +98,18 @@ def test_what_does_not_show_in_time_is_accepted(
     assert time.monotonic() - started < 2
 
 
+def test_the_page_says_so_of_every_write(world: World) -> None:
+    page = world.ask("GET", "/openapi.json").json()
+    for path, operations in page["paths"].items():
+        for method, operation in operations.items():
+            names = [each["name"] for each in operation.get("parameters", ())]
+            assert ("wait" in names) == (method != "get"), (method, path)
+            if method != "get":
+                answer = operation["responses"]["202"]["content"]["application/json"]["schema"]
+                schema = page["components"]["schemas"][answer["$ref"].rpartition("/")[2]]
+                assert "is_visible" in schema["properties"], (method, path)
+
+
 def test_nobody_waits_who_does_not_ask(world: World) -> None:
     response = world.ask("POST", "/api/v1/posts", "al", json={"content": "hi"})
     assert "is_visible" not in response.json()
