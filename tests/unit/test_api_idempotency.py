@@ -6,12 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.auth import issue
 from api.idempotency import MAX_KEY_LENGTH, DerivedIds
 from api.ids import is_id
+from api.write_route import SAFE_METHODS, WriteRoute
 from connectors.packed_ids import FIRST_LEAD, pack_id
 from schemas.events import Engagement, Post
 from tests.unit.api_fakes import KEY, World, problem_of
@@ -77,6 +79,13 @@ def test_every_route_that_writes_takes_a_key(world: World) -> None:
         for method, operation in operations.items():
             names = [each["name"] for each in operation.get("parameters", ())]
             assert ("Idempotency-Key" in names) == (method != "get"), (method, path)
+
+
+def test_every_route_that_writes_passes_what_writes_pass(world: World) -> None:
+    found = [context.original_route for context in iter_route_contexts(world.app.routes)]
+    writing = [r for r in found if isinstance(r, APIRoute) and not r.methods <= SAFE_METHODS]
+    assert len(writing) >= len(WRITES)
+    assert [route.path for route in writing if not isinstance(route, WriteRoute)] == []
 
 
 def test_another_body_path_or_method_is_refused(world: World) -> None:
