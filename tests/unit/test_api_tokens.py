@@ -9,7 +9,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -100,15 +100,26 @@ def test_both_algorithms_are_taken(issuer: Issuer) -> None:
     assert issuer.fetched == 1
 
 
-def by_hand(alg: str, secret: bytes, kid: str = "one") -> str:
+def part(value: bytes) -> bytes:
+    return base64.urlsafe_b64encode(value).rstrip(b"=")
+
+
+def saying(alg: str, kid: str, sign: Callable[[bytes], bytes]) -> str:
+    """A token that says it is of an algorithm, signed in whatever way."""
+    header = {"alg": alg, "typ": "JWT", "kid": kid}
+    head = b".".join(part(json.dumps(each).encode()) for each in (header, claims()))
+    return (head + b"." + part(sign(head))).decode()
+
+
+def by_hand(alg: str, secret: bytes) -> str:
     """A token signed by HMAC with whatever key, which PyJWT would refuse to do."""
+    return saying(alg, "one", lambda head: hmac.digest(secret, head, hashlib.sha256))
 
-    def part(value: dict[str, Any]) -> bytes:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
 
-    head = part({"alg": alg, "typ": "JWT", "kid": kid}) + b"." + part(claims())
-    digest = hmac.digest(secret, head, hashlib.sha256)
-    return (head + b"." + base64.urlsafe_b64encode(digest).rstrip(b"=")).decode()
+def by_another_algorithm() -> str:
+    """A token signed by the key that it names, by another algorithm than it says."""
+    ecdsa = ECAlgorithm(ECAlgorithm.SHA256)
+    return saying("RS256", "two", lambda head: ecdsa.sign(head, ec_key()))
 
 
 def public(encoding: Encoding) -> bytes:
@@ -128,6 +139,7 @@ BAD_TOKENS = {
     ),
     "signed by HMAC and said to be RS256": lambda: by_hand("RS256", public(Encoding.PEM)),
     "signed by a secret": lambda: signed("s" * 40, alg="HS256"),
+    "signed by ES256 and said to be RS256": by_another_algorithm,
     "no key named": lambda: signed(kid=None),
     "expired": lambda: signed(exp=int(time.time()) - 4),
     "no expiry": lambda: signed(exp=None),
