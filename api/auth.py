@@ -145,8 +145,8 @@ class Authenticator:
             return self._secret, ALGORITHM
         if algorithm in ALGORITHMS and self._keys is not None:
             key = await self._keys.key(kid) if isinstance(kid, str) else None
-            if key is not None and key.algorithm_name == algorithm:
-                return key, algorithm
+            if key is not None:
+                return key, key.algorithm_name
             raise jwt.InvalidKeyError("unknown key")
         raise jwt.InvalidAlgorithmError("not taken")
 
