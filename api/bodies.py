@@ -9,6 +9,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
@@ -33,6 +34,13 @@ TIME = "2026-01-01T12:00:00.000Z"
 def _fits(value: str) -> str:
     if len(value.encode()) > MAX_TEXT_BYTES:
         raise ValueError("at most 64 KiB of UTF-8")
+    return value
+
+
+def _is_text(value: object) -> object:
+    """Pydantic takes numbers for times, too."""
+    if not isinstance(value, str):
+        raise ValueError("a time as RFC 3339 has it")
     return value
 
 
@@ -212,7 +220,9 @@ class FollowIn(Body):
 class SeenIn(Body):
     """Up to when notifications have been read."""
 
-    seen_to: AwareDatetime | None = Field(None, description="Now, if left out.", examples=[TIME])
+    seen_to: Annotated[AwareDatetime, BeforeValidator(_is_text)] | None = Field(
+        None, description="Now, if left out.", examples=[TIME]
+    )
 
     @property
     def seen_to_ms(self) -> int:

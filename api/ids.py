@@ -33,7 +33,12 @@ def _checked(value: str) -> str:
 
 Id = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_ID_BYTES, examples=["01JZ8B0V3QKX4M5T7N9R2C6DHE"]),
+    Field(
+        min_length=1,
+        max_length=MAX_ID_BYTES,
+        examples=["01JZ8B0V3QKX4M5T7N9R2C6DHE"],
+        json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"},
+    ),
     AfterValidator(_checked),
 ]
 

@@ -106,10 +106,14 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
             for status, response in responses.items():
                 if int(status) >= 400:
                     response["content"] = {MEDIA_TYPE: {"schema": _REF}}
-            responses["500"] = {
-                "description": "A fault of the server.",
-                "content": {MEDIA_TYPE: {"schema": _REF}},
-            }
+            responses["500"] = _problem("A fault of the server.")
+            if "{" in path:
+                responses.setdefault("404", _problem("The path names nothing."))
+            if "requestBody" in operation:
+                responses.setdefault("400", _problem("The body is not JSON."))
+                responses.setdefault("413", _problem("The body is over 256 KiB."))
+                responses["408"] = _problem("The body does not come in time.")
+                responses["415"] = _problem("The body is not sent as application/json.")
             if operation["operationId"] in public:
                 operation["security"] = [{}, {"token": []}]
             if method not in ("get", "head"):
@@ -126,8 +130,9 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
 
 def _limited() -> dict[str, Any]:
     wait = {"description": "Seconds until one more is taken.", "schema": {"type": "integer"}}
-    return {
-        "description": "The caller writes too often.",
-        "headers": {**_RATE_HEADERS, "Retry-After": wait},
-        "content": {MEDIA_TYPE: {"schema": _REF}},
-    }
+    headers = {**_RATE_HEADERS, "Retry-After": wait}
+    return _problem("The caller writes too often.") | {"headers": headers}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": _REF}}}

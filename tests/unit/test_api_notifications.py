@@ -148,7 +148,7 @@ def test_they_are_marked_as_read(world: World, body: dict[str, str], seen_to: in
     ]
 
 
-@pytest.mark.parametrize("seen_to", ["yesterday", "2023-11-14T22:13:20", "", [], True])
+@pytest.mark.parametrize("seen_to", ["yesterday", "2023-11-14T22:13:20", "", [], True, 0])
 def test_a_time_must_be_one(world: World, seen_to: object) -> None:
     problem_of(world.ask("POST", f"{PATH}/seen", "al", json={"seen_to": seen_to}), 422)
     assert world.writer.events == []
