@@ -44,6 +44,9 @@ from api.cache import RedisCache
 from api.content import content_rules
 from api.ledger import FAILURES, RedisLedger
 from api.limits import limits_of
+from api.live import routes as live
+from api.live.figures import Figures
+from api.live.open import open_hub
 from api.ranking.weights import load_weights
 from api.rankings import RedisRankings
 from api.state import Services
@@ -87,10 +90,12 @@ def create_app(
             return
         opened = await open_stores(settings, addresses)
         app.state.services = Services(opened, clock, limits, content, weights)
+        app.state.live = open_hub(settings, addresses.kafka, app.state.services, figures)
         try:
             yield
         finally:
-            app.state.services = None
+            await app.state.live.close()
+            app.state.live = app.state.services = None
             await opened.close()
 
     app = FastAPI(
@@ -104,14 +109,18 @@ def create_app(
     )
     registry = CollectorRegistry()
     registry.register(FAILURES)
+    figures = Figures(registry)
     app.state.registry = registry
     app.state.authenticator = authenticator(settings)
     services = None if stores is None else Services(stores, clock, limits, content, weights)
     app.state.services = services
+    app.state.live = None
+    app.state.live_limits = live.limits_of(settings)
+    app.state.live_figures = figures
     modules = (  # in this order: ids may have any text in them
-        *(feed, why_not, post_lists, trending, comments, engagements, acts, posts, post_edits),
-        *(produce, moderation, interests, notifications, health, suggestions, close_friends),
-        *(account, people, relations, topics, usernames, users),
+        *(live, feed, why_not, post_lists, trending, comments, engagements, acts, posts),
+        *(post_edits, produce, moderation, interests, notifications, health, suggestions),
+        *(close_friends, account, people, relations, topics, usernames, users),
     )
     for module in modules:
         app.include_router(module.router)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import structlog
-from fastapi import Request
+from fastapi.requests import HTTPConnection
 
 Action = Literal[
     "token refused", "scope refused", "post judged", "account erased", "events published"
@@ -22,6 +22,6 @@ def audit(action: Action, **who_and_what: str | int) -> None:
     log.info("audit", action=action, **who_and_what)
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Where a request came from, as far as this server sees."""
     return request.client.host if request.client else ""

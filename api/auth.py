@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct
+from starlette.requests import HTTPConnection
 
 from api.audit import address_of, audit
 from api.errors import ProblemError
@@ -46,6 +47,8 @@ class Caller(Struct, frozen=True):
 
     user_id: str
     scopes: frozenset[str]
+    expires_at: int
+    """When the token ends, in s since 1970."""
 
 
 def signing_key(config: Settings) -> str:
@@ -136,7 +139,8 @@ class Authenticator:
         scope = claims.get("scope", "")
         if not is_id(claims["sub"]) or not isinstance(scope, str):
             raise TokenError("InvalidClaims")
-        return Caller(claims["sub"], frozenset(scope.split()))
+        expires_at = int(claims["exp"]) + self._rules.leeway_seconds
+        return Caller(claims["sub"], frozenset(scope.split()), expires_at)
 
     async def _key(self, header: dict[str, Any]) -> tuple[str | jwt.PyJWK, str]:
         """The key for a token, and the algorithm that it is for."""
@@ -175,7 +179,8 @@ def authenticator(config: Settings) -> Authenticator:
     return Authenticator(given if keys else signing_key(config), keys, rules)
 
 
-def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
+def unauthorized(detail: str, challenge: str = "") -> ProblemError:
+    """The refusal of a request without a valid token."""
     value = 'Bearer realm="headrace"' + (f", {challenge}" if challenge else "")
     return ProblemError(401, "unauthorized", detail, headers={"WWW-Authenticate": value})
 
@@ -213,23 +218,32 @@ async def authenticated(request: Request) -> Caller | None:
     credentials = await _bearer(request)
     if credentials is None:
         return None
-    authenticator: Authenticator = request.app.state.authenticator
-    try:
-        caller = await authenticator.caller(credentials.credentials)
-    except TokenError as error:
-        audit("token refused", reason=str(error), address=address_of(request))
-        is_expired = str(error) == jwt.ExpiredSignatureError.__name__
-        detail = "The token has expired." if is_expired else "The token is not valid."
-        raise _unauthorized(detail, 'error="invalid_token"') from None
+    caller = await identify(request, credentials.credentials)
     request.state.caller = caller
     return caller
+
+
+async def identify(connection: HTTPConnection, token: str) -> Caller:
+    """Whom a token speaks for that came with a connection.
+
+    Raises:
+        ProblemError: 401, when the token is not valid.
+    """
+    authenticator: Authenticator = connection.app.state.authenticator
+    try:
+        return await authenticator.caller(token)
+    except TokenError as error:
+        audit("token refused", reason=str(error), address=address_of(connection))
+        is_expired = str(error) == jwt.ExpiredSignatureError.__name__
+        detail = "The token has expired." if is_expired else "The token is not valid."
+        raise unauthorized(detail, 'error="invalid_token"') from None
 
 
 async def _anyone(request: Request, _credentials: Credentials) -> Caller | None:
     caller = await authenticated(request)
     if caller is None:
         if request.headers.get("authorization"):
-            raise _unauthorized("Only bearer tokens are accepted.", 'error="invalid_request"')
+            raise unauthorized("Only bearer tokens are accepted.", 'error="invalid_request"')
         return None
     return allow(caller, "read")
 
@@ -242,7 +256,7 @@ def is_public(route: APIRoute) -> bool:
 async def _signed_in(request: Request, scope: str) -> Caller:
     caller = await authenticated(request)
     if caller is None:
-        raise _unauthorized("A bearer token is needed.")
+        raise unauthorized("A bearer token is needed.")
     request.state.scope_taken = scope
     return allow(caller, scope)
 

@@ -113,6 +113,9 @@ class Cache(Protocol):
         """All entries that are held, those of the heavy sources that the user follows among
         them."""
 
+    async def followed_heavy(self, user_id: str) -> list[str]:
+        """The heavy sources that a user follows."""
+
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""
 

@@ -189,6 +189,41 @@ class Settings(BaseSettings):
         "if there are none",
     )
 
+    streams: int = Field(
+        10_000,
+        alias="HEADRACE_STREAMS",
+        ge=0,
+        description="streams of changes (/api/v1/stream) that a process of the API serves",
+    )
+    streams_per_user: int = Field(
+        5, alias="HEADRACE_STREAMS_PER_USER", ge=1, description="of these, of one user"
+    )
+    stream_seconds: float = Field(
+        3600.0,
+        alias="HEADRACE_STREAM_SECONDS",
+        gt=0,
+        description="a stream ends after so long; its client comes back, and misses nothing",
+    )
+    stream_idle_seconds: float = Field(
+        60.0,
+        alias="HEADRACE_STREAM_IDLE_SECONDS",
+        gt=0,
+        description="a stream whose client takes nothing for so long is dropped",
+    )
+    stream_heartbeat_seconds: float = Field(
+        15.0,
+        alias="HEADRACE_STREAM_HEARTBEAT_SECONDS",
+        gt=0,
+        description="how often a stream says that it goes on",
+    )
+    stream_replay_records: int = Field(
+        20_000,
+        alias="HEADRACE_STREAM_REPLAY_RECORDS",
+        ge=0,
+        description="a client that comes back gets what it has missed if it is in so many of the "
+        "newest records of each log, else it is told to read the feed",
+    )
+
     webhook_url: str = Field(
         "",
         alias="HEADRACE_WEBHOOK_URL",

@@ -244,13 +244,15 @@ class HeavySource(Struct, frozen=True, array_like=True, tag="heavy", gc=False):
 
 class RecentActivity(Struct, frozen=True, array_like=True, tag="recent", gc=False):
     """Whether a heavy source holds an activity among its newest (`view.recents`, key: source NUL
-    post id NUL reason; partition of the source)."""
+    post id NUL reason; partition of the source). It is news when the activity was just spread, or
+    removed; none when only how it is read has changed."""
 
     source: str
     post_id: str
     reason: str
     at: int
     is_held: bool
+    is_news: bool = False
 
 
 Recent = HeavySource | RecentActivity

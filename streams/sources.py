@@ -189,7 +189,7 @@ class SourceFold(Fold):
         source = activity.source
         self._recent.put(source, _key(activity), held)
         if not held.is_pushed:
-            self._show_recent(source, _key(activity), held.at, is_held=True)
+            self._show_recent(source, _key(activity), held.at, is_held=True, is_news=True)
         keys = [(row.at, key) for key, row in self._recent.scan(source)]
         if len(keys) > RECENT_ACTIVITIES:
             at, oldest = min(keys)
@@ -206,7 +206,7 @@ class SourceFold(Fold):
         held = self._recent.get(removal.source, key)
         self._recent.delete(removal.source, key)
         if source.is_heavy and held is not None:
-            self._show_recent(removal.source, key, held.at, is_held=False)
+            self._show_recent(removal.source, key, held.at, is_held=False, is_news=True)
         self._outbox.remove(removal.post_id, removal.reason, removal.at, _own(removal.source))
         if held is None or held.is_pushed:
             spread = Spread(False, removal.post_id, removal.reason, removal.at)
@@ -268,9 +268,11 @@ class SourceFold(Fold):
                 self._recent.put(source, key, replace(held, is_pushed=True))
                 self._fan_out.spread(source, _push(key, held), place, now.followers)
 
-    def _show_recent(self, source: str, key: str, at: int, *, is_held: bool) -> None:
+    def _show_recent(
+        self, source: str, key: str, at: int, *, is_held: bool, is_news: bool = False
+    ) -> None:
         post_id, _, reason = key.partition(SEPARATOR)
-        view = RecentActivity(source, post_id, reason, at, is_held)
+        view = RecentActivity(source, post_id, reason, at, is_held, is_news)
         self._outbox.show(Topic.VIEW_RECENTS, source, f"{source}{SEPARATOR}{key}", view)
 
     def _source(self, source: str) -> Source:
@@ -315,7 +317,7 @@ class SourceFold(Fold):
         if self._source(source).is_heavy:
             self._outbox.show(Topic.VIEW_RECENTS, source, source, HeavySource(source, False))
         for key, held in list(self._recent.scan(source)):
-            self._show_recent(source, key, held.at, is_held=False)
+            self._show_recent(source, key, held.at, is_held=False, is_news=True)
             self._recent.delete(source, key)
         for owner in _own(source):
             self._outbox.remove_source(owner, reasons_of(source))

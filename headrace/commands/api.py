@@ -7,13 +7,21 @@ import logging
 import re
 import socket
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 
+if TYPE_CHECKING:
+    import uvicorn
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BACKLOG = 2048
+_MOST_SAID_BYTES = 4_096
+"""Of a WebSocket's client, which has nothing to say."""
+
 _STOP_SECONDS = 10
+_UNTAKEN_MS = 60_000
 
 
 class _Duration(click.ParamType):
@@ -46,6 +54,8 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listening = socket.socket(family, kind, number)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # a connection that was closed with data in it
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
     try:
         listening.bind(address)
         listening.listen(_BACKLOG)
@@ -77,6 +87,20 @@ def configure_logs() -> None:
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
+def _server(config: uvicorn.Config) -> uvicorn.Server:
+    """A server that ends the streams before it waits for what is under way."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app: Any = config.app
+            if app.state.live is not None:
+                await app.state.live.close()
+            await super().shutdown(sockets)
+
+    return Server(config)
+
+
 @click.command()
 @click.option("--host", help="Address to listen on; the default is HEADRACE_API_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The default is HEADRACE_API_PORT.")
@@ -103,7 +127,7 @@ def api(host: str | None, port: int | None) -> None:
     shown = f"[{host}]" if ":" in host else host
     number = listening.getsockname()[1]
     click.echo(f"API on http://{shown}:{number}, its documentation on /docs", err=True)
-    server = uvicorn.Server(
+    server = _server(
         uvicorn.Config(
             app,
             loop="uvloop",
@@ -111,6 +135,8 @@ def api(host: str | None, port: int | None) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
+            ws_max_size=_MOST_SAID_BYTES,
+            ws_per_message_deflate=False,  # it would cost each client memory and each message time
         )
     )
     with listening:

@@ -207,6 +207,11 @@ class FakeCache(FakeStore):
         self.touch("load")
         return self.views.select(wanted, has_blocks=True)
 
+    async def followed_heavy(self, user_id: str) -> list[str]:
+        self.touch("followed_heavy")
+        follows = self.views.found.follows
+        return [source for source in self.views.recents if (user_id, source) in follows]
+
     async def holder(self, name: str) -> str | None:
         self.touch("holder")
         return self.views.names.get(name)

@@ -299,7 +299,9 @@ def test_a_heavy_source_pushes_to_itself_alone_and_shows_what_it_holds() -> None
     entries = {user: {post for post, _ in found} for user, found in folded.timelines().items()}
     assert entries == {"ann": {"before", "after"}, "bob": {"before"}, "cy": {"before"}}
     view = folded.views(Topic.VIEW_RECENTS)["u:ann/after/u:ann"]
-    assert view == RecentActivity("u:ann", "after", "u:ann", time(2), True)
+    assert view == RecentActivity("u:ann", "after", "u:ann", time(2), True, is_news=True)
+    view = folded.views(Topic.VIEW_RECENTS)["u:ann/before/u:ann"]
+    assert view == RecentActivity("u:ann", "before", "u:ann", time(1), True, is_news=False)
 
 
 def test_one_below_the_threshold_is_light() -> None:

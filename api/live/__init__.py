@@ -1,0 +1,1 @@
+"""Streams: what changes on a user's timeline, sent while it happens."""
