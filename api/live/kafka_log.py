@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 from contextlib import suppress
@@ -26,6 +27,7 @@ MOST_RECORDS = 200
 BATCHES_UNDER_WAY = 4
 REQUEST_SECONDS = 3.0
 PROBE_SECONDS = 2.0
+OLDEST_SECONDS = 5.0
 FETCHED_KIB = 16 * 1024
 _GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
@@ -60,12 +62,13 @@ class KafkaLog:
             {"bootstrap.servers": brokers, "client.id": "headrace-live", "log_level": 2}
         )
         self._positions: dict[Log, int] = {}
+        self._oldest: dict[Log, tuple[int, float]] = {}
         self._following = asyncio.Lock()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._room = threading.BoundedSemaphore(BATCHES_UNDER_WAY)
         self._is_closing = threading.Event()
         self._is_down = False
-        self._replays = Replays(consumer_settings(brokers, **{"enable.partition.eof": True}))
+        self._replays = Replays(consumer_settings(brokers))
         self._thread = threading.Thread(target=self._run, name="live-logs", daemon=True)
         self._prober: asyncio.Task[None] | None = None
 
@@ -116,8 +119,12 @@ class KafkaLog:
         return self._positions[log]
 
     async def oldest(self, log: Log) -> int:
-        """The first offset that a log still has."""
-        return (await self._offsets([log], OffsetSpec.earliest()))[log]
+        """The first offset that a log still has, as it was some seconds ago at most."""
+        oldest, until = self._oldest.get(log, (0, 0.0))
+        if time.monotonic() > until:
+            oldest = (await self._offsets([log], OffsetSpec.earliest()))[log]
+            self._oldest[log] = oldest, time.monotonic() + OLDEST_SECONDS
+        return oldest
 
     async def ends(self, logs: list[Log]) -> dict[Log, int]:
         """The offsets that come next, for who reads what is committed."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -13,11 +14,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from api.live.changes import Found, Names, select
 from api.live.places import Log
 from api.stores import KAFKA, StoreDownError
+from schemas.topics import Topic
 
 POLL_SECONDS = 0.2
 MOST_RECORDS = 500
 PATIENCE_SECONDS = 10.0
 """How long a reading may stand still."""
+
+_SETTINGS = {"auto.offset.reset": "earliest", "enable.partition.eof": True, "fetch.wait.max.ms": 10}
 
 
 class _Wish(NamedTuple):
@@ -27,15 +31,19 @@ class _Wish(NamedTuple):
     done: asyncio.Future[list[Found]]
 
 
+Wishes = dict[Log, list[_Wish]]
+
+
 class Replays:
-    """One consumer in a thread. While it reads a log, wishes for it wait, and are then met by one
-    reading: so many clients that come back at once cost a log few readings, not one each."""
+    """One consumer in a thread. While it reads, wishes wait, and are then met together by one
+    reading of all their logs: so many clients that come back at once cost few readings, not one
+    each."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._settings = {**settings, "auto.offset.reset": "earliest"}
+        self._settings = {**settings, **_SETTINGS}
         self._consumer: Consumer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="live-replays")
-        self._waiting: dict[Log, list[_Wish]] = {}
+        self._waiting: Wishes = {}
         self._work: asyncio.Task[None] | None = None
 
     async def read(self, log: Log, start: int, end: int, names: Iterable[str]) -> list[Found]:
@@ -63,55 +71,62 @@ class Replays:
     async def _meet(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            log = next(iter(self._waiting))
-            wishes = self._waiting.pop(log)
+            wishes, self._waiting = self._waiting, {}
             try:
-                found = await loop.run_in_executor(self._thread, self._read, log, wishes)
+                found = await loop.run_in_executor(self._thread, self._read, wishes)
             except KafkaException as error:
                 failure = StoreDownError(KAFKA, error.args[0].name())
-                for wish in wishes:
+                for wish in chain.from_iterable(wishes.values()):
                     if not wish.done.done():
                         wish.done.set_exception(failure)
                 continue
-            for wish in wishes:
-                if not wish.done.done():
-                    wish.done.set_result(_for(wish, found))
+            for log, some in wishes.items():
+                for wish in some:
+                    if not wish.done.done():
+                        wish.done.set_result(_for(wish, found[log]))
 
-    def _read(self, log: Log, wishes: list[_Wish]) -> list[Found]:
-        names: dict[str, Any] = dict.fromkeys(name for wish in wishes for name in wish.names)
-        wanted = Names(names, names, names)
-        start, end = min(wish.start for wish in wishes), max(wish.end for wish in wishes)
+    def _read(self, wishes: Wishes) -> dict[Log, list[Found]]:
         if self._consumer is None:
             self._consumer = Consumer(self._settings)
-        self._consumer.assign([TopicPartition(log[0], log[1], start)])
+        starts = {log: min(wish.start for wish in some) for log, some in wishes.items()}
+        self._consumer.assign([TopicPartition(*log, start) for log, start in starts.items()])
         try:
-            return self._read_on(log, end, wanted)
+            return self._read_on(wishes)
         finally:
             self._consumer.unassign()
 
-    def _read_on(self, log: Log, end: int, names: Names) -> list[Found]:
+    def _read_on(self, wishes: Wishes) -> dict[Log, list[Found]]:
         assert self._consumer is not None
-        found: list[Found] = []
+        ends = {log: max(wish.end for wish in some) for log, some in wishes.items()}
+        names = {log: _names(some) for log, some in wishes.items()}
+        found: dict[Log, list[Found]] = {log: [] for log in wishes}
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
+        while ends:
             first = self._consumer.poll(POLL_SECONDS)
+            if first is None and time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
             if first is None:
-                if time.monotonic() > deadline:
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
                 continue
+            deadline = time.monotonic() + PATIENCE_SECONDS
             for message in (first, *self._consumer.consume(MOST_RECORDS - 1, 0)):
                 error = message.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    return found
-                if error is not None:
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     continue
-                if message.offset() >= end:
-                    return found
-                changes = select(log[0], message.key(), message.value(), names)
-                if changes:
-                    at = message.timestamp()[1]
-                    found.append(Found(log, message.offset(), at, changes))
-            deadline = time.monotonic() + PATIENCE_SECONDS
+                log, offset = (Topic(message.topic()), message.partition()), message.offset()
+                if error is None and offset < ends.get(log, 0):
+                    changes = select(log[0], message.key(), message.value(), names[log])
+                    if changes:
+                        at = message.timestamp()[1]
+                        found[log].append(Found(log, offset, at, changes))
+                elif log in ends:
+                    del ends[log]
+                    self._consumer.incremental_unassign([TopicPartition(*log)])
+        return found
+
+
+def _names(wishes: list[_Wish]) -> Names:
+    names: dict[str, Any] = dict.fromkeys(name for wish in wishes for name in wish.names)
+    return Names(names, names, names)
 
 
 def _for(wish: _Wish, found: list[Found]) -> list[Found]:

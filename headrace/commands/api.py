@@ -14,6 +14,7 @@ import structlog
 
 if TYPE_CHECKING:
     import uvicorn
+    from fastapi import FastAPI
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BACKLOG = 2048
@@ -87,18 +88,29 @@ def configure_logs() -> None:
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
-def _server(config: uvicorn.Config) -> uvicorn.Server:
-    """A server that ends the streams before it waits for what is under way."""
+def server_of(app: FastAPI, **options: Any) -> uvicorn.Server:
+    """A server that ends the streams before it waits for what else is under way."""
     import uvicorn
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            app: Any = config.app
             if app.state.live is not None:
                 await app.state.live.close()
             await super().shutdown(sockets)
 
-    return Server(config)
+    return Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+            ws_max_size=_MOST_SAID_BYTES,
+            ws_per_message_deflate=False,  # it would cost each client memory and each message time
+            **options,
+        )
+    )
 
 
 @click.command()
@@ -106,8 +118,6 @@ def _server(config: uvicorn.Config) -> uvicorn.Server:
 @click.option("--port", type=click.IntRange(0, 65535), help="The default is HEADRACE_API_PORT.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the HTTP API."""
-    import uvicorn
-
     from api.app import create_app
     from api.auth import SecretError
     from api.ranking.weights import WeightsError
@@ -127,18 +137,7 @@ def api(host: str | None, port: int | None) -> None:
     shown = f"[{host}]" if ":" in host else host
     number = listening.getsockname()[1]
     click.echo(f"API on http://{shown}:{number}, its documentation on /docs", err=True)
-    server = _server(
-        uvicorn.Config(
-            app,
-            loop="uvloop",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-            ws_max_size=_MOST_SAID_BYTES,
-            ws_per_message_deflate=False,  # it would cost each client memory and each message time
-        )
-    )
+    server = server_of(app)
     with listening:
         server.run(sockets=[listening])
     if not server.started:
