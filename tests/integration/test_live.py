@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import signal
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +29,7 @@ from connectors import redis
 from connectors.redis_keys import Keys
 from connectors.settings import Settings, settings
 from connectors.stack.addresses import Addresses
+from connectors.stack.local import LocalStack
 from connectors.stack.ports import HOST, reserve
 from headrace.commands.api import server_of
 from schemas.partitioning import partition_of
@@ -439,5 +442,37 @@ def test_a_stream_ends_with_its_token_and_with_its_server(
                 assert time.monotonic() - started < 8
                 await socket.wait_closed()
                 assert socket.close_code == 1012
+
+    asyncio.run(run())
+
+
+def test_kafka_that_does_not_answer_is_told_of_and_nothing_is_lost(
+    scene: Scene, addresses: Addresses, stack: LocalStack
+) -> None:
+    kafka = stack._children["kafka"].pid
+
+    async def run() -> None:
+        ann = scene.user("ann")
+        producer = await asyncio.to_thread(scene.producer, 0)
+        async with (
+            served(addresses, HEADRACE_STREAM_HEARTBEAT_SECONDS=1) as api,
+            api.connect(ann) as socket,
+        ):
+            token = (await told(socket, "hello"))["id"]
+            os.kill(kafka, signal.SIGSTOP)
+            try:
+                pushing = asyncio.create_task(
+                    asyncio.to_thread(scene.push, producer, ann, scene.posts[0])
+                )
+                assert (await told(socket, "degraded", 20))["data"] == {"degraded": ["kafka"]}
+                assert (await told(socket, "heartbeat"))["data"] == {"degraded": ["kafka"]}
+                again = await api.connect(ann, token)
+            finally:
+                os.kill(kafka, signal.SIGCONT)
+            await pushing
+            for each in (socket, again):
+                entry = await told(each, "entry", 20)
+                assert entry["data"]["post_id"] == scene.posts[0]
+            await again.close()
 
     asyncio.run(run())
