@@ -134,7 +134,8 @@ class RedisStore:
         for view, raw in _newest(writes):
             pipe.add("SET", self._keys.user(view.user_id), raw)
             if view.status == DELETED:
-                pipe.add("DEL", self._keys.told(view.user_id), *self._keys.of_ranking(view.user_id))
+                pipe.add("DEL", self._keys.told(view.user_id))
+                pipe.add("DEL", *self._keys.of_ranking(view.user_id))
 
     def _names(self, pipe: FencedPipeline, writes: Sequence[Write]) -> None:
         for view, _ in _newest(writes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, WebSocket
+from fastapi import APIRouter, Header, Query, Request, WebSocket, status
 from starlette.requests import HTTPConnection
 
 from api.auth import Caller, Reading, allow, identify, unauthorized
@@ -32,6 +32,7 @@ def limits_of(settings: Settings) -> Limits:
 
 @router.get(
     "/stream",
+    status_code=status.HTTP_200_OK,
     summary="Follow the caller's timeline",
     response_class=EventStream,
     responses=problems(

@@ -22,7 +22,12 @@ from structlog.testing import capture_logs
 
 from api.auth import issue
 from api.cursors import encode_place
-from schemas.views import CommentView, NotificationView, TrendingEntry
+from api.live.changes import Added
+from api.live.inbox import Item
+from api.live.judging import judge_entries
+from api.live.places import Place
+from schemas.topics import Topic
+from schemas.views import CommentCountsView, CommentView, NotificationView, TrendingEntry
 from tests.unit.api_fakes import KEY, NOW, World
 
 POST, CONTENT, COMMENT, LIKES = "the-post", "the content", "the comment", 776_215
@@ -99,13 +104,23 @@ def in_feed(s: Scenario) -> bool:
     by_author = "author" in s.brought_by
     by_topic = "topic" in s.brought_by and not s.is_topic_muted
     by_sharer = "sharer" in s.brought_by and not (s.is_sharer_muted or s.is_sharer_blocked)
-    joins = {
+    return by_sharer or (joins(s) and (by_author or by_topic))
+
+
+def joins(s: Scenario) -> bool:
+    """Who is in the conversation: those at both ends, and who follows both."""
+    return {
         "nothing": True,
         "viewer": True,
         "other": s.viewer == "author" or (s.is_following and s.is_following_end),
         "what was never made": s.viewer == "author",
     }[s.answers]
-    return by_sharer or (joins and (by_author or by_topic))
+
+
+def ranked(s: Scenario) -> bool:
+    """Besides what the feed shows, what is viral: public, and no reply to others ("Ranking")."""
+    is_found = s.viewer == "other" and s.visibility == "public" and trends(s) and joins(s)
+    return in_feed(s) or is_found
 
 
 def trends(s: Scenario) -> bool:
@@ -195,16 +210,28 @@ ALIKE: dict[str, Any] = {"needs_token": False, "is_alike": True}
 NAMED = f'"user_id":"{AUTHOR}"'
 UNWANTED = {"action": "not_interested"}
 ABOVE_ALL = {"since": encode_place((0, ""))}
+BY_LIKES = {"order": "likes"}
 
 PROBES = [
     reads("post", readable, "posts/POST", CONTENT, **ALIKE),
     reads("many posts", readable, "posts", str(LIKES), params={"ids": "POST"}, **ALIKE),
     reads("a user's posts", readable, f"users/{AUTHOR}/posts", CONTENT, **ANYBODY),
     reads("comments", commented, "posts/POST/comments", COMMENT, **ALIKE),
+    reads("best comments", commented, "posts/POST/comments", COMMENT, params=BY_LIKES, **ALIKE),
     reads("likes", readable, "users/me/likes", CONTENT),
     reads("feed", in_feed, "feed", CONTENT),
     reads("feed upwards", in_feed, "feed", CONTENT, params=ABOVE_ALL),
     reads("feed of an author", in_feed, "feed", CONTENT, params={"author": AUTHOR}),
+    reads("ranked feed", ranked, "feed", CONTENT, params={"mode": "ranked", "explain": True}),
+    Probe(
+        name="why not",
+        rule=readable,
+        method="GET",
+        path="/api/v1/feed/why-not",
+        tells=None,
+        params={"post_id": "POST"},
+        is_alike=True,
+    ),
     reads("trending", trends, "trending", CONTENT, **ANYBODY),
     reads("notifications", noticed, "notifications", POST),
     reads("suggestions", suggested, "users/me/suggestions", NAMED),
@@ -293,6 +320,7 @@ def build(s: Scenario) -> World:
     )
     views.counters(POST, reactions={"like": LIKES})
     views.comments[POST, "c"] = CommentView(POST, "c", WRITER, NOW, COMMENT)
+    views.comment_counts[POST, "c"] = CommentCountsView(POST, "c", 1)
     views.trend(TrendingEntry(POST, 5.0, 40, 40, True))
     for pair in ((FRIEND, AUTHOR), (AUTHOR, FRIEND), (VIEWER, FRIEND)):
         views.follow(*pair)
@@ -519,6 +547,7 @@ def test_every_route_that_reads_is_probed_or_shows_no_users_and_posts_of_others(
     own_or_open = {
         *("/api/v1/moderation/queue", "/api/v1/users/me", "/api/v1/users/me/interests"),
         *("/api/v1/topics/{topic}", "/healthz", "/readyz", "/metrics"),
+        "/api/v1/stream",  # see the next test
     }
     paths = World().app.openapi()["paths"]
     reading = {path for path, operations in paths.items() if "get" in operations}
@@ -530,3 +559,27 @@ def test_every_route_that_reads_is_probed_or_shows_no_users_and_posts_of_others(
         for path in (probe.path for probe in PROBES if probe.method == "GET")
     }
     assert reading == probed | own_or_open
+
+
+def test_streams_show_what_the_rules_allow() -> None:
+    """For each entry the same is judged as in the feed, when it is sent."""
+    tried: Counter[bool] = Counter()
+
+    @with_examples
+    @given(scenario=scenarios.filter(lambda s: s.viewer != "nobody" and s.down is None))
+    @settings(max_examples=50)
+    def judged(scenario: Scenario) -> None:
+        user = user_of(scenario)
+        if user is None or scenario.down is not None:
+            return
+        services = build(scenario).app.state.services
+        reasons = {"author": f"u:{AUTHOR}", "topic": "t:x", "sharer": f"s:{SHARER}"}
+        for what in scenario.brought_by:
+            entry = Item((Topic.TIMELINE_WRITES, 0), Place(1), NOW, Added(POST, reasons[what], NOW))
+            (sent,), _ = asyncio.run(judge_entries(services, user, [entry], 0))
+            alone = replace(scenario, brought_by=frozenset({what}))
+            assert (sent.post is not None) == in_feed(alone), (what, scenario)
+            tried[sent.post is not None] += 1
+
+    judged()
+    assert set(tried) == {True, False}
