@@ -47,6 +47,8 @@ from schemas.views import (
     RelationView,
     SourceView,
     TimelineOp,
+    TrendingEntry,
+    TrendingView,
     UserView,
     decode_view,
 )
@@ -70,6 +72,7 @@ TOPIC_OF: dict[type[Struct], Topic] = {
     SourceView: Topic.VIEW_SOURCES,
     HeavySource: Topic.VIEW_RECENTS,
     RecentActivity: Topic.VIEW_RECENTS,
+    TrendingView: Topic.VIEW_TRENDING,
 }
 
 
@@ -598,3 +601,81 @@ def test_comments_come_by_their_likes(addresses: Addresses, sinks: Sinks, name: 
 
     expected = sorted(((count, each) for each, count in likes.items()), reverse=True)
     assert asyncio.run(run()) == expected
+
+
+def test_a_ranked_feed_is_kept_judged_again_and_erased(
+    addresses: Addresses, sinks: Sinks, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the real Redis: a viral post among what was pushed, pages, a view, an erasure."""
+    al, star, now = f"al-{name}", f"star-{name}", time.time_ns() // 1_000_000
+    posts = [f"p{n:02}-{name}" for n in range(60)]
+    authors = [f"a{n % 20}-{name}" for n in range(60)]
+    viral = f"v-{name}"
+    sinks.write(*map(UserView, {al, star, *authors}))
+    sinks.write(*(PostView(p, a, now - 60_000) for p, a in zip(posts, authors, strict=True)))
+    sinks.write(PostView(viral, star, now - 60_000), CountersView(viral, {"like": 9_000}))
+    sinks.write(*(CountersView(p, {"like": n}, views=90) for n, p in enumerate(posts)))
+    sinks.write(AffinityView(al, authors[7], 90.0, now))
+    entries = [TrendingEntry(viral, 9.0, 90, 90, is_viral=True)]
+    sinks.write(TrendingView("posts", "1h", "", 0, now, tuple(entries)), cassandra=False)
+    sinks.push(al, [(p, f"u:{a}", now) for p, a in zip(posts, authors, strict=True)])
+    params = {"mode": "ranked", "limit": 20, "explain": "true"}
+
+    async def run() -> None:
+        async with served(addresses) as ask:
+
+            async def read(**more: Any) -> dict[str, Any]:
+                response = await ask("GET", "/api/v1/feed", al, params=params | more)
+                assert response.status_code == 200, response.text
+                found: dict[str, Any] = response.json()
+                assert found["degraded"] == []
+                return found
+
+            first = await read()
+            best = [each["post_id"] for each in first["posts"]]
+            assert viral in best[:3]
+            near = next(n for n, p in enumerate(posts) if p in best and authors[n] == authors[7])
+            terms = first["posts"][best.index(posts[near])]["explanation"]["first_pass"]["terms"]
+            affinity = {term["name"]: term["value"] for term in terms}["affinity"]
+            assert affinity == pytest.approx(1.9, abs=1e-3)
+            gone = sorted({*posts} - {*best})[:5]
+            sinks.write(*(PostView(post, star, now, is_deleted=True) for post in gone))
+            cursor, shown = first["next_cursor"], best
+            while cursor:
+                page = await read(cursor=cursor)
+                shown = shown + [each["post_id"] for each in page["posts"]]
+                cursor = page["next_cursor"]
+            assert sorted(shown) == sorted({*posts, viral} - {*gone})
+            again = await ask(
+                "GET", "/api/v1/feed", star, params=params | {"cursor": first["next_cursor"]}
+            )
+            assert again.status_code == 410
+
+            path = f"/api/v1/posts/{best[0]}/engagements"
+            assert (await ask("POST", path, al, json={"action": "view"})).status_code == 202
+            fresh = await read(limit=100)
+            seen = next(each for each in fresh["posts"] if each["post_id"] == best[0])
+            assert {"name": "seen", "value": 0.3} in seen["explanation"]["demotions"]
+            why = await ask("GET", "/api/v1/feed/why-not", al, params={"post_id": best[0]})
+            assert why.json()["step"] == "ranked"
+            assert why.json()["position"] == fresh["posts"].index(seen) + 1
+
+            cursor = (await read())["next_cursor"]
+            sinks.write(UserView(al, status="deleted"))
+            erased = await ask("GET", "/api/v1/feed", al, params=params | {"cursor": cursor})
+            assert erased.status_code == 410
+            sinks.write(UserView(al))
+            unseen = await read(limit=100)
+            assert not any(
+                term["name"] == "seen"
+                for each in unseen["posts"]
+                for term in each["explanation"]["demotions"]
+            )
+
+            monkeypatch.setattr(api.cache.RedisCache, "_pipeline", redis_is_down)
+            page = (await ask("GET", "/api/v1/feed", al, params=params)).json()
+            assert page["degraded"] == ["redis"]
+            assert len(page["posts"]) == 20
+            assert {each["explanation"]["ranker"] for each in page["posts"]} == {"latest"}
+
+    asyncio.run(run())

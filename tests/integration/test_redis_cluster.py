@@ -16,6 +16,8 @@ from faust.types import TP
 from redis.exceptions import ResponseError, TryAgainError
 
 from api.cache import RedisCache
+from api.rankings import SNAPSHOTS, RedisRankings
+from api.snapshots import Ranked, Snapshot
 from api.stores import StoreDownError, Wanted
 from connectors import redis, redis_fence
 from connectors.batch import Batch
@@ -262,6 +264,53 @@ def test_the_api_reads_from_a_cluster_what_it_reads_from_one_server(
 
 
 @pytest.mark.usefixtures("written")
+def _rank(url: str) -> tuple[int, int, list[bool], list[bool]]:
+    """Seen posts of a user until a filter is full twice, and more ranked feeds than are kept: how
+    many posts the first filter took, how many feeds are left, whether a feed is there, and whether
+    the oldest and the newest posts are known."""
+
+    async def run() -> tuple[int, int, list[bool], list[bool]]:
+        cache = RedisCache(url, PARTITIONS)
+        rankings = RedisRankings(cache.run, PARTITIONS)
+        user, client = "reader", redis.connect(url)
+        names = [f"seen{n}" for n in range(4_300)]
+        full_after = 0
+        try:
+            for number, name in enumerate(names):
+                await rankings.see(user, name)
+                if not full_after and client.exists(KEYS.viewed_before(user)):
+                    full_after = number + 1
+            seen = await rankings.seen(user)
+            known = [name in seen for name in names]
+            feed = Snapshot(0, "heuristic", [Ranked("p", 1, ("u:a",))])
+            for number in range(SNAPSHOTS + 3):
+                await rankings.keep(user, f"feed{number}", msgspec.structs.replace(feed, at=number))
+            kept = [
+                await rankings.snapshot(user, f"feed{n}") == msgspec.structs.replace(feed, at=n)
+                for n in range(SNAPSHOTS + 3)
+            ]
+            assert await rankings.snapshot("another", f"feed{SNAPSHOTS}") is None
+            assert all(client.ttl(key) > 0 for key in KEYS.of_ranking(user))
+            return full_after, client.hlen(KEYS.ranked(user)), kept, known
+        finally:
+            client.close()
+            await cache.close()
+
+    return asyncio.run(run())
+
+
+def test_what_the_api_keeps_to_rank_has_a_bound_and_forgets(
+    cluster: Cluster, one_server: str
+) -> None:
+    full_after, feeds, kept, known = _rank(one_server)
+    assert 1_950 < full_after < 2_110
+    assert feeds == SNAPSHOTS
+    assert kept == [False] * 3 + [True] * SNAPSHOTS
+    assert all(known[-2_000:])
+    assert sum(known[: len(known) - 2 * full_after - 100]) <= 10
+    assert _rank(cluster.url) == (full_after, feeds, kept, known)
+
+
 def test_the_api_follows_a_slot_that_has_moved(cluster: Cluster) -> None:
     async def read() -> tuple[Any, Any, int]:
         cache = RedisCache(cluster.url, PARTITIONS)
