@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -29,6 +29,7 @@ from api.stores import StoreDownError, Told
 from connectors import cassandra, redis
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
+from headrace.traces import Traces
 from schemas.codec import decode
 from schemas.events import Engagement, Event, Follow, Media, Post
 from schemas.topics import IN_CASSANDRA, IN_REDIS, Topic
@@ -620,6 +621,8 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
     sinks.write(TrendingView("posts", "1h", "", 0, now, tuple(entries)), cassandra=False)
     sinks.push(al, [(p, f"u:{a}", now) for p, a in zip(posts, authors, strict=True)])
     params = {"mode": "ranked", "limit": 20, "explain": "true"}
+    kept = "posts that were seen, ranked feeds (Redis)"
+    traces = Traces(addresses, settings().cassandra_keyspace, settings().partitions)
 
     async def run() -> None:
         async with served(addresses) as ask:
@@ -661,7 +664,9 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
             assert why.json()["position"] == fresh["posts"].index(seen) + 1
 
             cursor = (await read())["next_cursor"]
+            assert traces.of(al)[kept] == 3
             sinks.write(UserView(al, status="deleted"))
+            assert traces.of(al)[kept] == 0
             erased = await ask("GET", "/api/v1/feed", al, params=params | {"cursor": cursor})
             assert erased.status_code == 410
             sinks.write(UserView(al))
@@ -678,4 +683,5 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
             assert len(page["posts"]) == 20
             assert {each["explanation"]["ranker"] for each in page["posts"]} == {"latest"}
 
-    asyncio.run(run())
+    with closing(traces):
+        asyncio.run(run())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.ranking.order import KEPT
 from api.stores import Inclinations
 from schemas.views import TrendingEntry
 from tests.unit.api_fakes import DAY, NOW, Views, World, problem_of
@@ -74,8 +75,9 @@ def old(views: Views) -> None:
 def lost(views: Views) -> None:
     """The timeline, which was read to its end, has newer ones."""
     views.rows.clear()
-    views.post("q", "bob", NOW)
-    views.entry("al", "q", "u:bob", NOW)
+    for number in range(KEPT + 1):
+        views.post(f"q{number}", "bob", NOW)
+        views.entry("al", f"q{number}", "u:bob", NOW)
 
 
 def viral_and_own(views: Views) -> None:
