@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -21,19 +21,11 @@ DETAILS: dict[Reason, str] = {
 
 
 class Written(Protocol):
-    """What a user publishes, or changes, of a post."""
+    """The body of a request that says what a post says."""
 
-    @property
-    def content(self) -> str:
-        """The text."""
-
-    @property
-    def media(self) -> Sequence[MediaIn]:
-        """What is shown."""
-
-    @property
-    def media_urls(self) -> Sequence[str]:
-        """The addresses of further pictures."""
+    content: str
+    media: list[MediaIn]
+    media_urls: list[str]
 
 
 class ContentRules:
@@ -44,7 +36,7 @@ class ContentRules:
         self._hosts = media_hosts
 
     def check_post(self, body: Written) -> None:
-        """Check what is said in a post.
+        """Check what is to be said in a post.
 
         Raises:
             ProblemError: 422, with the reasons.
