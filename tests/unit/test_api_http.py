@@ -315,6 +315,11 @@ def test_the_documentation_is_complete(world: World) -> None:
                     assert list(response["content"]) == ["text/event-stream"]
                     continue
                 kind = "application/json" if int(status) < 400 else "application/problem+json"
+                if path == "/api/v1/stream" and status == "200":
+                    assert response["content"] == {
+                        "text/event-stream": {"schema": {"type": "string"}}
+                    }
+                    continue
                 assert list(response["content"]) == [kind], (path, status)
                 assert response["content"][kind]["schema"]["$ref"].startswith("#/components/")
     text = str(page)
