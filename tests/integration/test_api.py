@@ -25,6 +25,7 @@ import api.cache
 from api.app import create_app
 from api.auth import issue
 from api.cache import RedisCache
+from api.cursors import encode_place
 from api.stores import StoreDownError, Told
 from connectors import cassandra, redis
 from connectors.settings import settings
@@ -685,3 +686,56 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
 
     with closing(traces):
         asyncio.run(run())
+
+
+def test_likes_and_posts_of_a_user_are_the_same_from_redis_and_from_cassandra(
+    addresses: Addresses, sinks: Sinks, name: str
+) -> None:
+    al, bob = f"al-{name}", f"bob-{name}"
+    now = time.time_ns() // 1_000_000
+    posts = [f"{name}-{n}" for n in range(6)]
+    sinks.write(
+        UserView(bob, username="bob"),
+        *(PostView(post, bob, now - 1_000 * n) for n, post in enumerate(posts)),
+        *(MineView(al, post, "like", now + 10) for post in posts[:3]),
+        *(MineView(al, post, "wow", now + n) for n, post in enumerate(posts[3:])),
+    )
+    again = MineView(al, posts[3], "love", now + 20, is_again=True)
+    sinks.write(again, MineView(al, posts[1], None, now + 21, is_again=True))
+    sinks.push(al, [(post, f"u:{bob}", now - 1_000 * n) for n, post in enumerate(posts)])
+
+    async def listed(ask: Any, path: str) -> list[tuple[str, str | None]]:
+        found: list[tuple[str, str | None]] = []
+        cursor = ""
+        while True:
+            page = (await ask("GET", f"/api/v1/users/{path}?limit=2{cursor}", al)).json()
+            found += [(post["post_id"], post["my_reaction"]) for post in page["posts"]]
+            if not page["has_more"]:
+                return found
+            cursor = f"&cursor={page['next_cursor']}"
+
+    async def run(where: Addresses) -> tuple[Any, Any, Any]:
+        async with served(where) as ask:
+            likes, theirs = await listed(ask, "me/likes"), await listed(ask, f"{bob}/posts")
+            bottom = encode_place((now - 5_000, posts[5]))
+            newer = (await ask("GET", f"/api/v1/feed?since={bottom}", al)).json()
+            return likes, theirs, [post["post_id"] for post in newer["posts"]]
+
+    expected = (
+        [
+            (posts[3], "love"),
+            (posts[2], "like"),
+            (posts[0], "like"),
+            (posts[5], "wow"),
+            (posts[4], "wow"),
+        ],
+        [
+            (post, reaction)
+            for post, reaction in zip(
+                posts, ["like", None, "like", "love", "wow", "wow"], strict=True
+            )
+        ],
+        posts[4::-1],
+    )
+    assert asyncio.run(run(addresses)) == expected
+    assert asyncio.run(run(replace(addresses, redis="redis://127.0.0.1:9/0"))) == expected
