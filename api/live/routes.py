@@ -34,7 +34,6 @@ def limits_of(settings: Settings) -> Limits:
     "/stream",
     status_code=status.HTTP_200_OK,
     summary="Follow the caller's timeline",
-    status_code=status.HTTP_200_OK,
     response_class=EventStream,
     responses=problems(
         _400="The token to go on from is not valid.",
