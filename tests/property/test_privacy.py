@@ -66,12 +66,13 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
 
 def consistent(given: Scenario) -> Scenario:
-    """A follow and a block exclude each other; only public posts reach topics and sharers."""
+    """A follow and a block exclude each other; only public posts reach topics and sharers; and who
+    is nobody in particular hides nothing."""
     if given.is_blocked:
         given = replace(given, is_following=False, is_followed=False)
     if given.visibility != "public":
         given = replace(given, brought_by=frozenset({"author"}))
-    return given
+    return replace(given, is_hidden=given.is_hidden and given.viewer != "nobody")
 
 
 # What docs/rules.md says
