@@ -59,8 +59,7 @@ def measure(directory: Path, crowd: Crowd, say: Say) -> ArchiveFigures:
             create_tables(session, settings())
             session.set_keyspace(settings().cassandra_keyspace)
             with Workers(stack.addresses, directory, say) as workers:
-                workers.start_ready("app", "topology:app")
-                workers.start_ready("follows", "topology:archive")
+                workers.start_ready({"app": "topology:app", "follows": "topology:archive"})
                 publish(brokers, Topic.FOLLOWS, crowd.follows())
                 wait_until_quiet(brokers, QUIET_S, groups=_groups(APP, ARCHIVE))
                 workers.end("follows")
@@ -68,7 +67,7 @@ def measure(directory: Path, crowd: Crowd, say: Say) -> ArchiveFigures:
                 wait_until_quiet(brokers, QUIET_S, groups=_groups(APP))
                 with closing(LagReader(brokers, {ARCHIVE: (TIMELINES, POSTS)})) as reader:
                     all_timelines, all_posts = _waiting(reader)
-                    sink = workers.start_ready("archive", "topology:archive")
+                    (sink,) = workers.start_ready({"archive": "topology:archive"})
                     (timelines, posts), before = _waiting(reader), cpu_seconds(sink)
                     seconds = _until_written(reader, workers)
                 rows = crowd.rows * timelines // all_timelines

@@ -148,7 +148,7 @@ def _run(
     name: str, system: System, workers: Workers, client: Redis, under: list[str]
 ) -> tuple[float, dict[str, float]]:
     """Seconds, and CPU seconds by process, from the mark of the start to the last count."""
-    sink = workers.start_ready(f"{name}-sink", system.sink) if system.sink else None
+    sink = workers.start_ready({f"{name}-sink": system.sink})[0] if system.sink else None
     main, start = workers.start_measured(name, [*under, *system.command(workers)])
     sink_before = cpu_seconds(sink) if sink else 0.0
     workers.say(f"  it is process {main.pid}" + (f", its sink {sink.pid}" if sink else ""))

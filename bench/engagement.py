@@ -142,11 +142,9 @@ def _product(
     """All of `topology:app` in one process, and the Redis sink in another. The events are written
     in one transaction: they are there for readers at once, and nothing is encoded meanwhile."""
     brokers = parts.addresses.kafka
-    processes = {
-        "sink": workers.start_ready("views", "topology:views"),
-        "app": workers.start_ready("app", "topology:app"),
-    }
-    workers.say(f"  the app is process {processes['app'].pid}, its sink {processes['sink'].pid}")
+    app, sink = workers.start_ready({"app": "topology:app", "views": "topology:views"})
+    processes = {"sink": sink, "app": app}
+    workers.say(f"  the app is process {app.pid}, its sink {sink.pid}")
     posts = [_placed(post, post.post_id) for post in mix.posts()]
     _in_a_transaction(brokers, Topic.POSTS, posts)()
     wait_until_quiet(brokers, QUIET_S, groups=APPS)

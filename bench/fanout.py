@@ -151,8 +151,8 @@ def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
         Workers(parts.addresses, parts.directory, say) as workers,
         closing(Redis.from_url(parts.addresses.redis)) as client,
     ):
-        sink = workers.start_ready("views", "topology:views")
-        processes = (workers.start_ready("app", "topology:app"), sink)
+        app, sink = workers.start_ready({"app": "topology:app", "views": "topology:views"})
+        processes = (app, sink)
         warm_up = msgspec.structs.replace(by_audience[0], name="W0", posts=1)
         _measure(parts, warm_up, processes, workers, client)
         for each, found in ((by_audience, report.by_audience), (by_users, report.by_users)):

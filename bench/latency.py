@@ -190,7 +190,7 @@ def _start(workers: Workers, parts: Parts) -> None:
     with Redis.from_url(parts.addresses.redis) as client:
         client.flushall()
     assert system.sink is not None
-    workers.start_ready(f"{NAME}-sink", system.sink)
+    workers.start_ready({f"{NAME}-sink": system.sink})
     workers.start_measured(NAME, system.command(workers))
 
 

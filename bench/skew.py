@@ -146,8 +146,7 @@ def run(parts: Parts, posts: int, seconds: float, say: Say) -> SkewReport:
             closing(Probes(parts, others)) as probes,
             closing(Redis.from_url(parts.addresses.redis)) as client,
         ):
-            workers.start_ready("views", "topology:views")
-            workers.start_ready("app", "topology:app")
+            workers.start_ready({"app": "topology:app", "views": "topology:views"})
             for crowd in (star, others):
                 publish(brokers, Topic.USERS, crowd.reads())
                 publish(brokers, Topic.FOLLOWS, crowd.follows())

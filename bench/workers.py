@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -82,13 +83,16 @@ class Workers:
         command = [sys.executable, "-m", "faust", "-A", app, "worker", "--loglevel", "info"]
         return [*command, "--web-port", str(port.number)]
 
-    def start_ready(self, name: str, app: str) -> psutil.Process:
-        """Start an app of Headrace, and return when it says that it is ready."""
-        command = self.faust(app)
-        child = self._start(name, command, {})
-        url = f"http://127.0.0.1:{command[-1]}/readyz/"
-        child.wait_ready(lambda: _answer(url), READY_S, self._never)
-        return psutil.Process(child.pid)
+    def start_ready(self, apps: Mapping[str, str]) -> list[psutil.Process]:
+        """Start apps of Headrace, by name, and return when they say that they are ready."""
+        started = []
+        for name, app in apps.items():
+            command = self.faust(app)
+            url = f"http://127.0.0.1:{command[-1]}/readyz/"
+            started.append((self._start(name, command, {}), partial(_answer, url)))
+        for child, answer in started:
+            child.wait_ready(answer, READY_S, self._never)
+        return [psutil.Process(child.pid) for child, _ in started]
 
     def end(self, name: str) -> None:
         """End what was started under a name, in order."""
