@@ -139,8 +139,7 @@ class Hub:
         while True:
             try:
                 await self._join(stream)
-            except StoreDownError as error:
-                log.info("a stream waits", store=error.store, reason=error.reason)
+            except StoreDownError:
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
                 return

@@ -12,7 +12,14 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from api.live.changes import Found, Names, select
@@ -169,7 +176,12 @@ class KafkaLog:
             request_timeout=REQUEST_SECONDS,
         )
         wait(asked.values())
-        return {(Topic(tp.topic), tp.partition): each.result().offset for tp, each in asked.items()}
+        found = {
+            (Topic(tp.topic), tp.partition): each.result().offset for tp, each in asked.items()
+        }
+        if OFFSET_INVALID in found.values():  # no error, but no answer in time
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return found
 
     async def _probe(self) -> None:
         """See every 2 s whether Kafka answers: a broker that is cut off says nothing."""
