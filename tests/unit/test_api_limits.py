@@ -175,9 +175,11 @@ def test_classes_name_routes_that_are_there() -> None:
 
 def test_every_write_tells_its_limit() -> None:
     page = World().ask("GET", "/openapi.json").json()
+    limited = {"RateLimit", "RateLimit-Policy", "Retry-After"}
     for operations in page["paths"].values():
         for method, operation in operations.items():
-            assert ("429" in operation["responses"]) == (method != "get")
+            headers = operation["responses"].get("429", {}).get("headers", {})
+            assert set(headers) == (limited if method != "get" else set())
 
 
 @pytest.mark.parametrize("count", [-1, 60_000_001])
