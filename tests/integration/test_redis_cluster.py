@@ -30,6 +30,7 @@ from schemas.partitioning import partition_of
 from schemas.topics import IN_REDIS, Topic
 from schemas.views import (
     AffinityView,
+    CommentCountsView,
     CountersView,
     FillTimeline,
     HeavySource,
@@ -101,6 +102,10 @@ def _views(  # noqa: C901  (one case each)
                 yield post, post.encode(), PostView(post, user, at, f"text {number}")
             case Topic.VIEW_COUNTERS:
                 yield post, post.encode(), CountersView(post, {"like": number})
+            case Topic.VIEW_COMMENT_COUNTS:
+                comment = f"c{number % 30}"
+                view = CommentCountsView(post, comment, number, is_deleted=rng.random() < 0.2)
+                yield post, f"{post}\0{comment}".encode(), view
             case Topic.VIEW_MINE:
                 reaction = rng.choice(["like", None])
                 hidden_at = rng.choice([at, None])
@@ -109,7 +114,7 @@ def _views(  # noqa: C901  (one case each)
             case Topic.VIEW_USERS:
                 yield user, user.encode(), UserView(user, username=f"name{number}")
             case Topic.VIEW_RELATIONS:
-                flags = [rng.random() < 0.5 for _ in range(4)]
+                flags = [rng.random() < 0.5 for _ in range(5)]
                 yield user, to_other, RelationView(user, f"u:{other}", flags[0], at, *flags[1:])
             case Topic.VIEW_AFFINITY:
                 score = rng.choice([0.0, rng.random() * 50])
@@ -231,10 +236,12 @@ async def _page(cache: RedisCache) -> tuple[Any, ...]:
             mine=POSTS,
             follows=[(user, f"u:{other}") for user in USERS[:10] for other in USERS],
             blocks=[f"u:{user}" for user in USERS],
+            favourites=[f"u:{user}" for user in USERS],
         )
     )
     lists = await cache.trending("posts", "1h", "")
-    return timelines, found, lists, await cache.viral(3)
+    best = [await cache.best_comments(post, 100) for post in POSTS]
+    return timelines, found, lists, await cache.viral(3), best
 
 
 def _read_page(url: str) -> tuple[Any, ...]:
@@ -253,14 +260,15 @@ def _read_page(url: str) -> tuple[Any, ...]:
 def test_the_api_reads_from_a_cluster_what_it_reads_from_one_server(
     cluster: Cluster, one_server: str
 ) -> None:
-    timelines, found, lists, viral = _read_page(one_server)
+    timelines, found, lists, viral, best = _read_page(one_server)
     assert all(getattr(found, name) for name in found.__struct_fields__), "nothing to compare"
     assert any(pulled for _, _, pulled in timelines), "nothing was pulled"
     assert {each.partition for each in lists} == set(range(PARTITIONS))
     entries = [entry for each in lists for entry in each.entries if entry.is_viral]
     entries.sort(key=lambda entry: -entry.velocity)
     assert viral == [entry.key for entry in entries[:3]] != []
-    assert _read_page(cluster.url) == (timelines, found, lists, viral)
+    assert any(best), "no comments"
+    assert _read_page(cluster.url) == (timelines, found, lists, viral, best)
 
 
 @pytest.mark.usefixtures("written")
