@@ -47,6 +47,7 @@ from api.limits import limits_of
 from api.live import routes as live
 from api.live.figures import Figures
 from api.live.open import open_hub
+from api.page import routes as page
 from api.ranking.weights import load_weights
 from api.rankings import RedisRankings
 from api.state import Services
@@ -124,6 +125,7 @@ def create_app(
     )
     for module in modules:
         app.include_router(module.router)
+    page.install(app, settings)
     errors.install(app)
     openapi.install(app, [route for module in modules for route in module.router.routes])
     app.add_middleware(Boundary, registry=registry)

@@ -11,7 +11,12 @@ import structlog
 from fastapi.requests import HTTPConnection
 
 Action = Literal[
-    "token refused", "scope refused", "post judged", "account erased", "events published"
+    "token refused",
+    "token given",
+    "scope refused",
+    "post judged",
+    "account erased",
+    "events published",
 ]
 
 log = structlog.get_logger(__name__)

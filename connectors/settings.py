@@ -136,6 +136,19 @@ class Settings(BaseSettings):
         description="by how much clocks may differ when a token's times are judged",
     )
 
+    trying_out: bool = Field(
+        False,
+        alias="HEADRACE_TRYING_OUT",
+        description="whether the page at / gets tokens for any user; only on the loopback "
+        "interface",
+    )
+    monitors: str = Field(
+        "",
+        alias="HEADRACE_MONITORS",
+        pattern=r"^(https?://[^\s,]+(,https?://[^\s,]+)*)?$",
+        description="addresses of the workers' monitors, for links on the page: http://host:port,...",
+    )
+
     cors_origins: str = Field(
         "",
         alias="HEADRACE_CORS_ORIGINS",
@@ -291,6 +304,11 @@ class Settings(BaseSettings):
         return tuple(filter(None, self.cors_origins.split(",")))
 
     @property
+    def monitor_addresses(self) -> list[str]:
+        """The addresses in `monitors`."""
+        return list(filter(None, self.monitors.split(",")))
+
+    @property
     def media_host_names(self) -> tuple[str, ...]:
         """The hosts in `media_hosts`."""
         return tuple(filter(None, self.media_hosts.split(",")))
@@ -318,6 +336,12 @@ class Settings(BaseSettings):
             lacking = [_variable(name) for name in together if name not in given]
             if given and lacking:
                 raise ValueError(f"{_variable(given[0])} needs {', '.join(lacking)} too")
+        return self
+
+    @model_validator(mode="after")
+    def _can_give_tokens(self) -> Self:
+        if self.trying_out and self.jwks and not self.jwt_secret.get_secret_value():
+            raise ValueError("HEADRACE_TRYING_OUT beside HEADRACE_JWKS needs HEADRACE_JWT_SECRET")
         return self
 
     @field_validator("jwt_secret")

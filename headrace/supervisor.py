@@ -82,7 +82,8 @@ class Supervisor:
     """The apps `app`, `views`, `archive` and the `api`, each a process with a log of its own.
 
     Use it as a context manager. `check` raises when one has died; `tend` starts it again, the
-    others running on. Ports are those of the settings, or the next free ones.
+    others running on. Ports are those of the settings, or the next free ones. `is_trying_out`: the
+    API gives its page tokens.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ class Supervisor:
         apps: Collection[str] = ("app", "views", "archive"),
         *,
         log_dir: Path | None = None,
+        is_trying_out: bool = False,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
         self._addresses = addresses
         self._apps = apps
+        self._is_trying_out = is_trying_out
         self._say = say
         self._stop = threading.Event()
         self._workers: dict[str, _Worker] = {}
@@ -207,6 +210,10 @@ class Supervisor:
             "HEADRACE_DATA_DIR": str(config.data_dir),
             "HEADRACE_WORKER_ID": config.worker_id or f"local-{name}",
         }
+        if name == "api":
+            env["HEADRACE_MONITORS"] = config.monitors or ",".join(self.monitor_urls.values())
+            if self._is_trying_out:
+                env["HEADRACE_TRYING_OUT"] = "true"
         child = Child(name, self.log_dir / f"{name}.log", grace_s=STOP_SECONDS)
         return _Worker(name, port, child, command, env, health)
 

@@ -120,6 +120,7 @@ def api(host: str | None, port: int | None) -> None:
     """Serve the HTTP API."""
     from api.app import create_app
     from api.auth import SecretError
+    from api.page.trying_out import is_loopback
     from api.ranking.weights import WeightsError
     from api.spam import RulesError
     from connectors.addresses import NoAddressError, resolve
@@ -128,6 +129,12 @@ def api(host: str | None, port: int | None) -> None:
     config = settings()
     host = host if host is not None else config.api_host
     listening = _listen(host, port if port is not None else config.api_port)
+    if config.trying_out and not is_loopback(listening.getsockname()[0]):
+        listening.close()
+        raise click.ClickException(
+            f"with HEADRACE_TRYING_OUT anybody who reaches the API may be any user: listen on "
+            f"127.0.0.1, not {host}, or leave it out"
+        )
     try:
         app = create_app(config, resolve())
     except (NoAddressError, RulesError, SecretError, WeightsError) as error:
@@ -136,7 +143,10 @@ def api(host: str | None, port: int | None) -> None:
     configure_logs()
     shown = f"[{host}]" if ":" in host else host
     number = listening.getsockname()[1]
-    click.echo(f"API on http://{shown}:{number}, its documentation on /docs", err=True)
+    click.echo(
+        f"API on http://{shown}:{number}, a page to try it out on /, its documentation on /docs",
+        err=True,
+    )
     server = server_of(app)
     with listening:
         server.run(sockets=[listening])

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from api.page.trying_out import is_loopback
 from connectors.admin import PartitionCountError, prepare
 from connectors.lag import Lag, LagTimeoutError, wait_until_quiet
 from connectors.publisher import Publisher, PublishError, publish
@@ -94,7 +95,8 @@ def demo(is_exiting: bool, users: int, events: int, fresh: bool, json_file: Path
             prepare(addresses)
             logs = settings().data_dir / "logs"
             apps = ("app", "views", "archive", "api")
-            with Supervisor(addresses, apps, log_dir=logs) as supervisor:
+            is_local = is_loopback(settings().api_host)
+            with Supervisor(addresses, apps, log_dir=logs, is_trying_out=is_local) as supervisor:
                 start_s = time.monotonic() - began
                 console.print(f"Everything runs after {start_s:.1f} s.")
                 pairs = generate_network(users, NETWORK_SEED)
@@ -219,6 +221,7 @@ def _show_figures(console: Console, supervisor: Supervisor, reader: str, figures
         f"p99 {figures.event_to_feed_p99_ms:.0f} ms\n"
     )
     monitors = supervisor.monitor_urls
+    console.print(f"page      {supervisor.api_url}/#{reader}", soft_wrap=True)
     console.print(f"API       {supervisor.api_url}/docs", soft_wrap=True)
     for name, address in monitors.items():
         console.print(f"monitor   {address}/ ({name}), stages {address}/stages/", soft_wrap=True)

@@ -134,7 +134,7 @@ def test_a_profile(world: World) -> None:
     problem_of(world.ask("GET", "/api/v1/users/nobody", "al"), 404)
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1/nothing", "/api/v2/feed"])
+@pytest.mark.parametrize("path", ["/nothing", "/api/v1/nothing", "/api/v2/feed"])
 def test_an_unknown_path_is_a_problem(world: World, path: str) -> None:
     problem_of(world.ask("GET", path, "al"), 404)
 
