@@ -221,7 +221,7 @@ def _show_figures(console: Console, supervisor: Supervisor, reader: str, figures
         f"p99 {figures.event_to_feed_p99_ms:.0f} ms\n"
     )
     monitors = supervisor.monitor_urls
-    console.print(f"page      {supervisor.api_url}/#{reader}", soft_wrap=True)
+    console.print(f"page      {supervisor.api_url}/#user={reader}", soft_wrap=True)
     console.print(f"API       {supervisor.api_url}/docs", soft_wrap=True)
     for name, address in monitors.items():
         console.print(f"monitor   {address}/ ({name}), stages {address}/stages/", soft_wrap=True)

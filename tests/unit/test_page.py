@@ -101,6 +101,31 @@ def test_each_input_has_a_label() -> None:
     assert inputs == labelled
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    parts = [int(part * (2 if len(part) == 1 else 1), 16) / 255 for part in _channels(colour)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _channels(colour: str) -> list[str]:
+    size = len(colour) // 3
+    return [colour[place : place + size] for place in range(0, len(colour), size)]
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(theme: int) -> None:
+    """As WCAG 2.2 wants it: 4.5 to 1 for text, 3 to 1 for what shows where a field is."""
+    root = re.findall(r":root \{([^}]*)\}", (FILES / "style.css").read_text())[theme]
+    colours = dict(re.findall(r"--([a-z-]+): #([0-9a-f]+);", root))
+    pairs = [(text, back, 4.5) for text in ("text", "quiet") for back in ("back", "raised")]
+    pairs += [("accent", "back", 4.5), ("on-accent", "accent", 4.5)]
+    pairs += [("line", "back", 3.0), ("bad", "raised", 3.0)]
+    for text, back, least in pairs:
+        dark, light = sorted((luminance(colours[text]), luminance(colours[back])))
+        assert (light + 0.05) / (dark + 0.05) >= least, (text, back)
+
+
 def test_the_scripts_find_what_they_look_for() -> None:
     markup = (FILES / "index.html").read_text()
     present = set(re.findall(r'\bid="([^"]*)"', markup))

@@ -44,6 +44,7 @@ const onSubmit = (id, work) =>
 class Page {
   #stream;
   #isRead = false;
+  #isRefused = false;
   #down = { feed: [], stream: [] };
 
   constructor(api, user) {
@@ -71,6 +72,7 @@ class Page {
     byId("entrance").hidden = false;
     byId("problem").hidden = true;
     this.feed.close();
+    byId("profile").close();
     byId("answer").replaceChildren();
     say("");
   }
@@ -121,9 +123,14 @@ class Page {
       case "state":
         byId("live").textContent = data.isLive ? "live" : "not live";
         byId("live").classList.toggle("on", data.isLive);
+        if (data.isLive && this.#isRefused) {
+          this.#isRefused = false;
+          byId("problem").hidden = true;
+        }
         if (!data.isLive && !this.#isRead) this.read();
         break;
       case "refused":
+        this.#isRefused = true;
         say("");
         showProblem(data.problem);
         if (data.isOver) byId("live").textContent = "not live";
@@ -204,7 +211,7 @@ async function begin() {
   for (const address of about.monitors) {
     byId("links").append(make("li", {}, linkTo(address, `monitor ${new URL(address).host}`)));
   }
-  byId("user").value = decodeURIComponent(location.hash.slice(1));
+  byId("user").value = new URLSearchParams(location.hash.slice(1)).get("user") || "";
   await suggestUsers();
 }
 
