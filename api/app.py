@@ -41,6 +41,7 @@ from api.archive import CassandraArchive
 from api.auth import authenticator
 from api.boundary import Boundary, cors_of
 from api.cache import RedisCache
+from api.circuit import OPEN
 from api.content import content_rules
 from api.ledger import FAILURES, RedisLedger
 from api.limits import limits_of
@@ -110,6 +111,7 @@ def create_app(
     )
     registry = CollectorRegistry()
     registry.register(FAILURES)
+    registry.register(OPEN)
     figures = Figures(registry)
     app.state.registry = registry
     app.state.authenticator = authenticator(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from cassandra.cluster import Cluster, Session
 
-from api import archived_circle, archived_likes
+from api import archived_circle, archived_interests, archived_likes
 from api.archived_views import (
     comment_counts_of,
     comment_of,
@@ -22,12 +22,13 @@ from api.archived_views import (
     user_of,
 )
 from api.circle import Circle, Follows
+from api.circuit import Breaker
+from api.deadline import time_left
 from api.held import TimelineRow
 from api.reacted import Reacted
 from api.stores import (
     CASSANDRA,
     MANY_HEAVY,
-    NEGLIGIBLE,
     USER,
     Found,
     Inclinations,
@@ -35,17 +36,13 @@ from api.stores import (
     StoreDownError,
     Wanted,
 )
-from connectors.cassandra import connect
+from connectors.cassandra import connect, is_passing
 from connectors.cassandra_tables import month_of
-from schemas.topics import DAY_MS
 from schemas.views import (
-    AVERSION_PER_DAY,
-    CLOSENESS_PER_DAY,
     CommentCountsView,
     CommentView,
 )
 
-LISTED = 5_000
 AFTER_USERS = "u;"  # the first text behind all that begin with u:
 TIMEOUT_SECONDS = 2.0
 RETRY_SECONDS = (0.5, 1, 2, 5)
@@ -82,11 +79,10 @@ _QUERIES = {
     "authored": "SELECT author_id, at, post_id FROM {k}.posts_by_author WHERE author_id IN ? "
     "AND (at, post_id) < (?, ?) AND (at) >= (?) PER PARTITION LIMIT ?",
     "author": "SELECT post_id FROM {k}.posts_by_author WHERE author_id = ? LIMIT 1",
-    "interests": "SELECT * FROM {k}.interests WHERE user_id = ? LIMIT ?",
-    "near": "SELECT * FROM {k}.affinity WHERE user_id = ? LIMIT ?",
     "holder": "SELECT user_id FROM {k}.names WHERE name = ?",
     "ping": "SELECT key FROM system.local",
     **archived_circle.QUERIES,
+    **archived_interests.QUERIES,
     **archived_likes.QUERIES,
 }
 
@@ -102,6 +98,7 @@ class CassandraArchive:
         self._prepared: dict[str, Any] = {}
         self._connecting: asyncio.Task[None] | None = None
         self._reason = "not connected yet"
+        self._circuit = Breaker(CASSANDRA, self._ping)
 
     def start(self) -> None:
         """Begin to connect."""
@@ -114,6 +111,7 @@ class CassandraArchive:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._circuit.close()
         if self._connecting is not None:
             self._connecting.cancel()
             with suppress(asyncio.CancelledError):
@@ -149,11 +147,16 @@ class CassandraArchive:
 
     async def _rows(self, query: str, *values: Any) -> list[Any]:
         """The rows that a prepared query answers with, of all pages."""
+        return await self._circuit.run(lambda: self._read(query, *values))
+
+    async def _read(self, query: str, *values: Any) -> list[Any]:
+        """The same, whatever failed before."""
         if self._session is None:
             raise StoreDownError(CASSANDRA, self._reason)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Any]] = loop.create_future()
         found: list[Any] = []
+        seconds = time_left(TIMEOUT_SECONDS)
 
         def resolve(settle: Callable[[Any], None], value: Any) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -161,7 +164,7 @@ class CassandraArchive:
 
         try:
             bound = self._prepared[query].bind(values)
-            pending = self._session.execute_async(bound, timeout=TIMEOUT_SECONDS)
+            pending = self._session.execute_async(bound, timeout=seconds)
 
             def take(page: list[Any]) -> None:
                 found.extend(page)
@@ -174,7 +177,8 @@ class CassandraArchive:
             return await done
         except Exception as error:
             log.warning("cassandra read failed", query=query, error=type(error).__name__)
-            raise StoreDownError(CASSANDRA, type(error).__name__) from error
+            is_outage = is_passing(error) and seconds == TIMEOUT_SECONDS
+            raise StoreDownError(CASSANDRA, type(error).__name__, is_outage=is_outage) from error
 
     async def timeline(
         self, owner: str, below: tuple[int, str, str], oldest: int, limit: int
@@ -337,16 +341,7 @@ class CassandraArchive:
 
     async def interests(self, user_id: str, limit: int, now: int) -> Inclinations:
         """What a user likes and not at a time (ms), of 5,000 subjects and 5,000 users."""
-        rows = [
-            *((row.subject, row) for row in await self._rows("interests", user_id, LISTED)),
-            *((f"{USER}{row.target_id}", row) for row in await self._rows("near", user_id, LISTED)),
-        ]
-        near = ((subject, row.score, row.at) for subject, row in rows)
-        far = ((subject, row.aversion, row.averse_at) for subject, row in rows)
-        return Inclinations(
-            _strongest(near, now, CLOSENESS_PER_DAY)[:limit],
-            _strongest(far, now, AVERSION_PER_DAY)[:limit],
-        )
+        return await archived_interests.read_interests(self._rows, user_id, limit, now)
 
     async def circle(self, user_id: str, now: int) -> Circle:
         """Follows of a user, newest first, and who is closest at a time (ms)."""
@@ -366,19 +361,11 @@ class CassandraArchive:
 
     async def ping(self) -> None:
         """Return if Cassandra answers."""
-        await self._rows("ping")
+        await self._ping()
+        self._circuit.answered()
 
-
-def _strongest(
-    found: Iterable[tuple[str, float | None, int | None]], now: int, per_day: float
-) -> list[tuple[str, float]]:
-    """Subjects and their scores of now, but negligible ones, strongest first."""
-    scores = (
-        (subject, score * per_day ** ((now - (at or 0)) / DAY_MS))
-        for subject, score, at in found
-        if score
-    )
-    return sorted((each for each in scores if each[1] >= NEGLIGIBLE), key=lambda each: -each[1])
+    async def _ping(self) -> None:
+        await self._read("ping")
 
 
 def _months(newest: int, oldest: int) -> Iterator[int]:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.deadline import set_patience
 from api.errors import problem, server_error
 from api.idempotency import HEADER, REPLAYED
 from connectors.settings import Settings
@@ -70,6 +71,7 @@ class Boundary:
             await send(message)
 
         patience = asyncio.timeout(REQUEST_SECONDS)
+        set_patience(patience)
         try:
             async with patience:
                 refusal, receive = await _bounded(scope, receive)

@@ -5,33 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-import structlog
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
 
 from api.cached_likes import read_reacted
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
+from api.circuit import Breaker
 from api.held import Held
 from api.reacted import Reacted
 from api.redis_answers import decode, faded, in_order, marked, reactions, scored
+from api.redis_calls import Client, ask, connect
 from api.stores import (
     MANY_HEAVY,
     REDIS,
     USER,
     Found,
     Inclinations,
-    StoreDownError,
     Told,
     Wanted,
 )
-from connectors.redis import GREETING, is_of_cluster
 from connectors.redis_keys import Keys, by_hash_tag, faded_score, floor_of
 from schemas.views import (
     AVERSION_PER_DAY,
@@ -48,16 +43,10 @@ from schemas.views import (
     UserView,
 )
 
-TIMEOUT_SECONDS = 0.5
-MAX_CONNECTIONS = 512
 HEAVY_SECONDS = 1.0
 TOLD_SECONDS = 2 * 24 * 60 * 60
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
-
-log = structlog.get_logger(__name__)
-
-Client = Redis | RedisCluster
 
 _POST = msgspec.msgpack.Decoder(PostView)
 _COUNTERS = msgspec.msgpack.Decoder(CountersView)
@@ -78,6 +67,7 @@ class RedisCache:
         self._heavy_sources: set[str] = set()
         self._heavy_until = -math.inf
         self._redis: Client | None = None
+        self._circuit = Breaker(REDIS, self._ping)
 
     async def timeline(self, user_id: str) -> Held:
         """All entries that are held, and what the heavy sources hold that the user follows: one
@@ -95,8 +85,8 @@ class RedisCache:
         ]
         following, are_few = self._keys.following(user_id), len(heavy) <= MANY_HEAVY
         if heavy:
-            ask = ("ZMSCORE", following, *heavy) if are_few else ("ZRANGE", following, 0, -1)
-            commands.append(ask)
+            wanted = ("ZMSCORE", following, *heavy) if are_few else ("ZRANGE", following, 0, -1)
+            commands.append(wanted)
         flat, raw_floor, *found = await self._pipeline(commands)
         followed: list[str] = []
         if heavy and are_few:
@@ -323,11 +313,17 @@ class RedisCache:
 
     async def ping(self) -> None:
         """Return if Redis answers, every server of a cluster that has a partition."""
+        await self._ping()
+        self._circuit.answered()
+
+    async def _ping(self) -> None:
         partitions = range(self._keys.partitions)
-        await self._pipeline([("EXISTS", self._keys.heavy(p)) for p in partitions])
+        client = self._redis or await self._connect()
+        await ask(client, [("EXISTS", self._keys.heavy(p)) for p in partitions])
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._circuit.close()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -347,47 +343,22 @@ class RedisCache:
         return [names] if is_one_server else by_hash_tag(names)
 
     async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Of a cluster one server may fail, and the others are asked on."""
         client = await self._connected()
-        with _unless_down():
-            async with client.pipeline(transaction=False) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)
-                return list(await pipe.execute())
+        if isinstance(client, RedisCluster):
+            return await ask(client, commands)
+        return await self._circuit.run(lambda: ask(client, commands))
 
     async def _connected(self) -> Client:
         if self._redis is None:
-            with _unless_down():
-                client = await _connect(self._url)
-            if self._redis is None:
-                self._redis = client
-            else:  # another request was faster
-                await client.aclose()
+            return await self._circuit.run(self._connect)
         return self._redis
 
-
-@contextmanager
-def _unless_down() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-        raise StoreDownError(REDIS, type(error).__name__) from error
-
-
-async def _connect(url: str) -> Client:
-    options: dict[str, Any] = {
-        "protocol": 2,
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
-        "retry": Retry(NoBackoff(), 1),
-        "max_connections": MAX_CONNECTIONS,
-    }
-    client = Redis.from_url(url, **options)
-    try:
-        is_cluster = is_of_cluster(await client.execute_command(*GREETING))  # type: ignore[no-untyped-call]
-    except BaseException:
-        await client.aclose()
-        raise
-    if not is_cluster:
+    async def _connect(self) -> Client:
+        client = await connect(self._url)
+        faster = self._redis
+        if faster is not None:  # another request
+            await client.aclose()
+            return faster
+        self._redis = client
         return client
-    await client.aclose()
-    return RedisCluster.from_url(url, require_full_coverage=False, **options)

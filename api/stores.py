@@ -48,12 +48,14 @@ Placed = list[tuple[tuple[int, str], CommentView | None]]
 
 
 class StoreDownError(Exception):
-    """A store did not answer in time; `store` is its name."""
+    """A store did not answer in time; `store` is its name. `is_outage` unless that says nothing of
+    how the store is: it was not asked, or given little time, or refuses what was asked."""
 
-    def __init__(self, store: str, reason: str) -> None:
+    def __init__(self, store: str, reason: str, *, is_outage: bool = True) -> None:
         super().__init__(f"{store}: {reason}")
         self.store = store
         self.reason = reason
+        self.is_outage = is_outage
 
 
 class Wanted(Struct):

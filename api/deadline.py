@@ -1,0 +1,25 @@
+"""How much of its time a request has left, known to what it calls."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+_patience: ContextVar[asyncio.Timeout | None] = ContextVar("patience", default=None)
+
+
+def set_patience(patience: asyncio.Timeout) -> None:
+    """Bound what this task and those that it starts ask of the stores; no longer when the timeout
+    is rescheduled to None, or has passed."""
+    _patience.set(patience)
+
+
+def time_left(most: float | None = None) -> float | None:
+    """Seconds that a call may take: `most`, or what is left of the request if that is less; None
+    for as long as it takes."""
+    patience = _patience.get()
+    when = None if patience is None or patience.expired() else patience.when()
+    if when is None:
+        return most
+    left = max(0.0, when - asyncio.get_running_loop().time())
+    return left if most is None else min(most, left)
