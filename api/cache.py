@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from redis.asyncio import Redis, RedisCluster
 from api.cached_likes import read_reacted
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.circuit import Breaker
-from api.held import Held
+from api.held import Entries, Held
 from api.reacted import Reacted
 from api.redis_answers import decode, faded, in_order, marked, reactions, scored
 from api.redis_calls import Client, ask, connect
@@ -44,6 +44,9 @@ from schemas.views import (
 )
 
 HEAVY_SECONDS = 1.0
+MAX_PARSED = 2_000
+"""Heavy sources of which what they hold is kept as it was parsed, some 30 KB each."""
+
 TOLD_SECONDS = 2 * 24 * 60 * 60
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
@@ -66,6 +69,7 @@ class RedisCache:
         self._keys = Keys(partitions)
         self._heavy_sources: set[str] = set()
         self._heavy_until = -math.inf
+        self._parsed: dict[str, Entries] = {}
         self._redis: Client | None = None
         self._circuit = Breaker(REDIS, self._ping)
 
@@ -96,10 +100,10 @@ class RedisCache:
         recents = await self._recents(followed) if followed else []
         known_from = floor_of(raw_floor)
         if known_from is None:
-            return Held((), None, recents)
+            return Held(Entries(()), None, recents)
         if len(flat) == 2 * MAX_ENTRIES:
             known_from = max(known_from, int(float(flat[-1])))
-        return Held(flat, known_from, recents)
+        return Held(Entries(flat), known_from, recents)
 
     async def followed_heavy(self, user_id: str) -> list[str]:
         """The heavy sources that a user follows, in one round trip. O(heavy sources), or O(sources
@@ -123,9 +127,19 @@ class RedisCache:
             self._heavy_until = time.monotonic() + HEAVY_SECONDS
         return self._heavy_sources
 
-    async def _recents(self, sources: Iterable[str]) -> list[list[bytes]]:
+    async def _recents(self, sources: list[str]) -> list[Entries]:
+        """What sources hold. Many readers ask for the same: what has not changed is parsed once."""
         keys = map(self._keys.recent, sources)
-        return await self._pipeline([("ZREVRANGE", key, 0, -1, "WITHSCORES") for key in keys])
+        found = await self._pipeline([("ZREVRANGE", key, 0, -1, "WITHSCORES") for key in keys])
+        if len(self._parsed) > MAX_PARSED:
+            self._parsed.clear()
+        recents = []
+        for source, flat in zip(sources, found, strict=True):
+            parsed = self._parsed.get(source)
+            if parsed is None or parsed.flat != flat:
+                parsed = self._parsed[source] = Entries(flat)
+            recents.append(parsed)
+        return recents
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""

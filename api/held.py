@@ -1,17 +1,19 @@
-"""A feed as Redis gave it, grouped by post; of 1,000 entries only a page's are decoded."""
+"""A feed as Redis gave it, walked by post; of 1,000 entries only a page's are decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter, neg
 
 from msgspec import Struct
 
-from connectors.packed_ids import FIRST_LEAD, unpack_id
-from connectors.redis_keys import halves_of, split_member, unpack_reason
-
-_Group = tuple[bytes, list[bytes]]
-"""A packed post id; the newest entry's score, and then the packed reasons."""
+from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, unpack_id
+from connectors.redis_keys import SEPARATOR, halves_of, split_member, unpack_reason
 
 Position = tuple[int, str]
 """(time in ms of the newest entry, post id): candidates are ordered by it, descending."""
@@ -43,91 +45,106 @@ class Candidate(Struct):
         return self.at, self.post_id
 
 
+class Entries:
+    """The entries of a sorted set, given as member, score, member, score, newest first."""
+
+    def __init__(self, flat: Sequence[bytes]) -> None:
+        self.flat = flat
+        members = flat[::2]
+        self._members = members
+        self.times = [int(float(score)) for score in flat[1::2]]
+        self.posts = [
+            entry[:PACKED_BYTES] if entry[0] >= FIRST_LEAD else entry.partition(SEPARATOR)[0]
+            for entry in members
+        ]
+        numbers = range(len(members) - 1, -1, -1)
+        self.first = dict(zip(reversed(self.posts), numbers, strict=True))
+        """Packed post id to the number of its newest entry."""
+
+    def below(self, at: int | None) -> Iterator[tuple[int, bytes]]:
+        """Times and packed post ids, those of a time (ms) and older; None: all."""
+        start = 0 if at is None else bisect_left(self.times, -at, key=neg)
+        return zip(islice(self.times, start, None), islice(self.posts, start, None), strict=True)
+
+    def of(self, post: bytes) -> Iterable[tuple[int, bytes]]:
+        """Times and members of the entries of a post."""
+        number = self.first.get(post)
+        if number is None:
+            return ()
+        numbers = self._repeated.get(post) or (number,)
+        return [(self.times[each], self._members[each]) for each in numbers]
+
+    @cached_property
+    def rows(self) -> list[TimelineRow]:
+        """All entries, decoded."""
+        pairs = zip(self.times, self._members, strict=True)
+        return [TimelineRow(at, *split_member(entry)) for at, entry in pairs]
+
+    @cached_property
+    def _repeated(self) -> dict[bytes, list[int]]:
+        """The numbers of the entries of posts that have several."""
+        if len(self.first) == len(self.posts):
+            return {}
+        numbers: defaultdict[bytes, list[int]] = defaultdict(list)
+        for number, post in enumerate(self.posts):
+            numbers[post].append(number)
+        return {post: each for post, each in numbers.items() if len(each) > 1}
+
+
 class Held:
-    """The entries of a feed, given as member, score, member, score, newest first, and with them
-    what heavy sources hold, each given in the same way.
+    """The entries of a feed, and with them what heavy sources hold.
 
     Entries of the feed at or below `floor` (ms) may be missing; None: there is no feed, and nothing
-    stands above the floor. `pulled` is all that heavy sources hold.
+    stands above the floor.
     """
 
-    def __init__(
-        self, feed: Sequence[bytes], floor: int | None, recents: Sequence[Sequence[bytes]] = ()
-    ) -> None:
-        flat = _merged([feed, *recents]) if any(recents) else feed
-        self.pulled = [row for recent in recents for row in _rows(recent)]
-        groups: dict[bytes, list[bytes]] = {}
-        pairs = iter(flat)
-        for entry, score in zip(pairs, pairs, strict=True):
-            post, reason = halves_of(entry)
-            group = groups.get(post)
-            if group is None:
-                groups[post] = [score, reason]
-            else:
-                group.append(reason)
+    def __init__(self, feed: Entries, floor: int | None, recents: Sequence[Entries] = ()) -> None:
         self.floor = floor
-        self._groups = _in_order(list(groups.items()))
-        self._end = 0 if floor is None else self._first_below((floor + 1, ""))
+        self._recents = recents
+        self._all = [each for each in (feed, *recents) if each.times]
 
-    def __len__(self) -> int:
-        """How many posts have their newest entry above the floor."""
-        return self._end
+    @property
+    def pulled(self) -> list[TimelineRow]:
+        """All that heavy sources hold."""
+        return [row for recent in self._recents for row in recent.rows]
 
     def post_ids(self) -> Iterator[str]:
         """The posts whose newest entry is above the floor."""
-        return (unpack_id(post) for post, _ in self._groups[: self._end])
+        return (candidate.post_id for candidate in self.walk(None))
 
-    def index_below(self, after: Position | None) -> int:
-        """The place of the first post that stands below a position."""
-        return 0 if after is None else min(self._first_below(after), self._end)
+    def walk(self, after: Position | None) -> Iterator[Candidate]:
+        """The posts below a position (None: from the top) and above the floor, each with all its
+        reasons, whatever is below the floor among them. O(log n) each, of n sorted sets."""
+        if self.floor is None:
+            return
+        met: set[bytes] = set()
+        ordered = self._below(None if after is None else after[0])
+        for at, places in groupby(ordered, key=itemgetter(0)):
+            if at <= self.floor:
+                return
+            fresh = [post for _, post in places if post not in met]
+            met.update(fresh)
+            # Redis has those of one time in the order of their bytes, which is not that of ids.
+            named = [(_id_of(post), post) for post in dict.fromkeys(fresh)]
+            for post_id, post in sorted(named, reverse=True) if len(named) > 1 else named:
+                entries = self._of(post)
+                newest = (entries[0][0], post_id)
+                if after is None or newest < after:
+                    reasons = (_reason_of(halves_of(entry)[1]) for _, entry in entries)
+                    yield Candidate(post_id, newest[0], list(dict.fromkeys(reasons)))
 
-    def candidates(self, start: int, count: int) -> list[Candidate]:
-        """Some posts above the floor, with all their reasons."""
-        found = []
-        for post, (score, *reasons) in self._groups[start : min(start + count, self._end)]:
-            names = list(dict.fromkeys(map(unpack_reason, reasons)))
-            found.append(Candidate(unpack_id(post), _time(score), names))
+    def _below(self, at: int | None) -> Iterable[tuple[int, bytes]]:
+        if len(self._all) == 1:
+            return self._all[0].below(at)
+        return merge(*(each.below(at) for each in self._all), reverse=True)
+
+    def _of(self, post: bytes) -> list[tuple[int, bytes]]:
+        """Times and members of all entries of a post, newest first."""
+        found = [entry for each in self._all if post in each.first for entry in each.of(post)]
+        if len(found) > 1:
+            found.sort(reverse=True)
         return found
 
-    def _first_below(self, position: Position) -> int:
-        low, high = 0, len(self._groups)
-        while low < high:
-            middle = (low + high) // 2
-            post, group = self._groups[middle]
-            if (_time(group[0]), unpack_id(post)) < position:
-                high = middle
-            else:
-                low = middle + 1
-        return low
 
-
-def _in_order(groups: list[_Group]) -> list[_Group]:
-    """Posts by (time, id) descending. Redis has them so, but for those of one time: there packed
-    ids stand above texts."""
-    tied = (
-        one[0] != other[0] and one[0] >= FIRST_LEAD
-        for (one, (score, *_)), (other, (below, *_)) in pairwise(groups)
-        if score == below
-    )
-    if not any(tied):
-        return groups
-    return sorted(groups, key=lambda group: (_time(group[1][0]), unpack_id(group[0])), reverse=True)
-
-
-def _merged(feeds: Sequence[Sequence[bytes]]) -> list[bytes]:
-    """The entries of several feeds as those of one, each once."""
-    entries = {
-        (_time(score), entry): score
-        for feed in feeds
-        for entry, score in zip(feed[::2], feed[1::2], strict=True)
-    }
-    return [part for place in sorted(entries, reverse=True) for part in (place[1], entries[place])]
-
-
-def _rows(feed: Sequence[bytes]) -> Iterator[TimelineRow]:
-    for entry, score in zip(feed[::2], feed[1::2], strict=True):
-        yield TimelineRow(_time(score), *split_member(entry))
-
-
-def _time(score: bytes) -> int:
-    return int(float(score))
+_id_of = lru_cache(50_000)(unpack_id)
+_reason_of = lru_cache(50_000)(unpack_reason)

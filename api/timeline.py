@@ -9,9 +9,10 @@ To who was dormant nothing was pushed: until the feed is there, posts are pulled
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
-from api.held import Candidate, Held, Position, TimelineRow
+from api.held import Candidate, Entries, Held, Position, TimelineRow
 from api.stores import REDIS, StoreDownError
 from api.views import Needs, Reader
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS
@@ -37,9 +38,9 @@ class Timeline:
         """Below what the candidates are; None: from the top."""
         self._oldest = now - KEPT_MS
         self._ahead = now + AHEAD_MS
-        self._held = Held([], None)
-        self._next = 0
-        self._pulled: Sequence[TimelineRow] = ()
+        self._held = Held(Entries(()), None)
+        self._walk: Iterator[Candidate] = iter(())
+        self._pulled_rows: Sequence[TimelineRow] | None = None
         self._authors: list[str] = []
         self._ready: deque[Candidate] = deque()
         self._seen: set[str] = set()
@@ -55,8 +56,19 @@ class Timeline:
     @property
     def may_have_more(self) -> bool:
         """Whether candidates may remain."""
-        is_held = self._next < len(self._held) or bool(self._ready)
-        return is_held or self._below is not None or self.is_cut
+        return self._is_held() or self._below is not None or self.is_cut
+
+    def _is_held(self) -> bool:
+        if self._ready:
+            return True
+        following = list(islice(self._walk, 1))
+        self._walk = chain(following, self._walk)
+        return bool(following)
+
+    @property
+    def _pulled(self) -> Sequence[TimelineRow]:
+        """What heavy sources hold."""
+        return self._held.pulled if self._pulled_rows is None else self._pulled_rows
 
     @property
     def resume_at(self) -> Position:
@@ -69,8 +81,7 @@ class Timeline:
         """The next candidates; fewer than `count` only at the end, or when `is_cut`."""
         if not self._is_open:
             await self._open()
-        found = self._held.candidates(self._next, count)
-        self._next += len(found)
+        found = list(islice(self._walk, count))
         if len(found) == count:
             return found
         self._ready.extendleft(reversed(found))
@@ -83,7 +94,6 @@ class Timeline:
         if not self._reader.is_down(REDIS):
             try:
                 self._held = await self._reader.stores.cache.timeline(self._owner)
-                self._pulled = self._held.pulled
                 self.has_feed = self._held.floor is not None
             except StoreDownError as error:
                 self._reader.mark_down(error)
@@ -91,7 +101,7 @@ class Timeline:
             await self._pull()
         if self._held.floor is None:
             await self._look_who_slept()
-        self._next = self._held.index_below(self.after)
+        self._walk = self._held.walk(self.after)
         floor = self._held.floor
         if floor is None:
             floor = self._ahead
@@ -101,7 +111,7 @@ class Timeline:
     async def _pull(self) -> None:
         """Read from Cassandra what heavy sources hold."""
         try:
-            self._pulled = await self._reader.stores.archive.pulled(self._owner)
+            self._pulled_rows = await self._reader.stores.archive.pulled(self._owner)
         except StoreDownError as error:
             self._reader.mark_down(error)
 

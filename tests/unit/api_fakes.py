@@ -14,7 +14,7 @@ from api.app import create_app
 from api.auth import issue
 from api.circle import FOLLOWS_OF_EACH, MAX_FOLLOWS, Circle, Follows
 from api.gcra import Limit, Standing, Takes
-from api.held import Held
+from api.held import Entries, Held
 from api.idempotency import Remembered
 from api.limits import Limits
 from api.reacted import Reacted
@@ -199,8 +199,8 @@ class FakeCache(FakeStore):
 
     async def timeline(self, user_id: str) -> Held:
         self.touch("timeline")
-        feed = _flat(self.views.newest_first(user_id))
-        recents = [_flat(rows) for rows in self.views.pulled(user_id)]
+        feed = Entries(_flat(self.views.newest_first(user_id)))
+        recents = [Entries(_flat(rows)) for rows in self.views.pulled(user_id)]
         return Held(feed, self.views.floors.get(user_id, 0), recents)
 
     async def load(self, wanted: Wanted) -> Found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.held import Held
+from api.held import Entries, Held
 from connectors.redis_keys import member
 
 POSTS = (
@@ -35,7 +35,7 @@ def _given(feed: dict[tuple[str, str], int]) -> list[bytes]:
 def test_posts_stand_by_time_and_id(
     feed: dict[tuple[str, str], int], recents: list[dict[tuple[str, str], int]], floor: int
 ) -> None:
-    held = Held(_given(feed), floor, [_given(recent) for recent in recents])
+    held = Held(Entries(_given(feed)), floor, [Entries(_given(recent)) for recent in recents])
     newest: dict[str, int] = {}
     reasons: dict[str, set[str]] = {}
     for some in (feed, *recents):
@@ -44,9 +44,13 @@ def test_posts_stand_by_time_and_id(
             reasons.setdefault(post_id, set()).add(reason)
     places = sorted(((at, post_id) for post_id, at in newest.items()), reverse=True)
     places = [place for place in places if place[0] > floor]
-    found = held.candidates(0, 100)
+    found = list(held.walk(None))
     assert [each.position for each in found] == places
     assert [set(each.reasons) for each in found] == [reasons[post_id] for _, post_id in places]
     assert list(held.post_ids()) == [post_id for _, post_id in places]
-    for place in places:
-        assert held.index_below(place) == places.index(place) + 1
+    for number, place in enumerate(places):
+        assert [each.position for each in held.walk(place)] == places[number + 1 :]
+    for at in range(6):
+        for post_id in ("", *POSTS, "\U0010ffff"):
+            below = [place for place in places if place < (at, post_id)]
+            assert [each.position for each in held.walk((at, post_id))] == below
