@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from api.feed_filter import EVERYTHING, SHARED, FeedFilter
 from api.held import Candidate
-from api.models import FeedPost
 from api.ranking.features import topics_of
 from api.render import feed_post
+from api.sent_page import SentPost
 from api.views import Needs, Reader
 from schemas.views import PostView
 
@@ -79,7 +79,7 @@ def judge(reader: Reader, candidate: Candidate) -> Verdict:
     return Verdict(tuple(reasons)) if reasons else Verdict(dropped_by="reply")
 
 
-def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> FeedPost | None:
+def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> SentPost | None:
     """A candidate that is loaded as its reader sees it; None when it is not to be seen, or not
     asked for."""
     post = reader.post(candidate.post_id)

@@ -6,7 +6,8 @@ import hashlib
 from typing import Annotated
 
 from fastapi import Header, Response, status
-from pydantic import BaseModel
+
+from api.sent_page import SentPage, as_json
 
 PRIVATE = "private, no-cache"
 """The caller's own cache may keep it, and asks each time whether it still holds."""
@@ -19,10 +20,10 @@ IfNoneMatch = Annotated[
 ]
 
 
-def respond(page: BaseModel, if_none_match: str | None) -> Response:
+def respond(page: SentPage, if_none_match: str | None) -> Response:
     """A page with its tag, or 304 without it to who has it. The tag is weak, as what stands between
     may encode the page; it is made from all that the page says."""
-    body = page.model_dump_json().encode()
+    body = as_json(page)
     tag = f'W/"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": PRIVATE}
     if if_none_match is not None and _names(if_none_match, tag):

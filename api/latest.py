@@ -7,8 +7,8 @@ from api.cursors import encode_place
 from api.explaining import explanation_of_time
 from api.feed_filter import EVERYTHING, FeedFilter
 from api.held import Position
-from api.models import FeedPage, FeedPost
 from api.newer import newer_than
+from api.sent_page import SentPage, SentPost
 from api.timeline import Timeline
 from api.views import Reader
 
@@ -27,9 +27,9 @@ async def latest_page(
     wanted: FeedFilter = EVERYTHING,
     *,
     explain: bool = False,
-) -> FeedPage:
+) -> SentPage:
     """Take candidates until one more than `limit` is visible, or there are no more."""
-    posts: list[FeedPost] = []
+    posts: list[SentPost] = []
     newest: Position | None = None
     last: Position | None = None
     examined = 0
@@ -55,7 +55,7 @@ async def latest_page(
         if examined >= MAX_EXAMINED and not has_more:
             has_more = timeline.may_have_more
             break
-    return FeedPage(
+    return SentPage(
         posts=posts,
         next_cursor=encode_place(last or timeline.resume_at) if has_more else None,
         has_more=has_more,
@@ -73,10 +73,10 @@ async def newer_page(
     wanted: FeedFilter,
     *,
     explain: bool = False,
-) -> FeedPage:
+) -> SentPage:
     """Take candidates above a place, upwards, until `limit` are visible, or there are no more."""
     newer = await newer_than(timeline, since)
-    posts: list[FeedPost] = []
+    posts: list[SentPost] = []
     reached = 0
     while reached < min(len(newer), MAX_EXAMINED) and len(posts) < limit:
         batch = newer[reached : reached + MIN_BATCH]
@@ -90,7 +90,7 @@ async def newer_page(
                     post.explanation = explanation_of_time(candidate.at)
                 posts.append(post)
             reached += 1
-    return FeedPage(
+    return SentPage(
         posts=posts,
         next_cursor=None,
         has_more=reached < len(newer),

@@ -12,12 +12,13 @@ from api.cursors import encode_rank
 from api.errors import ProblemError
 from api.explaining import explanation
 from api.feed_filter import EVERYTHING, FeedFilter
+from api.feed_models import FeedDegraded
 from api.held import Candidate
 from api.latest import MAX_EXAMINED, MIN_BATCH, latest_page
-from api.models import FeedPage, FeedPost
 from api.ranking.features import Features, Tastes, features_of
 from api.ranking.order import KEPT, Order, ordered
 from api.seen import Seen
+from api.sent_page import SentPage, SentPost
 from api.snapshots import Snapshot, ranked
 from api.state import Services
 from api.stores import REDIS, StoreDownError
@@ -166,7 +167,7 @@ async def first_page(
     wanted: FeedFilter = EVERYTHING,
     *,
     explain: bool,
-) -> FeedPage:
+) -> SentPage:
     """Rank the feed of the reader's viewer, and keep it if it has more than a page.
 
     While Redis cannot be reached, this is a page of `latest`, and so are those after it.
@@ -211,7 +212,7 @@ async def next_page(
     wanted: FeedFilter = EVERYTHING,
     *,
     explain: bool,
-) -> FeedPage:
+) -> SentPage:
     """Go on in a ranked feed that is kept; from the top of `latest` while Redis cannot be reached.
 
     Raises:
@@ -239,10 +240,10 @@ async def next_page(
 
 async def _page(
     reader: Reader, snapshot: Snapshot, start: int, limit: int, *, explain: bool
-) -> tuple[list[FeedPost], int | None]:
+) -> tuple[list[SentPost], int | None]:
     """Posts from a place on, as they may be seen now, and the place of the next that may; None when
     there is none."""
-    posts: list[FeedPost] = []
+    posts: list[SentPost] = []
     index = start
     while batch := snapshot.places[index : index + max(limit + 1 - len(posts), MIN_BATCH)]:
         candidates = [each.candidate() for each in batch]
@@ -260,12 +261,15 @@ async def _page(
 
 
 def _feed_page(
-    reader: Reader, snapshot: Snapshot, posts: list[FeedPost], name: str, after: int | None
-) -> FeedPage:
-    return FeedPage(
+    reader: Reader, snapshot: Snapshot, posts: list[SentPost], name: str, after: int | None
+) -> SentPage:
+    degraded: list[FeedDegraded] = [*reader.degraded]
+    if snapshot.ranker is None:
+        degraded.append("ranker")
+    return SentPage(
         posts=posts,
         next_cursor=None if after is None else encode_rank(name, after),
         has_more=after is not None,
-        degraded=[*reader.degraded, *(["ranker"] if snapshot.ranker is None else [])],
+        degraded=degraded,
         is_opening=snapshot.is_opening,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.models import Author, CommentOut, Counts, FeedPost, LikedPost, MediaOut, PostOut
+from api.models import Author, CommentOut, Counts, LikedPost, MediaOut, PostOut
+from api.sent_page import SentAuthor, SentCounts, SentPost
 from api.user_models import Person
 from api.views import Reader
 from schemas.views import CommentCountsView, CommentView, PostView
@@ -99,6 +100,36 @@ def liked_post(reader: Reader, post: PostView, reacted_at: int) -> LikedPost:
     return LikedPost(**_fields(reader, post), reacted_at=rfc3339(reacted_at))
 
 
-def feed_post(reader: Reader, post: PostView, reasons: list[str], entry_at: int) -> FeedPost:
-    """A post on a timeline."""
-    return FeedPost(**_fields(reader, post), reasons=reasons, entry_at=rfc3339(entry_at))
+def feed_post(reader: Reader, post: PostView, reasons: list[str], entry_at: int) -> SentPost:
+    """A post on a timeline, as it is sent."""
+    counters, user = reader.counters(post.post_id), reader.user(post.author_id)
+    reaction = reader.known.reactions.get(post.post_id)
+    created_at = rfc3339(post.at)
+    return SentPost(
+        post_id=post.post_id,
+        user=SentAuthor(
+            user.user_id, user.username, user.display_name, user.avatar, user.is_verified
+        ),
+        content=post.content,
+        media=post.media,
+        media_urls=[medium.url for medium in post.media],
+        created_at=created_at,
+        edited_at=None if post.edited_at is None else rfc3339(post.edited_at),
+        visibility=post.visibility,
+        reply_to=post.reply_to,
+        quote_of=post.quote_of,
+        language=post.language,
+        hashtags=post.hashtags,
+        mentions=post.mentions,
+        like_count=counters.reactions.get("like", 0),
+        comment_count=counters.comments,
+        share_count=counters.shares,
+        view_count=counters.views,
+        counts=SentCounts(counters.reactions, counters.comments, counters.shares, counters.views),
+        is_liked=reaction == "like",
+        my_reaction=reaction,
+        is_shared=post.post_id in reader.known.shared,
+        is_hidden=post.hidden_by is not None,
+        reasons=reasons,
+        entry_at=created_at if entry_at == post.at else rfc3339(entry_at),
+    )

@@ -11,9 +11,10 @@ from api.candidates import hydrate, shown
 from api.held import Candidate
 from api.live.changes import Added
 from api.live.inbox import Item
-from api.models import FeedPost, NotificationOut
+from api.models import NotificationOut
 from api.notifications import SHOWN_ACTORS, visible
 from api.render import author, rfc3339
+from api.sent_page import SentPost
 from api.state import Services
 from api.stores import Degraded, StoreDownError
 from api.views import Reader
@@ -28,7 +29,7 @@ class Judged(NamedTuple):
     says whether it may change in a moment. `is_known` says whether there is a view of the post."""
 
     item: Item
-    post: FeedPost | None
+    post: SentPost | None
     is_certain: bool
     is_known: bool
 

@@ -14,6 +14,7 @@ from api.live.judging import SETTLE_MS, Judged, judge_entries, judge_notices
 from api.live.messages import EndReason, Message, MessageType, message
 from api.live.stream import Stream, Switchboard
 from api.models import Counts
+from api.sent_page import as_json
 from api.state import Services
 from api.stores import CASSANDRA, KAFKA, REDIS, StoreDownError
 from schemas.views import CountersView, RelationView
@@ -154,7 +155,7 @@ class Session:
         gone = memory.add(change.post_id, change.reason, post.user.user_id)
         self._board.watch(self._stream, change.post_id)
         self._board.unwatch(self._stream, gone)
-        return [Message("entry", post.model_dump_json().encode(), self._stream.token())]
+        return [Message("entry", as_json(post), self._stream.token())]
 
     def _other(self, item: Item) -> list[Message]:
         """What another change than an entry says."""
