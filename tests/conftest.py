@@ -1,4 +1,4 @@
-"""The real parts, started once for all integration tests."""
+"""The real parts, started once for all integration tests, and what is done without a browser."""
 
 from __future__ import annotations
 
@@ -11,6 +11,36 @@ import pytest
 from connectors.admin import prepare
 from connectors.stack.addresses import Addresses
 from connectors.stack.local import LocalStack
+from tests.browser import NAMES, find_chromium
+
+WITHOUT_BROWSER = pytest.StashKey[int]()
+"""How many tests were left out that need a browser."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a browser where there is none, but for CI, where that is a failure.
+
+    `.ci/run` sets a variable of its own: with `CI` Hypothesis would choose no new examples.
+    """
+    is_needed = os.environ.get("CI") or os.environ.get("HEADRACE_TESTS_NEED_BROWSER")
+    if is_needed or find_chromium() is not None:
+        return
+    needing = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+    items[:] = [item for item in items if item not in needing]
+    config.hook.pytest_deselected(items=needing)
+    config.stash[WITHOUT_BROWSER] = len(needing)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was left out."""
+    if count := config.stash.get(WITHOUT_BROWSER, 0):
+        terminalreporter.write_line(
+            f"{count} tests of the page in a browser did not run: no Chromium or Chrome was found "
+            f"({', '.join(NAMES)})",
+            yellow=True,
+        )
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,7 @@ async function enter(token) {
   const user = userOf(token);
   const api = new Api(token);
   await api.get("feed", { limit: 1 });
+  page?.close();
   page = new Page(api, user);
   page.open();
 }

@@ -3,7 +3,7 @@
 import { Problem, request } from "/page/api.js";
 
 const FIRST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 30000;
+const LONGEST_WAIT_MS = 15000;
 const PATIENCE_BEFORE_HELLO_MS = 60000;
 const BEATS_MISSED = 3;
 
