@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import RedisCluster
 
 from api.cached_likes import read_reacted
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
@@ -17,7 +17,7 @@ from api.circuit import Breaker
 from api.held import Entries, Held
 from api.reacted import Reacted
 from api.redis_answers import decode, faded, in_order, marked, reactions, scored
-from api.redis_calls import Client, ask, connect
+from api.redis_calls import Client, OneServer, ask, connect
 from api.stores import (
     MANY_HEAVY,
     REDIS,
@@ -353,7 +353,7 @@ class RedisCache:
         """
         if not names:
             return []
-        is_one_server = isinstance(await self._connected(), Redis)
+        is_one_server = isinstance(await self._connected(), OneServer)
         return [names] if is_one_server else by_hash_tag(names)
 
     async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 
+ANSWER_SECONDS = 0.1
+"""Kept back, so that there is an answer of what is known."""
+
 _patience: ContextVar[asyncio.Timeout | None] = ContextVar("patience", default=None)
 
 
@@ -15,11 +18,11 @@ def set_patience(patience: asyncio.Timeout) -> None:
 
 
 def time_left(most: float | None = None) -> float | None:
-    """Seconds that a call may take: `most`, or what is left of the request if that is less; None
-    for as long as it takes."""
+    """Seconds that a call may take: `most`, or what is left of the request if that is less, but
+    for its last 0.1 s; None for as long as it takes."""
     patience = _patience.get()
     when = None if patience is None or patience.expired() else patience.when()
     if when is None:
         return most
-    left = max(0.0, when - asyncio.get_running_loop().time())
+    left = max(0.0, when - asyncio.get_running_loop().time() - ANSWER_SECONDS)
     return left if most is None else min(most, left)

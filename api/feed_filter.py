@@ -50,7 +50,7 @@ def _primary(language: str | None) -> str:
     return (language or "").partition("-")[0].casefold()
 
 
-def _filter(
+async def _filter(  # a thread for what has no await would cost more than the rest of the request
     author: Annotated[Id | None, Query(description="Only posts by this user.")] = None,
     topic: Annotated[
         TopicName | None, Query(description="Only posts with this hashtag, with the # or without.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator, Iterable
 
 from msgspec import Struct, field
 
@@ -33,6 +34,8 @@ MAX_VIRAL = 50
 MAX_SUBJECTS = 300
 """Likes, and as many aversions, the strongest."""
 NAME_BYTES = 12
+AT_A_TURN = 100
+"""Candidates that are judged before other requests have their turn: a millisecond or so."""
 
 
 class Gathered(Struct):
@@ -69,7 +72,8 @@ async def gather(
     examined = 0
     while batch or found:
         await hydrate(reader, [*batch, *found], users=[owner])
-        for candidate in (*found, *batch):  # what is both stands for what brought it
+        # What is both stands for what brought it.
+        async for candidate in _in_turns((*found, *batch)):
             verdict = _verdict(reader, candidate, owner, tastes, wanted)
             if verdict.reasons:
                 accepted[candidate.post_id] = candidate
@@ -82,8 +86,18 @@ async def gather(
         batch, found = await timeline.take(MAX_CANDIDATES), []
     if batch and timeline.may_have_more:
         gathered.read_to = batch[-1].at
-    gathered.rows = [_row(reader, each, tastes, seen, now) for each in accepted.values()]
+    gathered.rows = [
+        _row(reader, each, tastes, seen, now) async for each in _in_turns(accepted.values())
+    ]
     return None if reader.is_down(REDIS) else gathered
+
+
+async def _in_turns(candidates: Iterable[Candidate]) -> AsyncIterator[Candidate]:
+    """Candidates, and other requests' turn after some of them."""
+    for number, candidate in enumerate(candidates, 1):
+        yield candidate
+        if number % AT_A_TURN == 0:
+            await asyncio.sleep(0)
 
 
 def _verdict(
@@ -179,7 +193,9 @@ async def first_page(
     if gathered is None:
         timeline = Timeline(reader, owner, None, now)
         return await latest_page(reader, timeline, limit, wanted, explain=explain)
+    await asyncio.sleep(0)
     order = order_of(services, gathered)
+    await asyncio.sleep(0)
     snapshot = Snapshot(
         now,
         None if order.is_degraded else services.ranker.name,

@@ -7,19 +7,79 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import Redis, RedisCluster
+from hiredis import pack_command
+from redis.asyncio import Connection, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from api.deadline import time_left
 from api.stores import REDIS, StoreDownError
 from connectors.redis import GREETING, is_of_cluster, is_passing
 
-TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 1.0
 MAX_CONNECTIONS = 512
 
-Client = Redis | RedisCluster
+
+class OneServer:
+    """Connections to one server, of which each round trip has one.
+
+    redis-py's pipeline bounds each write and each answer on its own, looks at each connection
+    before it is used, and counts for its own figures; of a page of a feed that is most of the time
+    that Redis takes. Its connections do the rest: greeting, TLS and parsing.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._idle: list[Connection] = []
+        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers to commands. A connection that was idle may be gone: then another is made,
+        and they are sent once more."""
+        async with self._free:
+            if self._idle:
+                try:
+                    return await self._exchange(self._idle.pop(), commands)
+                except (RedisConnectionError, OSError):
+                    await self._drop_idle()
+            connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+            return await self._exchange(connection, commands)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._drop_idle()
+        await self._client.aclose()
+
+    async def _exchange(
+        self, connection: Connection, commands: Sequence[Sequence[Any]]
+    ) -> list[Any]:
+        error: ResponseError | None = None
+        answers = []
+        try:
+            packed = b"".join([pack_command(tuple(command)) for command in commands])
+            await connection.send_packed_command(packed, check_health=False)
+            for _ in commands:
+                try:
+                    answers.append(await connection.read_response())
+                except ResponseError as refusal:
+                    error = error or refusal
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._idle.append(connection)
+        if error is not None:
+            raise error
+        return answers
+
+    async def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.disconnect(nowait=True)
+
+
+Client = OneServer | RedisCluster
 
 
 async def connect(url: str) -> Client:
@@ -28,24 +88,26 @@ async def connect(url: str) -> Client:
     Raises:
         StoreDownError: it does not answer.
     """
-    options: dict[str, Any] = {
-        "protocol": 2,
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
-        "retry": Retry(NoBackoff(), 1),
-        "max_connections": MAX_CONNECTIONS,
-    }
-    client = Redis.from_url(url, **options)
+    options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": TIMEOUT_SECONDS}
+    once = Retry(NoBackoff(), 0)
+    client = OneServer(Redis.from_url(url, socket_timeout=None, retry=once, **options))
     try:
-        async with _in_time():
-            is_cluster = is_of_cluster(await client.execute_command(*GREETING))  # type: ignore[no-untyped-call]
+        async with _in_time(TIMEOUT_SECONDS):
+            (greeting,) = await client.ask([GREETING])
     except BaseException:
         await client.aclose()
         raise
-    if not is_cluster:
+    if not is_of_cluster(greeting):
         return client
     await client.aclose()
-    return RedisCluster.from_url(url, require_full_coverage=False, **options)
+    return RedisCluster.from_url(
+        url,
+        require_full_coverage=False,
+        socket_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+        max_connections=MAX_CONNECTIONS,
+        **options,
+    )
 
 
 async def ask(client: Client, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -54,18 +116,23 @@ async def ask(client: Client, commands: Sequence[Sequence[Any]]) -> list[Any]:
     Raises:
         StoreDownError: one does not answer in time, or refuses.
     """
-    async with _in_time(), client.pipeline(transaction=False) as pipe:
+    if isinstance(client, OneServer):
+        async with _in_time(TIMEOUT_SECONDS):
+            return await client.ask(commands)
+    async with _in_time(None), client.pipeline(transaction=False) as pipe:
         for command in commands:
             pipe.execute_command(*command)
         return list(await pipe.execute())
 
 
 @asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    limit = asyncio.timeout(time_left())
+async def _in_time(most: float | None) -> AsyncIterator[None]:
+    seconds = time_left(most)
+    limit = asyncio.timeout(seconds)
     try:
         async with limit:
             yield
     except (RedisError, RedisClusterException, OSError) as error:
-        is_outage = not limit.expired() and (isinstance(error, OSError) or is_passing(error))
+        is_cut = limit.expired() and seconds != most  # by the request, not by us
+        is_outage = not is_cut and (isinstance(error, OSError) or is_passing(error))
         raise StoreDownError(REDIS, type(error).__name__, is_outage=is_outage) from error

@@ -67,7 +67,7 @@ def connect(hosts: str, keyspace: str | None = None) -> tuple[Cluster, Session]:
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=5,
         connect_timeout=10,
-        reconnection_policy=ExponentialReconnectionPolicy(0.5, 5.0, max_attempts=None),
+        reconnection_policy=ExponentialReconnectionPolicy(0.5, 2.0, max_attempts=None),
     )
     try:
         return cluster, cluster.connect(keyspace)

@@ -102,7 +102,12 @@ class Sinks:
             self._write(topic, raw, redis and topic in IN_REDIS, cassandra)
 
     def push(
-        self, owner: str, entries: list[tuple[str, str, int]], *, cassandra: bool = True
+        self,
+        owner: str,
+        entries: list[tuple[str, str, int]],
+        *,
+        redis: bool = True,
+        cassandra: bool = True,
     ) -> None:
         """Put entries (post, reason, time) on a timeline, of which Redis keeps the feed."""
         operations: list[TimelineOp] = [
@@ -110,7 +115,7 @@ class Sinks:
             RefillTimeline(owner, "e", 0, []),
         ]
         operations += [PushEntry(post, reason, at, [owner]) for post, reason, at in entries]
-        self._write(Topic.TIMELINE_WRITES, [msgspec.msgpack.encode(operations)], True, cassandra)
+        self._write(Topic.TIMELINE_WRITES, [msgspec.msgpack.encode(operations)], redis, cassandra)
 
     def _write(self, topic: Topic, raw: list[bytes], redis: bool, cassandra: bool) -> None:
         writes = []

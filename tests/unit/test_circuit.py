@@ -235,7 +235,7 @@ def test_a_call_may_take_what_is_left_of_the_request() -> None:
         async with asyncio.timeout(10) as patience:
             set_patience(patience)
             assert time_left(0.5) == 0.5
-            patience.reschedule(asyncio.get_running_loop().time() + 0.25)
+            patience.reschedule(asyncio.get_running_loop().time() + 0.35)
             await asyncio.sleep(0)
             assert 0 < (time_left(0.5) or 0) <= 0.25
             assert 0 < (time_left() or 0) <= 0.25
