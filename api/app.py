@@ -49,6 +49,7 @@ from api.live import routes as live
 from api.live.figures import Figures
 from api.live.open import open_hub
 from api.page import routes as page
+from api.ranking.rankers import ranker_of
 from api.ranking.weights import load_weights
 from api.rankings import RedisRankings
 from api.state import Services
@@ -79,10 +80,10 @@ def create_app(
     Raises:
         SecretError: the key file cannot be used.
         RulesError: the file of rules on spam cannot be used.
-        WeightsError: the file of weights cannot be used.
+        WeightsError: the file of weights cannot be used, or the model that it names.
     """
     weights = load_weights(settings.ranking)
-
+    ranker = ranker_of(weights)
     limits, content = limits_of(settings), content_rules(settings)
 
     @asynccontextmanager
@@ -91,7 +92,7 @@ def create_app(
             yield
             return
         opened = await open_stores(settings, addresses)
-        app.state.services = Services(opened, clock, limits, content, weights)
+        app.state.services = Services(opened, clock, limits, content, weights, ranker)
         app.state.live = open_hub(settings, addresses.kafka, app.state.services, figures)
         try:
             yield
@@ -115,7 +116,7 @@ def create_app(
     figures = Figures(registry)
     app.state.registry = registry
     app.state.authenticator = authenticator(settings)
-    services = None if stores is None else Services(stores, clock, limits, content, weights)
+    services = None if stores is None else Services(stores, clock, limits, content, weights, ranker)
     app.state.services = services
     app.state.live = None
     app.state.live_limits = live.limits_of(settings)

@@ -30,7 +30,8 @@ class TermOut(BaseModel):
 
 
 class ScoreOut(BaseModel):
-    """A score and its terms: those of the first pass are multiplied, those of the second added."""
+    """A score and its terms: those of the first pass are multiplied, those of the second added. Of
+    the ranker `model` they add up to the logarithm of the odds of the score."""
 
     score: float = Field(examples=[7.5])
     terms: list[TermOut]

@@ -18,6 +18,7 @@ from api.held import Candidate
 from api.latest import MAX_EXAMINED, MIN_BATCH, latest_page
 from api.ranking.features import Features, Tastes, features_of
 from api.ranking.order import KEPT, Order, ordered
+from api.ranking.rankers import explaining
 from api.seen import Seen
 from api.sent_page import SentPage, SentPost
 from api.snapshots import Snapshot, ranked
@@ -169,9 +170,10 @@ async def _seen(reader: Reader, owner: str) -> Seen:
         return Seen()
 
 
-def order_of(services: Services, gathered: Gathered) -> Order:
+def order_of(services: Services, gathered: Gathered, *, explain: bool) -> Order:
     """The order of what was gathered, by the weights and the ranker of this application."""
-    return ordered(gathered.rows, services.weights, services.ranker)
+    ranker = explaining(services.ranker) if explain else services.ranker
+    return ordered(gathered.rows, services.weights, ranker)
 
 
 async def first_page(
@@ -194,7 +196,7 @@ async def first_page(
         timeline = Timeline(reader, owner, None, now)
         return await latest_page(reader, timeline, limit, wanted, explain=explain)
     await asyncio.sleep(0)
-    order = order_of(services, gathered)
+    order = order_of(services, gathered, explain=explain)
     await asyncio.sleep(0)
     snapshot = Snapshot(
         now,

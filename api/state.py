@@ -13,7 +13,7 @@ from api.content import ContentRules
 from api.errors import unavailable
 from api.limits import Limiter, Limits
 from api.presence import Presence
-from api.ranking.rankers import ranker_of
+from api.ranking.rankers import Ranker, ranker_of
 from api.ranking.weights import Weights
 from api.stores import Stores
 from api.views import Absent, Reader
@@ -31,13 +31,14 @@ class Services:
         limits: Limits | None = None,
         content: ContentRules | None = None,
         weights: Weights | None = None,
+        ranker: Ranker | None = None,
     ) -> None:
         self.content = content or ContentRules()
         self.stores = stores
         self.limiter = Limiter(stores.ledger, limits or {})
         self.clock = clock
         self.weights = weights or Weights()
-        self.ranker = ranker_of(self.weights)
+        self.ranker = ranker or ranker_of(self.weights)
         self.events = Events(stores.writer, clock)
         self.presence = Presence(self.events)
         self.waiting = Waiting(stores)

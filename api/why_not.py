@@ -70,7 +70,8 @@ async def read_why_not(
     if gathered is None:
         raise unavailable("Redis cannot be reached now.")
     if post_id in gathered.reasons:
-        return _placed(post_id, gathered, order_of(services, gathered), services.ranker.name)
+        order = order_of(services, gathered, explain=True)
+        return _placed(post_id, gathered, order, services.ranker.name)
     match gathered.dropped.get(post_id):
         case "absent" | "not_visible":  # since a moment ago
             raise not_found("post")

@@ -38,6 +38,22 @@ def resolve() -> Addresses:
     )
 
 
+def resolve_kafka() -> str:
+    """Kafka's addresses, for what needs nothing else.
+
+    Raises:
+        NoAddressError: neither set nor known from a running local stack.
+    """
+    local = None if settings().kafka_brokers else running()
+    found = settings().kafka_brokers or ("" if local is None else local.kafka)
+    if not found:
+        raise NoAddressError(
+            "KAFKA_BROKERS not set and no local stack is running: run `headrace stack up`, or set "
+            "it"
+        )
+    return found
+
+
 def resolve_or_default() -> Addresses:
     """As `resolve`, or where a local stack would be: for what is only imported, not yet run."""
     try:

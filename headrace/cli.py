@@ -16,6 +16,7 @@ COMMANDS = {
     "generate": "headrace.commands.replay:generate",
     "source": "headrace.commands.source:source",
     "erase": "headrace.commands.erase:erase",
+    "train": "headrace.commands.train:train",
     "rebuild": "headrace.commands.rebuild:rebuild",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",

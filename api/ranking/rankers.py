@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import exp, prod
 from typing import Protocol
 
+from api.ranking.columns import COLUMNS
 from api.ranking.features import CAP, Features
+from api.ranking.model import BASE
 from api.ranking.scores import Score, likings, recency
+from api.ranking.watched_model import WatchedModel
 from api.ranking.weights import RankerName, Weights
 
 
@@ -107,6 +110,44 @@ class Heuristic:
         return _sum(terms)
 
 
+class Learned:
+    """The probability that the reader engages with a post, by a model from `headrace train`.
+
+    Terms are what each column adds to the log-odds, whose sum is `log(p / (1 - p))`; they cost more
+    than the scores, so only `explaining` gives them.
+    """
+
+    name = "model"
+
+    def __init__(self, model: WatchedModel, *, is_explaining: bool = False) -> None:
+        self._model = model
+        self._is_explaining = is_explaining
+
+    def explaining(self) -> Learned:
+        """The same ranker with the terms of its scores."""
+        return Learned(self._model, is_explaining=True)
+
+    def scores(self, rows: Sequence[Features]) -> list[Score]:
+        """By one prediction over all rows."""
+        if not rows:
+            return []
+        model = self._model.current()
+        if not self._is_explaining:
+            return [Score(_probability(each), ()) for each in model.log_odds(rows)]
+        names = (*COLUMNS, BASE)
+        return [
+            Score(_probability(sum(each)), tuple(zip(names, each, strict=True)))
+            for each in model.contributions(rows)
+        ]
+
+
+def _probability(log_odds: float) -> float:
+    if log_odds < 0:
+        odds = exp(log_odds)
+        return odds / (1 + odds)
+    return 1 / (1 + exp(-log_odds))
+
+
 def _sum(terms: list[tuple[str, float]]) -> Score:
     return Score(sum([value for _, value in terms]), tuple(terms))
 
@@ -114,10 +155,20 @@ def _sum(terms: list[tuple[str, float]]) -> Score:
 _RANKERS: dict[RankerName, Callable[[Weights], Ranker]] = {
     "chronological": Chronological,
     "heuristic": Heuristic,
+    "model": lambda weights: Learned(WatchedModel(weights.model.path)),
     "weighted": Weighted,
 }
 
 
 def ranker_of(weights: Weights) -> Ranker:
-    """The ranker that the weights name."""
+    """The ranker that the weights name.
+
+    Raises:
+        ModelError: it is `model`, and its model cannot be used.
+    """
     return _RANKERS[weights.ranker](weights)
+
+
+def explaining(ranker: Ranker) -> Ranker:
+    """The ranker with the terms of its scores, also if they cost more than the scores."""
+    return ranker.explaining() if isinstance(ranker, Learned) else ranker

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 Weight = Annotated[float, Meta(ge=0, le=1000)]
 Factor = Annotated[float, Meta(ge=0.001, le=1000)]
@@ -16,7 +17,9 @@ AtLeastOne = Annotated[float, Meta(ge=1, le=1000)]
 Places = Annotated[int, Meta(ge=1, le=100)]
 Kind = Annotated[str, Meta(pattern=r"^[\w-]{1,35}$")]
 
-RankerName = Literal["chronological", "heuristic", "weighted"]
+FileName = Annotated[str, Meta(max_length=4096)]
+
+RankerName = Literal["chronological", "heuristic", "model", "weighted"]
 
 
 class WeightsError(ValueError):
@@ -83,6 +86,13 @@ class Diversity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     floor: Share = 0.25
 
 
+class Learned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of the second pass by a model."""
+
+    path: FileName = ""
+    """Of the model's file; seen from the file of weights, unless it begins with `/`."""
+
+
 class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of them; `ranker` is the one of the second pass."""
 
@@ -90,6 +100,7 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     first_pass: FirstPass = FirstPass()
     heuristic: Heuristic = Heuristic()
     weighted: Weighted = Weighted()
+    model: Learned = Learned()
     demotions: Demotions = Demotions()
     diversity: Diversity = Diversity()
 
@@ -99,17 +110,27 @@ def load_weights(path: str) -> Weights:
     a file (an empty path).
 
     Raises:
-        WeightsError: there is no such file, or a field is unknown or out of bounds.
+        WeightsError: there is no such file, a field is unknown or out of bounds, or the ranker
+            `model` has no model.
     """
     if not path:
         return Weights()
     try:
-        return msgspec.toml.decode(Path(path).read_bytes(), type=Weights)
+        weights = msgspec.toml.decode(Path(path).read_bytes(), type=Weights)
     except OSError as error:
         raise WeightsError(f"HEADRACE_RANKING: {path} cannot be read: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         said = str(error).replace("`$.", "`")
         raise WeightsError(f"HEADRACE_RANKING: {path}: {said}") from error
+    if weights.model.path:
+        found = str(Path(path).absolute().parent / weights.model.path)
+        weights = replace(weights, model=Learned(path=found))
+    if weights.ranker == "model" and not weights.model.path:
+        raise WeightsError(
+            f"HEADRACE_RANKING: {path}: the ranker `model` needs `model.path`, a file that "
+            "`headrace train` has written"
+        )
+    return weights
 
 
 def flat(weights: Struct, prefix: str = "") -> dict[str, object]:

@@ -49,7 +49,9 @@ def test_a_file_sets_what_it_names(tmp_path: Path) -> None:
         ("[heuristic]\nlike_rate = 1", "`heuristic.like_rate`"),
         ("[diversity]\nwindow = 0", "`diversity.window`"),
         ("[weighted]\ntime = true", "`weighted.time`"),
-        ('ranker = "model"', "`ranker`"),
+        ('ranker = "other"', "`ranker`"),
+        ('ranker = "model"', "`model.path`"),
+        ("[model]\npath = 3", "`model.path`"),
         ("what = 1", "`what`"),
         ("[first_pass", "end of document"),
     ],
@@ -61,6 +63,12 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:
     assert said.startswith("HEADRACE_RANKING: ")
     assert "weights.toml" in said
     assert named in said
+
+
+def test_a_model_is_looked_for_beside_the_file(tmp_path: Path) -> None:
+    text = 'ranker = "model"\n[model]\npath = "models/a.txt"\n'
+    assert load_weights(written(tmp_path, text)).model.path == str(tmp_path / "models" / "a.txt")
+    assert load_weights(written(tmp_path, '[model]\npath = "/m"\n')).model.path == "/m"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

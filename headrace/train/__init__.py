@@ -1,0 +1,1 @@
+"""Training a ranker from what was shown, and what was done then."""
