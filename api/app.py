@@ -49,6 +49,7 @@ from api.live import routes as live
 from api.live.figures import Figures
 from api.live.open import open_hub
 from api.page import routes as page
+from api.ranking.experiments import Experiments
 from api.ranking.rankers import ranker_of
 from api.ranking.weights import load_weights
 from api.rankings import RedisRankings
@@ -83,7 +84,7 @@ def create_app(
         WeightsError: the file of weights cannot be used, or the model that it names.
     """
     weights = load_weights(settings.ranking)
-    ranker = ranker_of(weights)
+    ranker, experiments = ranker_of(weights), Experiments(weights)
     limits, content = limits_of(settings), content_rules(settings)
 
     @asynccontextmanager
@@ -92,7 +93,7 @@ def create_app(
             yield
             return
         opened = await open_stores(settings, addresses)
-        app.state.services = Services(opened, clock, limits, content, weights, ranker)
+        app.state.services = Services(opened, clock, limits, content, weights, ranker, experiments)
         app.state.live = open_hub(settings, addresses.kafka, app.state.services, figures)
         try:
             yield
@@ -116,7 +117,11 @@ def create_app(
     figures = Figures(registry)
     app.state.registry = registry
     app.state.authenticator = authenticator(settings)
-    services = None if stores is None else Services(stores, clock, limits, content, weights, ranker)
+    services = (
+        None
+        if stores is None
+        else Services(stores, clock, limits, content, weights, ranker, experiments)
+    )
     app.state.services = services
     app.state.live = None
     app.state.live_limits = live.limits_of(settings)

@@ -16,6 +16,7 @@ from api.feed_filter import EVERYTHING, FeedFilter
 from api.feed_models import FeedDegraded
 from api.held import Candidate
 from api.latest import MAX_EXAMINED, MIN_BATCH, latest_page
+from api.ranking.experiments import Ranking
 from api.ranking.features import Features, Tastes, features_of
 from api.ranking.order import KEPT, Order, ordered
 from api.ranking.rankers import explaining
@@ -170,10 +171,10 @@ async def _seen(reader: Reader, owner: str) -> Seen:
         return Seen()
 
 
-def order_of(services: Services, gathered: Gathered, *, explain: bool) -> Order:
-    """The order of what was gathered, by the weights and the ranker of this application."""
-    ranker = explaining(services.ranker) if explain else services.ranker
-    return ordered(gathered.rows, services.weights, ranker)
+def order_of(ranking: Ranking, gathered: Gathered, *, explain: bool) -> Order:
+    """The order of what was gathered; with the terms of the ranker's scores if they are wanted."""
+    ranker = explaining(ranking.ranker) if explain else ranking.ranker
+    return ordered(gathered.rows, ranking.weights, ranker)
 
 
 async def first_page(
@@ -195,12 +196,13 @@ async def first_page(
     if gathered is None:
         timeline = Timeline(reader, owner, None, now)
         return await latest_page(reader, timeline, limit, wanted, explain=explain)
+    ranking = services.ranking_of(owner)
     await asyncio.sleep(0)
-    order = order_of(services, gathered, explain=explain)
+    order = order_of(ranking, gathered, explain=explain)
     await asyncio.sleep(0)
     snapshot = Snapshot(
         now,
-        None if order.is_degraded else services.ranker.name,
+        None if order.is_degraded else ranking.ranker.name,
         [
             ranked(place, gathered.reasons[place.row.post_id], is_explained=explain)
             for place in order.places
@@ -219,6 +221,7 @@ async def first_page(
             return await latest_page(reader, anew, limit, wanted, explain=explain)
     else:
         after = None
+    services.exposures.note(owner, ranking, is_degraded=order.is_degraded)
     return _feed_page(reader, snapshot, posts, name, after)
 
 

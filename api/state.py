@@ -11,8 +11,10 @@ from fastapi import Depends, Request
 from api.auth import Caller
 from api.content import ContentRules
 from api.errors import unavailable
+from api.exposures import Exposures
 from api.limits import Limiter, Limits
 from api.presence import Presence
+from api.ranking.experiments import Experiments, Ranking
 from api.ranking.rankers import Ranker, ranker_of
 from api.ranking.weights import Weights
 from api.stores import Stores
@@ -32,6 +34,7 @@ class Services:
         content: ContentRules | None = None,
         weights: Weights | None = None,
         ranker: Ranker | None = None,
+        experiments: Experiments | None = None,
     ) -> None:
         self.content = content or ContentRules()
         self.stores = stores
@@ -39,8 +42,10 @@ class Services:
         self.clock = clock
         self.weights = weights or Weights()
         self.ranker = ranker or ranker_of(self.weights)
+        self.experiments = experiments or Experiments(self.weights)
         self.events = Events(stores.writer, clock)
         self.presence = Presence(self.events)
+        self.exposures = Exposures(self.events)
         self.waiting = Waiting(stores)
         self._absent = Absent()
 
@@ -50,6 +55,10 @@ class Services:
         mine.clock = lambda: at
         mine.events = events = self.events.of_request(at, ids)
         return mine, events
+
+    def ranking_of(self, user_id: str) -> Ranking:
+        """How the feed of a user is ordered."""
+        return self.experiments.of(user_id) or Ranking(self.weights, self.ranker)
 
     def reader_for(self, user_id: str) -> Reader:
         """A reader for what a user may see."""

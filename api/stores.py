@@ -14,6 +14,7 @@ from api.idempotency import Remembered
 from api.reacted import Reacted
 from api.seen import Seen
 from api.snapshots import Snapshot
+from schemas.codec import Published
 from schemas.events import Event
 from schemas.views import (
     CommentCountsView,
@@ -247,7 +248,7 @@ class Archive(Protocol):
 class Writer(Protocol):
     """Publishes events to Kafka."""
 
-    async def publish(self, events: Iterable[Event]) -> None:
+    async def publish(self, events: Iterable[Published]) -> None:
         """Return when Kafka has all events on disk, else raise `StoreDownError`."""
 
     async def publish_each(self, events: Iterable[Event]) -> list[StoreDownError | None]:

@@ -70,8 +70,9 @@ async def read_why_not(
     if gathered is None:
         raise unavailable("Redis cannot be reached now.")
     if post_id in gathered.reasons:
-        order = order_of(services, gathered, explain=True)
-        return _placed(post_id, gathered, order, services.ranker.name)
+        ranking = services.ranking_of(caller.user_id)
+        order = order_of(ranking, gathered, explain=True)
+        return _placed(post_id, gathered, order, ranking.ranker.name)
     match gathered.dropped.get(post_id):
         case "absent" | "not_visible":  # since a moment ago
             raise not_found("post")

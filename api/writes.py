@@ -16,8 +16,9 @@ from api.errors import unavailable
 from api.ids import Mint
 from api.stores import KAFKA, StoreDownError, Writer
 from connectors.publisher import TOPIC_OF, key_of
-from schemas.codec import encode
+from schemas.codec import Published, encode
 from schemas.events import Event
+from schemas.exposures import Exposure
 
 DELIVERY_TIMEOUT_MS = 5_000
 LINGER_MS = 2
@@ -66,6 +67,14 @@ class Events:
             raise unavailable(
                 "The event was not acknowledged in time. It may or may not take effect."
             ) from error
+
+    async def expose(self, exposure: Exposure) -> None:
+        """Return when Kafka has an exposure on disk.
+
+        Raises:
+            StoreDownError: it has not said so in time.
+        """
+        await self._writer.publish([exposure])
 
     async def publish_each(self, events: Sequence[Event]) -> list[bool]:
         """Whether each of the events was not acknowledged in time."""
@@ -119,7 +128,7 @@ class KafkaWriter:
         self._thread = threading.Thread(target=self._serve, name="kafka-delivery", daemon=True)
         self._thread.start()
 
-    async def publish(self, events: Iterable[Event]) -> None:
+    async def publish(self, events: Iterable[Published]) -> None:
         """Return when Kafka has all events on disk."""
         await asyncio.gather(*[self._produce(event) for event in events])
 
@@ -129,7 +138,7 @@ class KafkaWriter:
         errors = await asyncio.gather(*sent, return_exceptions=True)
         return [error if isinstance(error, StoreDownError) else None for error in errors]
 
-    def _produce(self, event: Event) -> asyncio.Future[None]:
+    def _produce(self, event: Published) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 

@@ -10,17 +10,19 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from msgspec import Struct
 
-from schemas.codec import encode
+from schemas.codec import Published, encode
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
+from schemas.exposures import Exposure
 from schemas.topics import EXTERNAL, Topic
 
-TOPIC_OF: dict[type[Event], str] = {
+TOPIC_OF: dict[type[Published], str] = {
     Post: str(Topic.POSTS),
     Engagement: str(Topic.ENGAGEMENTS),
     Follow: str(Topic.FOLLOWS),
     User: str(Topic.USERS),
     Moderation: str(Topic.MODERATIONS),
     Feedback: str(Topic.FEEDBACK),
+    Exposure: str(Topic.EXPOSURES),
 }
 
 BURST_SECONDS = 0.05
@@ -84,7 +86,7 @@ class Pacer:
         return slept
 
 
-def key_of(event: Event) -> str:
+def key_of(event: Published) -> str:
     """The record key: the post for what is about one, else the user."""
     if isinstance(event, Post | Moderation):
         return event.post_id

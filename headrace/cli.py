@@ -17,6 +17,7 @@ COMMANDS = {
     "source": "headrace.commands.source:source",
     "erase": "headrace.commands.erase:erase",
     "train": "headrace.commands.train:train",
+    "experiment": "headrace.commands.experiment:experiment",
     "rebuild": "headrace.commands.rebuild:rebuild",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",

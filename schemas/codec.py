@@ -9,7 +9,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 from fastavro import parse_schema
@@ -19,6 +19,7 @@ from schemas.avro_reader import compiled as compiled_reader
 from schemas.avro_writer import Writer
 from schemas.avro_writer import compiled as compiled_writer
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
+from schemas.exposures import Exposure
 
 HERE = Path(__file__).parent
 MAGIC = 0
@@ -32,6 +33,10 @@ SUBJECTS: dict[str, type[Event]] = {
     "moderation": Moderation,
     "feedback": Feedback,
 }
+"""What producers publish."""
+
+Published = Event | Exposure
+_TYPES: dict[str, type[Published]] = {**SUBJECTS, "exposure": Exposure}
 
 
 class UndecodableError(Exception):
@@ -48,7 +53,7 @@ class _Version(msgspec.Struct, frozen=True):
     id: int
     subject: str
     number: int
-    event: type[Event]
+    event: type[Published]
     schema: Any
 
 
@@ -81,7 +86,7 @@ def versions() -> tuple[_Version, ...]:
                 id=entry["id"],
                 subject=entry["subject"],
                 number=entry["version"],
-                event=SUBJECTS[entry["subject"]],
+                event=_TYPES[entry["subject"]],
                 schema=parse_schema(_as_long(json.loads(text))),
             )
         )
@@ -94,19 +99,19 @@ def _by_id() -> dict[int, _Version]:
 
 
 @cache
-def _newest() -> dict[type[Event], _Version]:
+def _newest() -> dict[type[Published], _Version]:
     return {version.event: version for version in sorted(versions(), key=lambda v: v.number)}
 
 
 @cache
-def _writers() -> dict[type[Event], tuple[bytes, Writer]]:
+def _writers() -> dict[type[Published], tuple[bytes, Writer]]:
     return {
         event: (bytes([MAGIC]) + version.id.to_bytes(4, "big"), compiled_writer(version.schema))
         for event, version in _newest().items()
     }
 
 
-def encode(event: Event) -> bytes:
+def encode(event: Published) -> bytes:
     """The wire bytes of an event, by the newest version of its schema.
 
     Raises:
@@ -122,7 +127,7 @@ def encode(event: Event) -> bytes:
 
 
 @cache
-def _readers() -> dict[bytes, tuple[type[Event], Reader]]:
+def _readers() -> dict[bytes, tuple[type[Published], Reader]]:
     """By the first bytes of a record."""
     return {
         bytes([MAGIC]) + version.id.to_bytes(4, "big"): (
@@ -133,23 +138,27 @@ def _readers() -> dict[bytes, tuple[type[Event], Reader]]:
     }
 
 
-def decode(raw: bytes | None, expected: type[Event] | None = None) -> Event:
+@overload
+def decode(raw: bytes | None, expected: type[Exposure]) -> Exposure: ...
+@overload
+def decode(raw: bytes | None, expected: type[Event] | None = None) -> Event: ...
+def decode(raw: bytes | None, expected: type[Published] | None = None) -> Published:
     """The event in wire bytes; what its version of the schema does not have is at its default.
 
     Raises:
         UndecodableError: not Avro, an unknown schema, an event of another kind than
-            `expected`, or bytes that do not fit the schema.
+            `expected` (an exposure, if nothing is), or bytes that do not fit the schema.
     """
     found = _readers().get(raw[:HEADER_BYTES]) if raw else None
     if raw is None or found is None:
         raise _unknown(raw)
     kind, read = found
-    if expected is not None and kind is not expected:
+    if kind is not expected and (expected is not None or kind is Exposure):
         raise UndecodableError(
             "wrong_topic", f"a {kind.__name__} event stands in a topic of other events"
         )
     try:
-        event: Event
+        event: Published
         event, end = read(raw, HEADER_BYTES)
     except (MalformedError, IndexError, KeyError, UnicodeDecodeError) as error:
         raise UndecodableError(

@@ -43,6 +43,7 @@ class Topic(StrEnum):
     VIEW_TRENDING = "view.trending"
 
     DEAD_LETTERS = "dead-letters"
+    EXPOSURES = "exposures"
 
 
 EXTERNAL = (
@@ -123,4 +124,5 @@ def declared() -> list[TopicSpec]:
         configs[topic] = dict(_COMPACTED)
     configs[Topic.TIMELINE_WRITES] = _deleted_after(37)
     configs[Topic.DEAD_LETTERS] = _deleted_after(30)
+    configs[Topic.EXPOSURES] = _deleted_after(90)
     return [TopicSpec(name, {**_EVERYWHERE, **config}) for name, config in configs.items()]

@@ -51,7 +51,7 @@ class Model:
 
     def contributions(self, rows: Sequence[Features]) -> list[list[float]]:
         """Of each row, what each column and at last the base adds to the log-odds: SHAP values
-        (Lundberg and Lee, "A Unified Approach to Interpreting Model Predictions", 2017). Some 30
+        (Lundberg and Lee, "A Unified Approach to Interpreting Model Predictions", 2017). Many
         times as costly as `log_odds`."""
         found: list[list[float]] = self._predict(rows, pred_contrib=True).tolist()
         return found

@@ -150,6 +150,7 @@ def _logs(at: datetime) -> dict[str, str]:
             Topic.TIMELINE_WRITES
         ): f"ids of the user and of posts, until {end_of('timeline-writes')}",
         str(Topic.DEAD_LETTERS): f"events that were refused, until {end_of('dead-letters')}",
+        str(Topic.EXPOSURES): f"which experiments the user was in, until {end_of('exposures')}",
         "changelogs and view topics": "former rows, until Kafka compacts the segment they are in",
     }
 

@@ -24,6 +24,7 @@ from schemas.events import (
     Surface,
     User,
 )
+from schemas.exposures import Exposure
 from tests.unit.folds import contacted, created, deleted, engaged, followed, judged, said, user
 
 EVENTS = [
@@ -54,7 +55,7 @@ def test_an_event_comes_out_as_it_went_in(event: Event) -> None:
 
 
 def test_each_type_of_event_has_a_schema_with_its_id() -> None:
-    assert {version.event for version in versions()} == set(EVENT_TYPES)
+    assert {version.event for version in versions()} == {*EVENT_TYPES, Exposure}
     numbers = [version.id for version in versions()]
     assert len(set(numbers)) == len(numbers)
     by_id = {int.from_bytes(encode(event)[1:5], "big"): type(event) for event in EVENTS}
@@ -66,6 +67,19 @@ def test_each_type_of_event_has_a_schema_with_its_id() -> None:
         7: Feedback,
         8: Follow,
     }
+
+
+@pytest.mark.parametrize("ranker", [None, "weighted"])
+def test_an_exposure_comes_out_as_it_went_in_and_is_no_event(ranker: str | None) -> None:
+    exposure = Exposure(
+        event_id="e", user_id="al", experiment="x", variant="v", at=3, ranker=ranker
+    )
+    raw = encode(exposure)
+    assert (raw[:5], decode(raw, Exposure)) == (b"\0\0\0\0\x09", exposure)
+    for bytes_, expected in ((raw, None), (raw, Follow), (GOOD, Exposure)):
+        with pytest.raises(UndecodableError) as refused:
+            decode(bytes_, expected)
+        assert refused.value.code == "wrong_topic"
 
 
 GOOD = encode(followed("follow"))

@@ -8,6 +8,7 @@ import pytest
 
 from connectors.publisher import BURST_SECONDS, TOPIC_OF, Pacer, PublishReport, key_of
 from schemas.events import EVENT_TYPES, Engagement, Follow, Post, User
+from schemas.exposures import Exposure
 
 
 class Clock:
@@ -103,7 +104,7 @@ def test_keys() -> None:
 
 
 def test_every_event_has_a_topic() -> None:
-    assert set(TOPIC_OF) == set(EVENT_TYPES)
+    assert set(TOPIC_OF) == {*EVENT_TYPES, Exposure}
 
 
 def test_report() -> None:

@@ -29,7 +29,8 @@ def test_every_topic_is_declared_once() -> None:
 
 
 def test_every_topic_belongs_somewhere() -> None:
-    assert {*EXTERNAL, *INTERNAL, *VIEWS, Topic.TIMELINE_WRITES, Topic.DEAD_LETTERS} == set(Topic)
+    others = {Topic.TIMELINE_WRITES, Topic.DEAD_LETTERS, Topic.EXPOSURES}
+    assert {*EXTERNAL, *INTERNAL, *VIEWS, *others} == set(Topic)
     assert {topic for topic in Topic if topic.startswith("view.")} == set(VIEWS)
     assert {*IN_CASSANDRA, *IN_REDIS} == {*VIEWS, Topic.TIMELINE_WRITES}
     assert set(IN_CASSANDRA) - set(IN_REDIS) == {Topic.VIEW_COMMENTS}
@@ -47,6 +48,7 @@ def test_every_topic_belongs_somewhere() -> None:
         *((topic, 7) for topic in (*EXTERNAL, *INTERNAL)),
         (Topic.TIMELINE_WRITES, 37),
         (Topic.DEAD_LETTERS, 30),
+        (Topic.EXPOSURES, 90),
     ],
 )
 def test_logs_are_deleted_after_days(topic: Topic, days: int) -> None:

@@ -1,0 +1,1 @@
+"""What experiments upon the ranked feed have shown."""
