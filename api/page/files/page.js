@@ -55,8 +55,7 @@ class Page {
     this.#stream = new Stream(api, (type, data) => this.#take(type, data));
   }
 
-  // Show the feed; what comes later is told by the stream, which is there before the feed is read,
-  // so that nothing is missed in between.
+  // Show the feed. It is read when the stream stands, which tells what comes meanwhile.
   open() {
     byId("name").textContent = this.user;
     byId("entrance").hidden = true;
