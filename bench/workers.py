@@ -94,6 +94,37 @@ class Workers:
             child.wait_ready(answer, READY_S, self._never)
         return [psutil.Process(child.pid) for child, _ in started]
 
+    def start_server(
+        self, name: str, command: Sequence[str], path: str
+    ) -> tuple[psutil.Process, int]:
+        """Start what takes a port as its last argument, and return when it answers at a path: its
+        process, and the port."""
+        port = reserve(self._ports[-1].number + 1)
+        self._ports.append(port)
+        child = self._start(name, [*command, str(port.number)], {})
+        url = f"http://127.0.0.1:{port.number}{path}"
+        child.wait_ready(partial(_answer, url), READY_S, self._never)
+        return psutil.Process(child.pid), port.number
+
+    def run(self, name: str, command: Sequence[str], result: Path, timeout_s: float) -> bytes:
+        """Start a command that writes a file, and return what it wrote when it has ended.
+
+        Raises:
+            TimeoutError: it has not.
+            PartDied: it wrote nothing.
+        """
+        result.unlink(missing_ok=True)
+        child = self._start(name, command, {})
+        deadline = time.monotonic() + timeout_s
+        while child.is_alive():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} has not ended within {timeout_s:.0f} s")
+            time.sleep(_LOOK_EVERY_S)
+        if not result.exists():
+            raise child.death()
+        self.end(name)
+        return result.read_bytes()
+
     def end(self, name: str) -> None:
         """End what was started under a name, in order."""
         (child,) = (each for each in self._children if each.name == name)

@@ -15,6 +15,7 @@ from headrace.commands.bench_tables import (
     show_core,
     show_engagement,
     show_fanout,
+    show_read,
     show_restore,
 )
 
@@ -23,6 +24,7 @@ SMOKE_RATE = 200.0
 SMOKE_POSTS = 100
 SMOKE_DELIVERIES = 1_000
 SMOKE_READERS = 10
+SMOKE_READS = 50.0
 
 _JSON = click.option(
     "--json",
@@ -317,6 +319,47 @@ def first_page(readers: int, smoke: bool, json_file: Path | None) -> None:
         click.echo(f"void: {report.void}")
     else:
         click.echo(f"p50 {report.p50_ms:,.0f} ms, p99 {report.p99_ms:,.0f} ms")
+    finish(report, smoke, json_file)
+
+
+@bench.command()
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=10),
+    default=500.0,
+    show_default=True,
+    help="Pages a second.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=20.0,
+    show_default=True,
+    help="How long each part is measured.",
+)
+@_SMOKE
+@_JSON
+def read(rate: float, seconds: float, smoke: bool, json_file: Path | None) -> None:
+    """How long pages of feeds take, in ms, from one API process on one core; and how many a second.
+
+    Readers follow 500 users, 20 of them heavy, and have 1,000 entries in Redis. Of 20 pages 16 are
+    the first of `latest`, 3 go on in a ranked feed, and one makes a ranked feed. Each counts from
+    when it was due. Then as many of `latest` as the API answers, and the same of a handler that
+    only asks Redis the same and sends prepared bytes. Starts a Kafka, a Valkey and a Cassandra of
+    its own. Exits with 1 if a page is wrong; a missed target is no failure.
+    """
+    from bench.parts import own_parts
+    from bench.read import READERS, run
+
+    readers = READERS
+    if smoke:
+        readers, rate, seconds = SMOKE_READERS, SMOKE_READS, 2.0
+    try:
+        with own_parts(_say, ("kafka", "redis", "cassandra")) as parts:
+            report = run(parts, readers, rate, seconds, _say)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    show_read(report)
     finish(report, smoke, json_file)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.engagement import EngagementReport
     from bench.fanout import FanOutReport
     from bench.figures import Figures, Machine, Target
+    from bench.read import ReadReport
     from bench.restore import RestoreReport
 
 
@@ -52,6 +53,23 @@ def show_fanout(report: FanOutReport) -> None:
             f"{written.cpu_us_per_row} µs of the sink each; the driver's own loop writes "
             f"{written.raw_rows_per_s:,.0f}"
         )
+
+
+def show_read(report: ReadReport) -> None:
+    """Latencies by kind of page, and what is reached at most."""
+    if report.void:
+        click.echo(f"void: {report.void}")
+        return
+    click.echo(
+        f"{report.reads_per_s:,.0f} reads/s, {report.cpu_ms_per_read} ms of CPU each\n"
+        f"latest: p50 {report.latest_p50_ms} ms, p99 {report.latest_p99_ms} ms\n"
+        f"ranked, next page: p50 {report.ranked_next_p50_ms} ms, "
+        f"p99 {report.ranked_next_p99_ms} ms\n"
+        f"ranked, first page: p50 {report.ranked_p50_ms} ms, p99 {report.ranked_p99_ms} ms\n"
+        f"at most {report.most_reads_per_s:,.0f} reads/s of latest "
+        f"({report.most_cpu_ms_per_read} ms of CPU each), the bare handler "
+        f"{report.bare_reads_per_s:,.0f} ({report.bare_cpu_ms_per_read} ms)"
+    )
 
 
 def show_restore(report: RestoreReport) -> None:

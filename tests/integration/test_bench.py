@@ -92,3 +92,16 @@ def test_engagement(tmp_path: Path) -> None:
     assert found["events_per_s"] > 0
     assert found["ratio_to_stock"] > 0
     assert found["ratio_hot_to_even"] > 0
+
+
+def test_read(tmp_path: Path) -> None:
+    code, output, found = bench(tmp_path, "read", "--smoke")
+    assert code == 0, output
+    assert found["void"] is None, output
+    assert found["reads"] >= 95
+    for kind in ("latest", "ranked_next", "ranked"):
+        assert 0 < found[f"{kind}_p50_ms"] <= found[f"{kind}_p99_ms"]
+    assert found["most_reads_per_s"] > 0
+    assert found["bare_reads_per_s"] > 0
+    assert found["ratio_to_bare"] > 0
+    assert found["cpu_ms_per_read"] > 0
