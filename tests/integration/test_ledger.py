@@ -16,6 +16,7 @@ from api.gcra import Limit, Standing
 from api.idempotency import Remembered
 from api.ledger import RedisLedger
 from api.limits import limits_of
+from api.rankings import RedisRankings
 from api.state import Services
 from api.stores import StoreDownError, Stores
 from connectors import redis
@@ -149,7 +150,9 @@ def test_the_api_limits_and_remembers(one_server: str) -> None:
 
     async def run() -> list[httpx.Response]:
         cache = RedisCache(one_server, PARTITIONS)
-        stores = Stores(cache, FakeArchive(Views()), writer, RedisLedger(cache.run, PARTITIONS))
+        ledger = RedisLedger(cache.run, PARTITIONS)
+        rankings = RedisRankings(cache.run, PARTITIONS)
+        stores = Stores(cache, FakeArchive(Views()), writer, ledger, rankings)
         app = create_app(config)
         app.state.services = Services(stores, lambda: NOW, limits_of(config))
         transport = httpx.ASGITransport(app)
