@@ -188,7 +188,7 @@ def test_a_user_is_picked_and_takes_part_in_a_feed_that_is_live(scene: Scene) ->
     tab.type("from the page")
     tab.click("#compose button")
     tab.until("document.querySelector('#feed').innerText.includes('from the page')")
-    assert tab.evaluate("document.getElementById('content').value") == ""
+    tab.until("document.getElementById('content').value === ''")
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
