@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMAT = 8
+FORMAT = 9
 """Raised when rows of state, facts, views or tables can no longer be read as they were written.
 
 Who finds another version refuses to start, rather than misread it.

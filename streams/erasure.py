@@ -28,7 +28,7 @@ from streams.facts import (
     Touched,
 )
 from streams.interests import NO_INTEREST, Interests
-from streams.notices import Group, Notices, tell_of_follow
+from streams.notices import Notices, tell_of_follow
 from streams.relations import UserRelation
 
 _ALL = ""
@@ -67,13 +67,13 @@ class Erasure:
         self._erasing = state.group_table("erasing", Erasing)
         self._outbox = outbox
         self._relations = relations
+        self._notices = notices
         self._steps: list[tuple[GroupTable[Any], Callable[[str, str], None]]] = [
             (self._traces, self._erase_trace),
             (relations, self._erase_relation),
             (affinities.rows, lambda user, sub: affinities.show(user, sub, ERASED)),
             (interests.rows, lambda user, sub: interests.show(user, sub, NO_INTEREST)),
             (interests.said, lambda *_: None),
-            (notices.groups, lambda user, sub: notices.show(user, sub, Group())),
             (self._acquaintances, self._erase_acquaintance),
             (seen, lambda *_: None),
         ]
@@ -118,9 +118,9 @@ class Erasure:
         return done
 
     def _erase(self, user_id: str, limit: int) -> int:
-        done = 0
+        done = self._notices.erase(user_id, limit)
         for table, erase in self._steps:
-            for sub, _ in list(islice(table.scan(user_id), limit - done)):
+            for sub, _ in list(islice(table.scan(user_id), max(0, limit - done))):
                 erase(user_id, sub)
                 table.delete(user_id, sub)
                 done += 1

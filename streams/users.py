@@ -247,7 +247,7 @@ class UserFold(Fold):
     def _user(self, event: User) -> None:
         if event.action == "active":
             self._readers.read(event.user_id, self._hour(), event.event_id)
-            self._notices.see(event.user_id, event.seen_to or 0)
+            self._notices.see(event.user_id, min(event.seen_to or 0, event.at))
         after = self._profiles.fold(event)
         if after.is_deleted:
             self._readers.erase(event.user_id)

@@ -542,6 +542,22 @@ MUTANTS = (
         "tests/unit/test_notices.py",
     ),
     Mutant(
+        "older-acts-unnamed",
+        "who did something before is not named again when newer acts are taken back",
+        "streams/notices.py",
+        "            named += tuple(map(_act, newest))\n",
+        "",
+        "tests/unit/test_notices.py tests/property/test_notices.py",
+    ),
+    Mutant(
+        "seen-ahead-of-time",
+        "notifications that are still to come are taken for seen",
+        "streams/users.py",
+        "min(event.seen_to or 0, event.at)",
+        "event.seen_to or 0",
+        "tests/unit/test_notices.py",
+    ),
+    Mutant(
         "favourites-of-before-told",
         "whoever favours an author is told that a post of before is gone",
         "streams/favourites.py",

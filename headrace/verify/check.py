@@ -138,7 +138,6 @@ def _redis(url: str, expected: Expected, now: int, say: Say) -> Iterator[Tally]:
             Tally("notifications", "redis"),
             notices.demanded(expected.notices, shown),
             shown,
-            notices.same_group,
         )
         yield compare_rows(
             Tally("notices_seen", "redis"), expected.notices_seen, views.notices_seen()

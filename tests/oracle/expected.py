@@ -55,7 +55,7 @@ class Expected:
     """Source to the number of public posts by it, or about it, where there is one."""
     likings: list[interests.Fact]
     averse: list[interests.Fact]
-    notices: dict[notices.Group, tuple[notices.Act, ...]]
+    notices: dict[notices.Group, notices.Shown]
     devices: dict[str, tuple[str, ...]]
     notices_seen: dict[str, int]
     """User to the time up to which the notifications have been seen."""

@@ -68,11 +68,12 @@ def devices(events: Iterable[User]) -> dict[str, tuple[str, ...]]:
 
 
 def seen_to(events: Iterable[User]) -> dict[str, int]:
-    """User to the time up to which the notifications have been seen."""
+    """User to the time up to which the notifications have been seen: that of the event at most."""
     found: dict[str, int] = {}
     for event in events:
         if event.action == "active" and event.seen_to is not None and event.seen_to > 0:
-            found[event.user_id] = max(event.seen_to, found.get(event.user_id, 0))
+            seen = min(event.seen_to, event.at)
+            found[event.user_id] = max(seen, found.get(event.user_id, 0))
     return found
 
 

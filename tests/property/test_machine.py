@@ -39,7 +39,7 @@ from streams.engine import stage
 from streams.engine.disk import DiskStore
 from streams.engine.records import decode_record
 from streams.facts import Handling, Tick, decode_fact, encode_fact
-from tests.oracle import affinity, interests, notices
+from tests.oracle import affinity, interests
 from tests.oracle import timelines as oracle_timelines
 from tests.oracle import trending as oracle_trending
 from tests.oracle.compare import Tally
@@ -531,9 +531,7 @@ def _check_notices(pipeline: Pipeline, expected: Expected) -> None:
         for view in views
         if isinstance(view, NotificationView) and view.count
     }
-    assert groups.keys() == expected.notices.keys()
-    for group, found in groups.items():
-        assert notices.same_group(expected.notices[group], found), (group, found)
+    assert groups == expected.notices
     seen = {view.user_id: view.at for view in views if not isinstance(view, NotificationView)}
     assert {user_id: at for user_id, at in seen.items() if at} == expected.notices_seen
 

@@ -9,11 +9,11 @@ import pytest
 from schemas.events import Event
 from schemas.topics import Topic
 from schemas.views import NotificationsSeen, NotificationView
-from streams.facts import Answered, Erased, Fact, Mentioned, Notice
-from streams.notices import NAMED
+from streams import notices
+from streams.facts import Answered, Erased, Fact, Mentioned, Notice, NoticesGone
+from streams.notices import NAMED, NAMED_POSTS
 from streams.posts import PostFold
 from streams.users import UserFold
-from tests.oracle.notices import same_group
 from tests.unit.folds import (
     Folded,
     contacted,
@@ -218,13 +218,56 @@ def test_who_takes_it_back_is_named_no_more() -> None:
     assert folded.state.sizes()["notice"] == 0
 
 
-def test_a_group_is_right_in_any_order() -> None:
-    acts = [_notice(f"user{n}", n) for n in range(4)]
-    want = tuple((fact.at, fact.actor_id, "") for fact in reversed(acts[1:]))
-    for order in itertools.permutations(acts):
-        taken = [*order, _notice("user0", 0, -1)]
-        group = _group(fold_all(UserFold, taken))
-        assert same_group(want, (group.count, group.named))
+def test_who_was_before_is_named_again() -> None:
+    """However many have come and gone since."""
+    likes = [_notice(f"user{n}", n) for n in range(NAMED + 3)]
+    gone = [_notice(f"user{n}", n, -1) for n in range(1, NAMED + 3)]
+    at_once = fold_all(UserFold, [*likes, *gone])
+    one_by_one = [likes[0], *(e for pair in zip(likes[1:], gone, strict=True) for e in pair)]
+    for folded in (at_once, fold_all(UserFold, one_by_one)):
+        assert _group(folded) == NotificationView("ann", "like", "p", 1, ((time(0), "user0", ""),))
+        assert folded.checkpoint().state.sizes()["notice_older"] == 0
+
+
+def test_of_posts_more_are_named() -> None:
+    replies = [
+        Notice("ann", "reply", "p", "bob", time(n), f"r{n:02}", 1) for n in range(NAMED_POSTS + 1)
+    ]
+    named = [item for _, _, item in _group(fold_all(UserFold, replies)).named]
+    assert named == [f"r{n:02}" for n in range(NAMED_POSTS, 0, -1)]
+
+
+def test_what_is_kept_of_a_group_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "KEPT", 4)
+    folded = fold_all(UserFold, [_notice(f"user{n:02}", n) for n in range(40)]).checkpoint()
+    assert NAMED <= folded.state.sizes()["notice_older"] + 1 <= 9
+    folded.add(*(_notice(f"user{n:02}", n, -1) for n in range(39, -1, -1))).checkpoint()
+    assert _group(folded).count == 0
+    assert folded.state.sizes()["notice_older"] == 0
+
+
+def test_a_group_is_forgotten_with_what_is_kept_of_it() -> None:
+    posts = [Notice("bob", "favourite_post", "ann", "ann", time(n), f"p{n}", 1) for n in range(30)]
+    folded = fold_all(UserFold, posts).checkpoint()
+    assert folded.state.sizes()["notice_older"] == 30 - NAMED_POSTS
+    folded.add(NoticesGone("bob", "favourite_post", "ann")).checkpoint()
+    assert folded.state.sizes()["notice_older"] == folded.state.sizes()["notice"] == 0
+    assert _group(folded).count == 0
+
+
+def test_groups_of_who_is_erased_are_taken_away_piece_by_piece() -> None:
+    acts = [
+        Notice("ann", "like", post, f"user{n}", time(n), "", 1)
+        for post in ("p", "q", "r")
+        for n in range(NAMED + 5)
+    ]
+    folded = fold_all(UserFold, acts).add(user("deleted", "ann", 1)).checkpoint()
+    sizes = []
+    while folded.fold.backlog:
+        assert folded.fold.work(6) <= 6 + 2 * notices.KEPT
+        folded.checkpoint()
+        sizes.append((folded.state.sizes()["notice"], folded.state.sizes()["notice_older"]))
+    assert sizes == [(2, 10), (1, 5), (0, 0), (0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +309,13 @@ def test_what_was_seen_only_grows() -> None:
     events = [user("active", "ann", at, seen_to=seen) for at, seen in ((1, 5), (2, 9), (3, 7))]
     seen = fold_all(UserFold, [*events, user("active", "ann", 4)]).view(Topic.VIEW_NOTIFICATIONS)
     assert seen == NotificationsSeen("ann", 9)
+
+
+def test_what_is_to_come_was_not_seen() -> None:
+    for order in itertools.permutations([1, 2]):
+        events = [user("active", "ann", at, seen_to=9_999_999_999_999) for at in order]
+        seen = fold_all(UserFold, events).view(Topic.VIEW_NOTIFICATIONS)
+        assert seen == NotificationsSeen("ann", time(2))
 
 
 def test_who_is_erased_is_told_nothing_more() -> None:
