@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from api.notifications import MAX_LIMIT, OF_COMMENTS, SHOWN_ACTORS, Shown, visible
+from api.notifications import MAX_LIMIT, SHOWN_ACTORS, Shown, visible
 from api.state import Services
 from api.stores import StoreDownError, Told
 from api.views import Reader
@@ -30,9 +30,9 @@ MORE = 2
 log = structlog.get_logger(__name__)
 
 
-def is_news(group: NotificationView, told: Told) -> bool:
+def is_news(group: NotificationView | Shown, told: Told) -> bool:
     """Whether a group is worth another delivery: something newer, and twice as many, or an hour
-    later."""
+    later. What its receiver may see of a group is none if the group is none."""
     is_more = group.count >= MORE * told.count or group.at >= told.at + HOUR_MS
     return group.count > 0 and group.at > told.at and is_more
 
@@ -68,10 +68,13 @@ class Deliveries:
                 return
             tokens = await cache.devices(group.user_id)
             addresses = self._gateway.addresses(tokens)
-            shown = await self._shown(group) if addresses else None
-            if shown is None:
+            found = await self._shown(group) if addresses else None
+            if found is None:
                 return
-            notice = _notice(*shown)
+            shown, unread = found
+            if not is_news(shown, told) or shown.at < self._clock() - DAY_MS:
+                return
+            notice = _notice(shown, unread)
             for address in addresses:
                 try:
                     outcome = await self._gateway.deliver(address, notice)
@@ -81,10 +84,11 @@ class Deliveries:
                 else:
                     self.outcomes[outcome.verdict] += 1
                     log.info("delivered", to=address.label, outcome=outcome.verdict.value)
-            await cache.tell(group.user_id, group.key, Told(group.count, group.at))
+            await cache.tell(group.user_id, group.key, Told(shown.count, shown.at))
 
     async def _shown(self, group: NotificationView) -> tuple[Shown, int] | None:
-        """A group as its receiver may see it, with the number of those that were not read."""
+        """A group as its receiver may see it, if that was not read, with the number of those that
+        were not."""
         reader: Reader = self._services.reader_for(group.user_id)
         held, seen_to = await reader.stores.cache.notifications(group.user_id, MAX_LIMIT)
         if group.at <= seen_to:
@@ -93,21 +97,21 @@ class Deliveries:
         shown = await visible(reader, [group, *others])
         if reader.degraded:
             raise StoreDownError(reader.degraded[0], "what may be shown cannot be known now")
-        unread = sum(each.group.at > seen_to for each in shown)
-        return (shown[0], unread) if shown and shown[0].group is group else None
+        unread = [each for each in shown if each.is_unread(seen_to)]
+        return (unread[0], len(unread)) if unread and unread[0].group is group else None
 
 
 def _notice(shown: Shown, unread: int) -> Notice:
     group = shown.group
     return Notice(
-        notice_id=f"{group.kind}:{group.subject}:{group.at}:{group.count}",
+        notice_id=f"{group.kind}:{group.subject}:{shown.at}:{shown.count}",
         user_id=group.user_id,
         group=group.key,
         kind=group.kind,
-        actors=tuple(shown.actors[:SHOWN_ACTORS]),
+        actors=shown.actors[:SHOWN_ACTORS],
         actor_count=shown.count,
-        at=group.at,
+        at=shown.at,
         unread=unread,
         post_id=shown.post_id,
-        comment_id=shown.item if group.kind in OF_COMMENTS else None,
+        comment_id=shown.comment_id,
     )

@@ -255,9 +255,12 @@ class NotificationOut(BaseModel):
         description="The caller's post, or the one that mentions the caller, or with the comment "
         "that was answered; of a favourite the newest that the caller may see; null for a follow."
     )
-    actors: list[Author] = Field(description="Up to three who did it, newest first.")
+    actors: list[Author] = Field(
+        description="Up to three who did it, newest first; none if it was done by many, and those "
+        "who did it last may not be seen."
+    )
     count: Count = Field(description="How often it was done.")
-    at: Time = Field(description="When it was done last.")
+    at: Time = Field(description="When it was done last; without actors, when the post was made.")
     is_unread: bool
 
 

@@ -39,18 +39,43 @@ OF_POSTS = ("reply", "favourite_post")
 
 
 class Shown(Struct, frozen=True):
-    """A group as its receiver may see it: some who did it, newest first, how many it were, and the
-    comment or post that the newest is, if it is one."""
+    """A group as its receiver may see it: some who did it, newest first, how many it were, when it
+    was done last (ms), and the comment or post that the newest is, if it is one.
+
+    All is that of the acts that may be seen. If none of those that are known may, `actors` is
+    empty, and the time tells nothing of acts: such a group is no news.
+    """
 
     group: NotificationView
-    actors: list[str]
+    actors: tuple[str, ...]
     count: int
-    item: str
+    at: int
+    item: str = ""
 
     @property
     def post_id(self) -> str | None:
         """The post that it is about; the newest of a favourite."""
         return self.item if self.group.kind == "favourite_post" else self.group.subject or None
+
+    @property
+    def comment_id(self) -> str | None:
+        """The comment that the newest act is."""
+        return self.item if self.group.kind in OF_COMMENTS and self.item else None
+
+    def is_unread(self, seen_to: int) -> bool:
+        """Whether it is newer than what was seen (ms)."""
+        return bool(self.actors) and self.at > seen_to
+
+    def out(self, reader: Reader, seen_to: int) -> NotificationOut:
+        """As the API says it, to who has seen all up to a time (ms)."""
+        return NotificationOut(
+            kind=self.group.kind,
+            post_id=self.post_id,
+            actors=[author(reader, user_id) for user_id in self.actors[:SHOWN_ACTORS]],
+            count=self.count,
+            at=rfc3339(self.at),
+            is_unread=self.is_unread(seen_to),
+        )
 
 
 @router.get("", summary="List notifications", responses=_PROBLEMS)
@@ -67,20 +92,11 @@ async def read_notifications(
         groups, seen_to = await reader.stores.cache.notifications(caller.user_id, MAX_LIMIT)
     except StoreDownError as error:
         raise unavailable("The stores cannot be reached now.") from error
-    shown = await visible(reader, groups)
+    found = await visible(reader, groups)
+    shown = sorted(found, key=lambda each: (each.at, each.group.key), reverse=True)
     return NotificationsOut(
-        notifications=[
-            NotificationOut(
-                kind=each.group.kind,
-                post_id=each.post_id,
-                actors=[author(reader, user_id) for user_id in each.actors[:SHOWN_ACTORS]],
-                count=each.count,
-                at=rfc3339(each.group.at),
-                is_unread=each.group.at > seen_to,
-            )
-            for each in shown[:limit]
-        ],
-        unread_count=sum(each.group.at > seen_to for each in shown),
+        notifications=[each.out(reader, seen_to) for each in shown[:limit]],
+        unread_count=sum(each.is_unread(seen_to) for each in shown),
         degraded=reader.degraded,
     )
 
@@ -123,18 +139,22 @@ def _subject_of(group: NotificationView) -> str:
 
 
 def _shown(reader: Reader, group: NotificationView) -> Shown | None:
-    subject = _subject_of(group)
-    if subject and not _may_see(reader, subject):
+    subject = reader.post(_subject_of(group))
+    if _subject_of(group) and (subject is None or not reader.may_see(subject)):
         return None
     acts = [
-        (name, item)
-        for _, name, item in group.named
-        if _is_welcome(reader, name) and (group.kind not in OF_POSTS or _may_see(reader, item))
+        act
+        for act in group.named
+        if _is_welcome(reader, act[1]) and (group.kind not in OF_POSTS or _may_see(reader, act[2]))
     ]
-    count = group.count - len(group.named) + len(acts)
-    if not acts or count <= 0:
+    unknown = group.count - len(group.named)
+    if acts:
+        actors = tuple(dict.fromkeys(name for _, name, _ in acts))
+        return Shown(group, actors, unknown + len(acts), acts[0][0], acts[0][2])
+    if unknown <= 0 or group.kind in OF_POSTS:
         return None
-    return Shown(group, list(dict.fromkeys(name for name, _ in acts)), count, acts[0][1])
+    oldest = group.named[-1][0] if group.named else 0
+    return Shown(group, (), unknown, oldest if subject is None else subject.at)
 
 
 def _may_see(reader: Reader, post_id: str) -> bool:

@@ -582,6 +582,23 @@ MUTANTS = (
         "tests/unit/test_api_notifications.py",
     ),
     Mutant(
+        "hidden-acts-show",
+        "a notification is unread since an act that its receiver may not see",
+        "api/notifications.py",
+        "unknown + len(acts), acts[0][0], acts[0][2])",
+        "unknown + len(acts), group.at, acts[0][2])",
+        "tests/unit/test_api_notifications.py tests/unit/test_deliveries.py"
+        " tests/property/test_hidden_acts.py",
+    ),
+    Mutant(
+        "hidden-acts-stream",
+        "a stream says a notification again when an act comes that its client may not see",
+        "api/live/memory.py",
+        "return is_newest_seen if before is None else before != state",
+        "return before is None or is_newest_seen or before != state",
+        "tests/unit/test_live_places.py tests/unit/test_live_streams.py",
+    ),
+    Mutant(
         "answers-before-untold",
         "a comment that comes after its answers is not told of them",
         "streams/comments.py",

@@ -11,9 +11,9 @@ from api.candidates import hydrate, shown
 from api.held import Candidate
 from api.live.changes import Added
 from api.live.inbox import Item
+from api.live.memory import NoticeState
 from api.models import NotificationOut
-from api.notifications import SHOWN_ACTORS, visible
-from api.render import author, rfc3339
+from api.notifications import visible
 from api.sent_page import SentPost
 from api.state import Services
 from api.stores import Degraded, StoreDownError
@@ -75,10 +75,20 @@ def _is_certain(
     return is_public and now - related_at >= SETTLE_MS
 
 
+class JudgedNotice(NamedTuple):
+    """A notification as its receiver sees it. `state` is what of it is kept to tell whether it says
+    anything new; `is_newest_seen` unless who did it last is not to be seen."""
+
+    key: str
+    state: NoticeState
+    is_newest_seen: bool
+    notice: NotificationOut
+
+
 async def judge_notices(
     services: Services, user_id: str, views: list[NotificationView]
-) -> list[NotificationOut]:
-    """Notifications as their receiver sees them.
+) -> list[JudgedNotice]:
+    """Notifications as their receiver sees them, those with somebody who may be named.
 
     Raises:
         StoreDownError: Redis, which has how far they were read, does not answer.
@@ -90,13 +100,12 @@ async def judge_notices(
     if reader.degraded:
         raise StoreDownError(reader.degraded[0], "what may be shown cannot be known now")
     return [
-        NotificationOut(
-            kind=each.group.kind,
-            post_id=each.group.subject or None,
-            actors=[author(reader, name) for name in each.actors[:SHOWN_ACTORS]],
-            count=each.count,
-            at=rfc3339(each.group.at),
-            is_unread=each.group.at > seen_to,
+        JudgedNotice(
+            each.group.key,
+            (each.count, each.at, each.actors, each.item),
+            each.at == each.group.at,
+            each.out(reader, seen_to),
         )
         for each in shown
+        if each.actors
     ]

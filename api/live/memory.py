@@ -1,4 +1,5 @@
-"""What a client was sent lately: entries, so that none comes twice, and whose counts follow."""
+"""What a client was sent lately: entries and notifications, so that none comes twice, and whose
+counts follow."""
 
 from __future__ import annotations
 
@@ -7,6 +8,11 @@ from collections.abc import Callable
 
 ENTRIES = 1_000
 POSTS = 200
+NOTICES = 500
+
+NoticeState = tuple[int, int, tuple[str, ...], str]
+"""Of a notification as it is shown: how many acts, the time of the newest (ms), who did it, and
+what the newest is."""
 
 
 class Memory:
@@ -15,6 +21,7 @@ class Memory:
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._posts: OrderedDict[str, str] = OrderedDict()
+        self._notices: OrderedDict[str, NoticeState] = OrderedDict()
 
     def has(self, post_id: str, reason: str) -> bool:
         """Whether an entry was sent, and not taken away since."""
@@ -28,6 +35,16 @@ class Memory:
         self._posts[post_id] = author_id
         self._posts.move_to_end(post_id)
         return [self._posts.popitem(last=False)[0]] if len(self._posts) > POSTS else []
+
+    def notify(self, key: str, state: NoticeState, *, is_newest_seen: bool) -> bool:
+        """Whether a notification is to be sent: not if what has changed is what the client may not
+        see, which leaves it as it was. Of one that comes for the first time that is said by who did
+        it last."""
+        before = self._notices.pop(key, None)
+        self._notices[key] = state
+        if len(self._notices) > NOTICES:
+            self._notices.popitem(last=False)
+        return is_newest_seen if before is None else before != state
 
     def forget(self, post_id: str, reason: str) -> list[str]:
         """An entry is taken away."""

@@ -198,9 +198,10 @@ class Session:
         views = [each.view for each in due]
         shown = await judge_notices(self._services, self._stream.user_id, views)
         self._inbox.done_notices(due)
-        for each in shown:
-            said = each.model_dump_json().encode()
-            yield Message("notification", said, self._stream.token())
+        for key, state, is_newest_seen, notice in shown:
+            if self._stream.memory.notify(key, state, is_newest_seen=is_newest_seen):
+                said = notice.model_dump_json().encode()
+                yield Message("notification", said, self._stream.token())
 
     async def _look(self) -> None:
         """See whether what was down answers again."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.render import rfc3339
 from schemas.events import User
 from schemas.views import NotificationView
 from tests.unit.api_fakes import NOW, World, problem_of
@@ -71,6 +72,40 @@ def test_who_is_not_welcome_is_not_named_nor_counted(world: World, why: str) -> 
     assert (like["count"], [a["user_id"] for a in like["actors"]]) == (2, ["bob"])
 
 
+def test_what_one_may_not_see_does_not_show_by_its_time(world: World) -> None:
+    """Neither where a group stands, nor whether it is unread."""
+    world.redis.seen = NOW - 100
+    world.redis.mute("al", "u:bob")
+    world.redis.post("hidden", "cy", visibility="custom", audience=("dan",))
+    group(world, "like", "mine", 2, (NOW, "bob", ""), (NOW - 300, "ann", ""))
+    group(world, "reply", "mine", 2, (NOW, "cy", "hidden"), (NOW - 400, "bob", "theirs"))
+    group(world, "reply", "theirs", 2, (NOW, "cy", "hidden"), (NOW - 200, "ann", "other"))
+    world.redis.post("other", "ann")
+    answer = world.ask("GET", PATH, "al").json()
+    reply, like = answer["notifications"]
+    assert (reply["kind"], reply["at"], reply["is_unread"]) == ("reply", rfc3339(NOW - 200), False)
+    assert (like["kind"], like["at"], like["is_unread"]) == ("like", rfc3339(NOW - 300), False)
+    assert answer["unread_count"] == 0
+
+
+def test_those_who_are_not_known_by_name_remain(world: World) -> None:
+    """With nothing of the time at which others acted; it is no news."""
+    world.redis.post("mine", "al", NOW - 1000)
+    names = ("ann", "bob", "cy", "dan", "eve")
+    group(world, "like", "mine", 100, *((NOW - n, name, "") for n, name in enumerate(names)))
+    group(
+        world, "reply", "mine", 100, *((NOW - n, name, "unknown") for n, name in enumerate(names))
+    )
+    group(world, "follow", "", 5, *((NOW - n, name, "") for n, name in enumerate(names)))
+    for name in names:
+        world.redis.mute("al", f"u:{name}")
+    answer = world.ask("GET", PATH, "al").json()
+    (like,) = answer["notifications"]
+    assert (like["kind"], like["actors"], like["count"]) == ("like", [], 95)
+    assert (like["at"], like["is_unread"]) == (rfc3339(NOW - 1000), False)
+    assert answer["unread_count"] == 0
+
+
 def test_a_kind_that_is_turned_off_is_not_shown(world: World) -> None:
     world.redis.user("al", silenced=("like",))
     group(world, "like", "mine", 1, (NOW, "ann", ""))
@@ -93,7 +128,8 @@ def test_nothing_is_told_of_a_post_that_one_may_not_see(world: World, post: dict
     group(world, "mention", "theirs", 1, (NOW, "bob", ""))
     group(world, "reply", "mine", 2, (NOW, "bob", "theirs"), (NOW - 1, "ann", "other"))
     world.redis.post("other", "ann")
-    assert [each["count"] for each in shown(world)] == [1, 2]
+    counts = {each["kind"]: each["count"] for each in shown(world)}
+    assert counts == {"mention": 1, "reply": 2}
     world.redis.post("theirs", "bob", **post)
     (reply,) = shown(world)
     assert (reply["kind"], reply["count"]) == ("reply", 1)

@@ -133,6 +133,42 @@ def test_what_is_news(group_: NotificationView, told: Told, is_it: bool) -> None
     assert is_news(group_, told) is is_it
 
 
+@pytest.mark.parametrize("why", ["mute", "block", "reply"])
+def test_what_one_may_not_see_is_not_told_by_when_it_comes(desk: Desk, why: str) -> None:
+    """Ann's act was told, and read; then bob's comes, who must not be seen."""
+    kind = "reply" if why == "reply" else "like"
+    desk.views.post("r1", "ann")
+    desk.views.post("r2", "bob", visibility="custom", audience=("cy",))
+    if why == "mute":
+        desk.views.mute("al", "u:bob")
+    elif why == "block":
+        desk.views.block("bob", "al")
+    first = (NOW - 2 * HOUR_MS, "ann", "r1")
+    (notice,) = desk.hand(NotificationView("al", kind, "mine", 1, (first,)))  # type: ignore[arg-type]
+    both = NotificationView("al", kind, "mine", 2, ((NOW, "bob", "r2"), first))  # type: ignore[arg-type]
+    desk.views.notices[:] = [both]
+    assert desk.hand(both) == [notice]
+    desk.views.told.clear()  # it was told too long ago to be known
+    assert desk.hand(both) == [notice, notice]
+    desk.views.told.clear()
+    desk.views.seen = NOW - HOUR_MS
+    assert desk.hand(both) == [notice, notice]
+    desk.views.notices[:] = [both, NotificationView("al", "follow", "", 1, ((NOW, "ann", ""),))]
+    (*_, follow) = desk.hand(desk.views.notices[1])
+    assert follow.unread == 1
+
+
+def test_what_is_seen_of_a_group_is_old_though_the_group_is_not(desk: Desk) -> None:
+    desk.views.mute("al", "u:bob")
+    named = ((NOW, "bob", ""), (NOW - DAY_MS - 1, "ann", ""))
+    assert desk.hand(NotificationView("al", "like", "mine", 2, named)) == []
+
+
+def test_those_who_are_not_known_by_name_are_no_news(desk: Desk) -> None:
+    desk.views.mute("al", "u:ann")
+    assert desk.hand(group(100)) == []
+
+
 def test_what_was_read_or_is_old_is_not_delivered(desk: Desk) -> None:
     assert desk.hand(group(at=NOW - DAY_MS - 1)) == []
     desk.views.seen = NOW

@@ -11,6 +11,7 @@ from api.live import inbox
 from api.live.changes import Added, Found
 from api.live.inbox import Inbox
 from api.live.memory import ENTRIES, POSTS, Memory
+from api.live.memory import NOTICES as KEPT_NOTICES
 from api.live.places import Place, decode_token, encode_token, own_logs
 from schemas.topics import Topic
 from schemas.views import NotificationView
@@ -93,6 +94,18 @@ def test_a_full_inbox_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
         assert box.is_overrun == (offset == 3)
         box.take(Found(LOG, offset, 0, []), Added("p", "u:bob", 0))
     assert box.waiting(9) == []
+
+
+def test_a_notification_is_sent_for_what_is_new_of_what_may_be_seen() -> None:
+    memory = Memory()
+    bob, both = (1, 10, ("bob",), ""), (2, 12, ("cy", "bob"), "")
+    assert not memory.notify("a", bob, is_newest_seen=False)
+    assert not memory.notify("a", bob, is_newest_seen=True)
+    assert memory.notify("a", both, is_newest_seen=False)
+    assert memory.notify("a", bob, is_newest_seen=False)
+    for n in range(KEPT_NOTICES):
+        assert memory.notify(f"b{n}", bob, is_newest_seen=True)
+    assert memory.notify("a", bob, is_newest_seen=True)
 
 
 def test_memory_has_bounds() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -16,6 +16,7 @@ from schemas.views import (
     CountersView,
     FillTimeline,
     HeavySource,
+    NoticeKind,
     NotificationView,
     OpenTimeline,
     PushEntry,
@@ -214,6 +215,61 @@ def test_notifications_come_as_their_list_shows_them(world: World) -> None:
         async with live.client("ann", token) as ann:
             await ann.wait("hello")
             assert await ann.posts(1) == ["p1"]  # and no notification again
+
+    run(world, test)
+
+
+@pytest.mark.parametrize("kind", get_args(NoticeKind))
+def test_each_kind_comes_as_its_list_shows_it(world: World, kind: NoticeKind) -> None:
+    world.redis.post("mine", "ann", NOW)
+    subject = {"follow": "", "favourite_post": "bob"}.get(kind, "mine")
+    item = {"comment": "c1", "comment_reply": "c1", "reply": "p1", "favourite_post": "p1"}
+    acts = ((NOW, "bob", item.get(kind, "")), (NOW - 1, "cy", item.get(kind, "")))
+    view = NotificationView("ann", kind, subject, 2, acts)
+    world.redis.notices.append(view)
+    (listed,) = world.ask("GET", "/api/v1/notifications", "ann").json()["notifications"]
+
+    async def test(live: Live) -> None:
+        async with live.client("ann") as ann:
+            await ann.wait("hello")
+            live.logs.show(Topic.VIEW_NOTIFICATIONS, "ann", view, view.key)
+            assert await ann.wait("notification") == [listed]
+
+    run(world, test)
+
+
+def test_what_one_may_not_see_is_not_told_by_when_it_comes(world: World) -> None:
+    world.redis.post("mine", "ann", NOW)
+    world.redis.block("ann", "dan")
+
+    async def test(live: Live) -> None:
+        def show(kind: NoticeKind, count: int, *named: tuple[int, str]) -> None:
+            acts = tuple((at, user_id, "") for at, user_id in named)
+            view = NotificationView("ann", kind, "mine", count, acts)
+            live.logs.show(Topic.VIEW_NOTIFICATIONS, "ann", view, view.key)
+
+        async def counts(*kinds: str) -> dict[str, int]:
+            """What is told until these kinds have come: kind to count."""
+            found: dict[str, int] = {}
+            while not found.keys() >= set(kinds):
+                (said,) = await ann.wait("notification")
+                found[said["kind"]] = said["count"]
+            return found
+
+        async with live.client("ann") as ann:
+            await ann.wait("hello")
+            show("share", 2, (NOW, "dan"), (NOW - 1, "bob"))  # the first of it that comes
+            show("like", 1, (NOW, "bob"))
+            assert await counts("like") == {"like": 1}
+            show("like", 2, (NOW + 1, "dan"), (NOW, "bob"))
+            show("like", 3, (NOW + 1, "dan"), (NOW, "bob"), (NOW - 1, "dan"))
+            show("share", 1, (NOW - 1, "bob"))
+            world.redis.seen = NOW
+            show("comment", 1, (NOW, "bob"))
+            assert await counts("comment") == {"comment": 1}
+            show("like", 4, (NOW + 1, "dan"), (NOW, "bob"), (NOW - 1, "dan"), (NOW - 2, "cy"))
+            show("share", 2, (NOW, "cy"), (NOW - 1, "bob"))
+            assert await counts("like", "share") == {"like": 2, "share": 2}
 
     run(world, test)
 
