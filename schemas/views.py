@@ -196,7 +196,7 @@ class NotificationView(Struct, frozen=True, array_like=True, tag="group", gc=Fal
     """What others did that concerns a user, `count` times (`view.notifications`, key: user id NUL
     kind NUL subject; partition of the user): to one post, the subject, or to none; of
     `favourite_post` the subject is the author. `named` are (time in ms, user id, comment or post
-    id) of some, newest first."""
+    id, or the name in a mention) of the newest, newest first."""
 
     user_id: str
     kind: NoticeKind

@@ -117,7 +117,7 @@ class AversionFact(Struct, frozen=True, array_like=True, tag="aversion", gc=Fals
 class Notice(Struct, frozen=True, array_like=True, tag="notice", gc=False):
     """By-user: another, `actor_id`, did something that concerns the user, or has taken it back
     (`change` -1). It is about the user's post `subject`, or a post that mentions the user; `item`
-    is the comment or the post that it consists of."""
+    is the comment or the post that it consists of, or the name in a mention."""
 
     user_id: str
     kind: NoticeKind

@@ -98,7 +98,8 @@ class Names:
             self._mentions.delete(fact.name, fact.post_id)
         if user_id and user_id != fact.author_id:
             post_id, author_id = fact.post_id, fact.author_id
-            notice = Notice(user_id, "mention", post_id, author_id, fact.at, "", fact.change)
+            change = fact.change
+            notice = Notice(user_id, "mention", post_id, author_id, fact.at, fact.name, change)
             self._outbox.tell(Topic.BY_USER, user_id, notice)
 
     def _grant(self, key: str, name: Name, user_id: str, claim: Claimed) -> None:

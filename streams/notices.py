@@ -26,7 +26,7 @@ KEPT = 1_000
 UNIT = "\x1f"
 
 Actor = tuple[int, str, str]
-"""Time (ms), user, and what there is of it: a comment or a post."""
+"""Time (ms), user, and what there is of it: a comment or a post, or the name in a mention."""
 
 
 class Group(Struct, frozen=True, array_like=True, gc=False):

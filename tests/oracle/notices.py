@@ -17,7 +17,7 @@ NAMED_POSTS = 20
 OF_POSTS = ("reply", "favourite_post")
 
 Act = tuple[int, str, str]
-"""Time, who, and the comment or post that it consists of."""
+"""Time, who, and the comment or post that it consists of, or the name in a mention."""
 Group = tuple[str, str, str]
 """Receiver, kind, and the post, or the author, that it is about."""
 Shown = tuple[int, tuple[Act, ...]]
@@ -120,7 +120,10 @@ def told_mentions(
                 continue
             standing[key] = (fact.author_id, fact.at)
             if queue and queue[0] != fact.author_id:
-                told[key] = ((queue[0], "mention", fact.post_id), (fact.at, fact.author_id, ""))
+                told[key] = (
+                    (queue[0], "mention", fact.post_id),
+                    (fact.at, fact.author_id, fact.name),
+                )
             continue
         if fact.user_id in queue:
             queue.remove(fact.user_id)

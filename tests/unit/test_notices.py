@@ -298,11 +298,23 @@ def test_a_mention_is_told_to_who_has_the_name_then() -> None:
     folded.add(Mentioned("sam", "q", "bob", time(6), 1))
     folded.add(_wants("ann", "al", 2), _wants("cy", "sam")).settle()
     folded.add(Mentioned("sam", "r", "bob", time(7), 1), Mentioned("sam", "s", "cy", time(8), 1))
-    told = {("ann", "mention", "q", "bob", time(6), ""), ("cy", "mention", "r", "bob", time(7), "")}
+    told = {
+        ("ann", "mention", "q", "bob", time(6), "sam"),
+        ("cy", "mention", "r", "bob", time(7), "sam"),
+    }
     assert noticed(folded.facts(Topic.BY_USER)) == told
     folded.add(*(Mentioned("sam", post, "bob", time(at), -1) for post, at in (("p", 5), ("q", 6))))
-    told.remove(("ann", "mention", "q", "bob", time(6), ""))
+    told.remove(("ann", "mention", "q", "bob", time(6), "sam"))
     assert noticed(folded.facts(Topic.BY_USER)) == told
+
+
+def test_a_post_that_names_one_by_two_names_does_so_when_one_is_taken_back() -> None:
+    sam, al = (Mentioned(name, "p", "bob", time(5), 1) for name in ("sam", "al"))
+    folded = Folded(UserFold).add(_wants("ann", "sam")).settle().add(sam)
+    folded.add(_wants("ann", "al", 2)).settle().add(al).settle()
+    folded.add(Mentioned("sam", "p", "bob", time(5), -1)).settle()
+    group = folded.views(Topic.VIEW_NOTIFICATIONS)["ann/mention/p"]
+    assert (group.count, group.named) == (1, ((time(5), "bob", "al"),))
 
 
 def test_what_was_seen_only_grows() -> None:
