@@ -28,6 +28,10 @@ USUAL_SCOPES = "read write"
 SECRET_FILE = "jwt_secret"
 _SECRET_BYTES = 32
 
+MAX_KEPT = 10_000
+MAX_KEPT_BYTES = 2_048
+"""Tokens that are kept, and the longest of them."""
+
 _bearer = HTTPBearer(
     auto_error=False,
     bearerFormat="JWT",
@@ -103,6 +107,18 @@ class TokenRules(Struct, frozen=True):
     leeway_seconds: int = 5
 
 
+class Checked(Struct, frozen=True):
+    """A token that was valid with a key."""
+
+    header: dict[str, Any]
+    key: str | jwt.PyJWK
+    caller: Caller
+
+
+def _is_over(caller: Caller) -> bool:
+    return time.time() >= caller.expires_at
+
+
 class Authenticator:
     """Checks tokens: with a secret those signed by HS256, with a key set those by RS256 and ES256.
 
@@ -115,27 +131,41 @@ class Authenticator:
         self._secret = secret
         self._keys = keys
         self._rules = rules or TokenRules()
+        self._checked: dict[str, Checked] = {}
 
     async def caller(self, token: str) -> Caller:
-        """Whom the token speaks for.
+        """Whom the token speaks for. A signature that was right is not computed again while the key
+        is the same.
 
         Raises:
             TokenError: the token is not valid.
             ProblemError: 503, when the key cannot be fetched.
         """
+        checked = self._checked.get(token)
         try:
-            key, algorithm = await self._key(jwt.get_unverified_header(token))
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                audience=self._rules.audience,
-                issuer=self._rules.issuer,
-                leeway=self._rules.leeway_seconds,
-                options={"require": self._required()},
-            )
+            header = jwt.get_unverified_header(token) if checked is None else checked.header
+            key, algorithm = await self._key(header)
+            if checked is not None and checked.key is key and not _is_over(checked.caller):
+                return checked.caller
+            caller = self._check(token, key, algorithm)
         except jwt.PyJWTError as error:
             raise TokenError(type(error).__name__) from error
+        if len(token) <= MAX_KEPT_BYTES:
+            if len(self._checked) >= MAX_KEPT:
+                self._checked.clear()
+            self._checked[token] = Checked(header, key, caller)
+        return caller
+
+    def _check(self, token: str, key: str | jwt.PyJWK, algorithm: str) -> Caller:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=self._rules.audience,
+            issuer=self._rules.issuer,
+            leeway=self._rules.leeway_seconds,
+            options={"require": self._required()},
+        )
         scope = claims.get("scope", "")
         if not is_id(claims["sub"]) or not isinstance(scope, str):
             raise TokenError("InvalidClaims")
@@ -261,8 +291,17 @@ async def _signed_in(request: Request, scope: str) -> Caller:
     return allow(caller, scope)
 
 
-async def _reader(request: Request, _credentials: Credentials) -> Caller:
+async def reading(request: Request) -> Caller:
+    """Who reads.
+
+    Raises:
+        ProblemError: 401 without a valid token, 403 when it lacks the scope.
+    """
     return await _signed_in(request, "read")
+
+
+async def _reader(request: Request, _credentials: Credentials) -> Caller:
+    return await reading(request)
 
 
 async def _writer(request: Request, _credentials: Credentials) -> Caller:

@@ -16,6 +16,7 @@ from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.circuit import Breaker
 from api.held import Entries, Held
 from api.reacted import Reacted
+from api.recents import Recents
 from api.redis_answers import decode, faded, in_order, marked, reactions, scored
 from api.redis_calls import Client, OneServer, ask, connect
 from api.stores import (
@@ -44,9 +45,6 @@ from schemas.views import (
 )
 
 HEAVY_SECONDS = 1.0
-MAX_PARSED = 2_000
-"""Heavy sources of which what they hold is kept as it was parsed, some 30 KB each."""
-
 TOLD_SECONDS = 2 * 24 * 60 * 60
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
@@ -69,7 +67,7 @@ class RedisCache:
         self._keys = Keys(partitions)
         self._heavy_sources: set[str] = set()
         self._heavy_until = -math.inf
-        self._parsed: dict[str, Entries] = {}
+        self._known_recents: Recents | None = None
         self._redis: Client | None = None
         self._circuit = Breaker(REDIS, self._ping)
 
@@ -128,18 +126,20 @@ class RedisCache:
         return self._heavy_sources
 
     async def _recents(self, sources: list[str]) -> list[Entries]:
-        """What sources hold. Many readers ask for the same: what has not changed is parsed once."""
-        keys = map(self._keys.recent, sources)
-        found = await self._pipeline([("ZREVRANGE", key, 0, -1, "WITHSCORES") for key in keys])
-        if len(self._parsed) > MAX_PARSED:
-            self._parsed.clear()
-        recents = []
-        for source, flat in zip(sources, found, strict=True):
-            parsed = self._parsed.get(source)
-            if parsed is None or parsed.flat != flat:
-                parsed = self._parsed[source] = Entries(flat)
-            recents.append(parsed)
-        return recents
+        """What sources hold. Many readers ask for the same: one server says what has changed."""
+        keys = list(map(self._keys.recent, sources))
+        known = self._known_recents
+        if known is None:
+            return list(map(Entries, await self._pipeline(list(map(_all_of, keys)))))
+        found = {key: known.get(key) for key in keys}
+        missing = [key for key, entries in found.items() if entries is None]
+        if missing:
+            asking = known.asking(missing)
+            answers = await self._pipeline(list(map(_all_of, missing)))
+            for key, flat in zip(missing, answers, strict=True):
+                found[key] = entries = Entries(flat)
+                known.keep(asking, key, entries)
+        return [entries for entries in found.values() if entries is not None]
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""
@@ -338,6 +338,8 @@ class RedisCache:
     async def close(self) -> None:
         """Close the connections."""
         await self._circuit.close()
+        if self._known_recents is not None:
+            await self._known_recents.close()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -375,4 +377,10 @@ class RedisCache:
             await client.aclose()
             return faster
         self._redis = client
+        if isinstance(client, OneServer):
+            self._known_recents = Recents(client.connection)
         return client
+
+
+def _all_of(key: str) -> Sequence[Any]:
+    return "ZREVRANGE", key, 0, -1, "WITHSCORES"

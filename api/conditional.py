@@ -12,10 +12,13 @@ from api.sent_page import SentPage, as_json
 PRIVATE = "private, no-cache"
 """The caller's own cache may keep it, and asks each time whether it still holds."""
 
+MAX_TAG_BYTES = 8_192
+
 IfNoneMatch = Annotated[
     str | None,
     Header(
-        description="`ETag` of an earlier answer: 304 if it would be the same.", max_length=8192
+        description="`ETag` of an earlier answer: 304 if it would be the same.",
+        max_length=MAX_TAG_BYTES,
     ),
 ]
 

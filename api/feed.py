@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from api.auth import Reading
 from api.conditional import IfNoneMatch, respond
 from api.cursors import decode_place, decode_rank, is_rank
 from api.errors import invalid
-from api.feed_filter import Filtered
+from api.feed_filter import FilterQuery
 from api.latest import latest_page, newer_page
 from api.models import FeedPage, problems
+from api.query_route import QueryRoute
 from api.ranked import first_page, next_page
 from api.state import Shared
 from api.timeline import Timeline
@@ -20,26 +22,29 @@ from api.timeline import Timeline
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
-router = APIRouter(prefix="/api/v1", tags=["feed"])
+router = APIRouter(prefix="/api/v1", tags=["feed"], route_class=QueryRoute)
 
-Mode = Annotated[
-    Literal["latest", "ranked"],
-    Query(description="Newest first, or what is likely to be of interest first."),
-]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Posts on the page.")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
-Before = Annotated[str | None, Query(description="The same as `cursor`.", deprecated=True)]
-Since = Annotated[
-    str | None,
-    Query(description="`newer_cursor` of a page: posts that are newer, the oldest of them first."),
-]
-Explain = Annotated[
-    bool,
-    Query(
+
+class FeedQuery(FilterQuery):
+    """The parameters of a page of a feed."""
+
+    mode: Literal["latest", "ranked"] = Field(
+        "latest", description="Newest first, or what is likely to be of interest first."
+    )
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Posts on the page.")
+    cursor: str | None = Field(None, description="`next_cursor` of the page before.")
+    before: str | None = Field(
+        None, description="The same as `cursor`.", json_schema_extra={"deprecated": True}
+    )
+    since: str | None = Field(
+        None,
+        description="`newer_cursor` of a page: posts that are newer, the oldest of them first.",
+    )
+    explain: bool = Field(
+        False,
         description="Whether each post says how it came to its place. Of a ranked feed, from the "
-        "first page on."
-    ),
-]
+        "first page on.",
+    )
 
 
 @router.get(
@@ -62,13 +67,7 @@ Explain = Annotated[
 async def read_feed(
     services: Shared,
     caller: Reading,
-    wanted: Filtered,
-    mode: Mode = "latest",
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
-    before: Before = None,
-    since: Since = None,
-    explain: Explain = False,
+    query: Annotated[FeedQuery, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Posts of those the caller follows and the caller's own.
@@ -89,23 +88,25 @@ async def read_feed(
     When a store is down, `degraded` says which. While Redis is, or when the ranker fails, a ranked
     feed has the newest first; its cursor then goes on with these.
     """
-    text = cursor if cursor is not None else before
-    if since is not None and (text is not None or mode == "ranked"):
+    text = query.cursor if query.cursor is not None else query.before
+    is_ranked = query.mode == "ranked"
+    if query.since is not None and (text is not None or is_ranked):
         raise invalid("query.since", "not with a cursor, and not of a ranked feed")
-    reader = services.reader(caller)
-    if mode == "ranked" and text is None:
+    reader, wanted = services.reader(caller), query.filter()
+    limit, explain = query.limit, query.explain
+    if is_ranked and text is None:
         page = await first_page(services, reader, limit, wanted, explain=explain)
         return respond(page, if_none_match)
-    if mode == "ranked" and text is not None and is_rank(text):
+    if is_ranked and text is not None and is_rank(text):
         place = decode_rank(text)
         page = await next_page(services, reader, place, limit, wanted, explain=explain)
         return respond(page, if_none_match)
     after = None if text is None else decode_place(text)
-    from_place = None if since is None else decode_place(since)
+    since = None if query.since is None else decode_place(query.since)
     timeline = Timeline(reader, caller.user_id, after, services.clock())
-    if from_place is None:
+    if since is None:
         page = await latest_page(reader, timeline, limit, wanted, explain=explain)
     else:
-        page = await newer_page(reader, timeline, from_place, limit, wanted, explain=explain)
+        page = await newer_page(reader, timeline, since, limit, wanted, explain=explain)
     services.presence.note(caller.user_id, has_feed=timeline.has_feed)
     return respond(page, if_none_match)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import Depends, Query
 from msgspec import Struct
+from pydantic import BaseModel, Field
 
 from api.ids import Id
 from api.topics import TopicName
@@ -50,26 +50,25 @@ def _primary(language: str | None) -> str:
     return (language or "").partition("-")[0].casefold()
 
 
-async def _filter(  # a thread for what has no await would cost more than the rest of the request
-    author: Annotated[Id | None, Query(description="Only posts by this user.")] = None,
-    topic: Annotated[
-        TopicName | None, Query(description="Only posts with this hashtag, with the # or without.")
-    ] = None,
-    media: Annotated[
-        Literal["image", "video", "audio", "link"] | None,
-        Query(description="Only posts with media of this kind."),
-    ] = None,
-    language: Annotated[
-        str | None,
-        Query(pattern=r"^[A-Za-z]{2,3}$", description="Only posts in this language."),
-    ] = None,
-    no_replies: Annotated[bool, Query(description="No posts that answer others.")] = False,
-    no_shares: Annotated[
-        bool, Query(description="No posts that are there only because someone shared them.")
-    ] = False,
-) -> FeedFilter:
-    tag = None if language is None else language.casefold()
-    return FeedFilter(author, topic, media, tag, no_replies, no_shares)
+class FilterQuery(BaseModel):
+    """The parameters that ask for some posts only."""
 
+    author: Id | None = Field(None, description="Only posts by this user.")
+    topic: TopicName | None = Field(
+        None, description="Only posts with this hashtag, with the # or without."
+    )
+    media: Literal["image", "video", "audio", "link"] | None = Field(
+        None, description="Only posts with media of this kind."
+    )
+    language: str | None = Field(
+        None, pattern=r"^[A-Za-z]{2,3}$", description="Only posts in this language."
+    )
+    no_replies: bool = Field(False, description="No posts that answer others.")
+    no_shares: bool = Field(
+        False, description="No posts that are there only because someone shared them."
+    )
 
-Filtered = Annotated[FeedFilter, Depends(_filter)]
+    def filter(self) -> FeedFilter:
+        """What they ask for."""
+        tag = None if self.language is None else self.language.casefold()
+        return FeedFilter(self.author, self.topic, self.media, tag, self.no_replies, self.no_shares)

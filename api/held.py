@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from heapq import merge
-from itertools import groupby, islice
-from operator import itemgetter, neg
+from itertools import islice
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -49,10 +49,9 @@ class Entries:
     """The entries of a sorted set, given as member, score, member, score, newest first."""
 
     def __init__(self, flat: Sequence[bytes]) -> None:
-        self.flat = flat
         members = flat[::2]
         self._members = members
-        self.times = [int(float(score)) for score in flat[1::2]]
+        self._scores = flat[1::2]
         self.posts = [
             entry[:PACKED_BYTES] if entry[0] >= FIRST_LEAD else entry.partition(SEPARATOR)[0]
             for entry in members
@@ -63,8 +62,9 @@ class Entries:
 
     def below(self, at: int | None) -> Iterator[tuple[int, bytes]]:
         """Times and packed post ids, those of a time (ms) and older; None: all."""
-        start = 0 if at is None else bisect_left(self.times, -at, key=neg)
-        return zip(islice(self.times, start, None), islice(self.posts, start, None), strict=True)
+        start = 0 if at is None else bisect_left(self._scores, -at, key=_before)
+        times = map(_time_of, islice(self._scores, start, None))
+        return zip(times, islice(self.posts, start, None), strict=True)
 
     def of(self, post: bytes) -> Iterable[tuple[int, bytes]]:
         """Times and members of the entries of a post."""
@@ -72,12 +72,12 @@ class Entries:
         if number is None:
             return ()
         numbers = self._repeated.get(post) or (number,)
-        return [(self.times[each], self._members[each]) for each in numbers]
+        return [(_time_of(self._scores[each]), self._members[each]) for each in numbers]
 
     @cached_property
     def rows(self) -> list[TimelineRow]:
         """All entries, decoded."""
-        pairs = zip(self.times, self._members, strict=True)
+        pairs = zip(map(_time_of, self._scores), self._members, strict=True)
         return [TimelineRow(at, *split_member(entry)) for at, entry in pairs]
 
     @cached_property
@@ -101,7 +101,7 @@ class Held:
     def __init__(self, feed: Entries, floor: int | None, recents: Sequence[Entries] = ()) -> None:
         self.floor = floor
         self._recents = recents
-        self._all = [each for each in (feed, *recents) if each.times]
+        self._all = [each for each in (feed, *recents) if each.posts]
 
     @property
     def pulled(self) -> list[TimelineRow]:
@@ -118,20 +118,31 @@ class Held:
         if self.floor is None:
             return
         met: set[bytes] = set()
-        ordered = self._below(None if after is None else after[0])
-        for at, places in groupby(ordered, key=itemgetter(0)):
-            if at <= self.floor:
-                return
-            fresh = [post for _, post in places if post not in met]
-            met.update(fresh)
-            # Redis has those of one time in the order of their bytes, which is not that of ids.
-            named = [(_id_of(post), post) for post in dict.fromkeys(fresh)]
-            for post_id, post in sorted(named, reverse=True) if len(named) > 1 else named:
-                entries = self._of(post)
-                newest = (entries[0][0], post_id)
-                if after is None or newest < after:
-                    reasons = (_reason_of(halves_of(entry)[1]) for _, entry in entries)
-                    yield Candidate(post_id, newest[0], list(dict.fromkeys(reasons)))
+        group: list[bytes] = []
+        of: int | None = None
+        for at, post in self._below(None if after is None else after[0]):
+            if at != of:
+                yield from self._named(group, after)
+                if at <= self.floor:
+                    return
+                group, of = [], at
+            if post not in met:
+                met.add(post)
+                group.append(post)
+        yield from self._named(group, after)
+
+    def _named(self, posts: list[bytes], after: Position | None) -> list[Candidate]:
+        """Posts of one time, of those whose newest entry is below a position."""
+        found = []
+        for post in posts:
+            entries = self._of(post)
+            at, post_id = entries[0][0], _id_of(post)
+            if after is None or (at, post_id) < after:
+                reasons = dict.fromkeys([_reason_of(halves_of(each)[1]) for _, each in entries])
+                found.append(Candidate(post_id, at, list(reasons)))
+        if len(found) > 1:  # Redis has them in the order of their bytes, which is not that of ids
+            found.sort(key=_post_id, reverse=True)
+        return found
 
     def _below(self, at: int | None) -> Iterable[tuple[int, bytes]]:
         if len(self._all) == 1:
@@ -144,6 +155,19 @@ class Held:
         if len(found) > 1:
             found.sort(reverse=True)
         return found
+
+
+def _time_of(score: bytes) -> int:
+    """A score as ms since 1970; only of entries that are looked at, as it takes long."""
+    return int(float(score))
+
+
+_post_id = attrgetter("post_id")
+
+
+def _before(score: bytes) -> int:
+    """What grows down the entries."""
+    return -_time_of(score)
 
 
 _id_of = lru_cache(50_000)(unpack_id)

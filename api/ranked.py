@@ -22,7 +22,7 @@ from api.ranking.order import KEPT, Order, ordered
 from api.ranking.rankers import explaining
 from api.seen import Seen
 from api.sent_page import SentPage, SentPost
-from api.snapshots import Snapshot, ranked
+from api.snapshots import Snapshot, explained, ranked
 from api.state import Services
 from api.stores import REDIS, StoreDownError
 from api.timeline import Timeline
@@ -204,7 +204,11 @@ async def first_page(
         now,
         None if order.is_degraded else ranking.ranker.name,
         [
-            ranked(place, gathered.reasons[place.row.post_id], is_explained=explain)
+            ranked(
+                place,
+                gathered.reasons[place.row.post_id],
+                explained(place, ranking.weights) if explain else None,
+            )
             for place in order.places
         ],
         is_opening=timeline.is_opening,

@@ -44,8 +44,12 @@ class OneServer:
                     return await self._exchange(self._idle.pop(), commands)
                 except (RedisConnectionError, OSError):
                     await self._drop_idle()
-            connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-            return await self._exchange(connection, commands)
+            return await self._exchange(self.connection(), commands)
+
+    def connection(self) -> Connection:
+        """A connection that is not made yet, and is the caller's."""
+        connection: Connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from api.held import Candidate
 from api.ranking.order import Place
-from api.ranking.scores import Score, Term
+from api.ranking.scores import Score, Term, first_terms
+from api.ranking.weights import Weights
 
 
 class Explained(Struct, frozen=True, array_like=True, gc=False):
@@ -43,12 +44,12 @@ class Snapshot(Struct, frozen=True, array_like=True):
     is_explained: bool = False
 
 
-def explained(place: Place) -> Explained:
-    """How a post came to a place."""
-    return Explained(place.first, place.second, place.factors, place.score, place.by_score)
+def explained(place: Place, weights: Weights) -> Explained:
+    """How a post came to a place, by the weights that ordered it."""
+    first = Score(place.first, first_terms(place.row, weights.first_pass, weights.demotions))
+    return Explained(first, place.second, place.factors, place.score, place.by_score)
 
 
-def ranked(place: Place, reasons: tuple[str, ...], *, is_explained: bool) -> Ranked:
+def ranked(place: Place, reasons: tuple[str, ...], how: Explained | None = None) -> Ranked:
     """A place of an order, to be kept."""
-    how = explained(place) if is_explained else None
     return Ranked(place.row.post_id, place.row.at, reasons, how)

@@ -69,7 +69,12 @@ class Services:
         return Reader(self.stores, self._absent, caller.user_id if caller else None)
 
 
-async def _services(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """What a request is served with.
+
+    Raises:
+        ProblemError: 503, while the API starts.
+    """
     of_request: Services | None = getattr(request.state, "services", None)
     services: Services | None = of_request or request.app.state.services
     if services is None:
@@ -77,4 +82,4 @@ async def _services(request: Request) -> Services:
     return services
 
 
-Shared = Annotated[Services, Depends(_services)]
+Shared = Annotated[Services, Depends(services_of)]

@@ -13,6 +13,7 @@ from api.feed_models import WhyNot, WhyNotStep
 from api.ids import Id
 from api.models import problems
 from api.ranked import Gathered, gather, order_of
+from api.ranking.experiments import Ranking
 from api.ranking.features import topics_of
 from api.ranking.order import Order
 from api.snapshots import explained
@@ -72,7 +73,7 @@ async def read_why_not(
     if post_id in gathered.reasons:
         ranking = services.ranking_of(caller.user_id)
         order = order_of(ranking, gathered, explain=True)
-        return _placed(post_id, gathered, order, ranking.ranker.name)
+        return _placed(post_id, gathered, order, ranking)
     match gathered.dropped.get(post_id):
         case "absent" | "not_visible":  # since a moment ago
             raise not_found("post")
@@ -83,13 +84,13 @@ async def read_why_not(
             return _answer(post_id, step)
 
 
-def _placed(post_id: str, gathered: Gathered, order: Order, ranker: str) -> WhyNot:
+def _placed(post_id: str, gathered: Gathered, order: Order, ranking: Ranking) -> WhyNot:
     """Where a candidate stands, or that it is below the cut."""
     reasons = list(gathered.reasons[post_id])
     for index, place in enumerate(order.places):
         if place.row.post_id == post_id:
-            name = None if order.is_degraded else ranker
-            found = explanation(name, explained(place), index)
+            name = None if order.is_degraded else ranking.ranker.name
+            found = explanation(name, explained(place, ranking.weights), index)
             return _answer(post_id, "ranked", reasons).model_copy(
                 update={
                     "position": found.position,

@@ -68,6 +68,7 @@ def features_of(
 ) -> Features:
     """The row of a post; times in ms since 1970 UTC. A reaction of any kind is a like, as in
     affinity; a post ahead of the clock is of now."""
+    likes, aversions = tastes.likes, tastes.aversions
     kinds = [f"m:{medium.kind}" for medium in post.media[:MAX_KINDS]]
     topics = topics_of(post)
     language = [f"l:{post.language.casefold()}"] if post.language else []
@@ -82,20 +83,23 @@ def features_of(
         shares=counters.shares,
         views=counters.views,
         hides=counters.hides,
-        affinity=_greatest(tastes.likes, (author,)),
+        affinity=min(CAP, likes.get(author, 0.0)),
         kind=post.media[0].kind if post.media else TEXT,
-        likes_kind=_greatest(tastes.likes, kinds),
-        likes_topic=_greatest(tastes.likes, topics),
-        likes_language=_greatest(tastes.likes, language),
-        aversion=_greatest(tastes.aversions, (author, *kinds, *topics, *language)),
+        likes_kind=_greatest(likes, kinds),
+        likes_topic=_greatest(likes, topics),
+        likes_language=_greatest(likes, language),
+        aversion=_greatest(aversions, (author, *kinds, *topics, *language)) if aversions else 0.0,
         is_seen=is_seen,
         is_viral=is_viral,
     )
 
 
 def _greatest(scores: Mapping[str, float], subjects: Iterable[str]) -> float:
-    found = [scores[subject] for subject in subjects if subject in scores]
-    return min(CAP, max(found)) if found else 0.0
+    greatest = 0.0
+    for subject in subjects:
+        if (score := scores.get(subject, 0.0)) > greatest:
+            greatest = score
+    return min(CAP, greatest)
 
 
 def in_order_of_time(rows: Iterable[Features]) -> Sequence[Features]:

@@ -28,13 +28,13 @@ class RankerError(Exception):
 class Place(Struct, frozen=True, gc=False):
     """A post in the order that is shown, and how it came there.
 
-    `second` is the ranker's score, `factors` what demotes it, `score` what is left; without a
-    second pass None, none and the first score. `by_score` is the place, from 0, that it would have
-    without diversity.
+    `first` is the score of the first pass, `second` the ranker's, `factors` what demotes it,
+    `score` what is left; without a second pass None, none and the first score. `by_score` is the
+    place, from 0, that it would have without diversity.
     """
 
     row: Features
-    first: Score
+    first: float
     second: Score | None
     factors: tuple[Term, ...]
     score: float
@@ -59,14 +59,14 @@ def ordered(rows: Iterable[Features], weights: Weights, ranker: Ranker) -> Order
         (row, first_pass(row, weights.first_pass, weights.demotions))
         for row in in_order_of_time(rows)
     ]
-    by_first = sorted(scored, key=lambda each: -each[1].value)  # stable: the newer first
+    by_first = sorted(scored, key=lambda each: -each[1])  # stable: the newer first
     kept, cut = by_first[:KEPT], by_first[KEPT:]
     try:
         seconds = _second_pass(ranker, [row for row, _ in kept])
     except Exception as error:  # noqa: BLE001  (whatever a ranker raises)
         log.warning("ranker failed", ranker=ranker.name, error=type(error).__name__)
         places = [
-            Place(row, first, None, (), first.value, number)
+            Place(row, first, None, (), first, number)
             for number, (row, first) in enumerate(scored[:KEPT])
         ]
         return Order(places, [row for row, _ in scored[KEPT:]], is_degraded=True)
@@ -86,7 +86,7 @@ def _second_pass(ranker: Ranker, rows: Sequence[Features]) -> Sequence[Score]:
 
 
 def _demoted(
-    kept: Sequence[tuple[Features, Score]], seconds: Sequence[Score], weights: Weights
+    kept: Sequence[tuple[Features, float]], seconds: Sequence[Score], weights: Weights
 ) -> list[Place]:
     """By the ranker's scores less what demotes, an author's further posts among it."""
     found = []

@@ -91,7 +91,7 @@ class Heuristic:
 
     def _score(self, row: Features) -> Score:
         weights = self._weights
-        liking = prod([value for _, value in likings(row, self._first_pass)])
+        liking = prod(likings(row, self._first_pass))
         lift = liking * recency(row, self._first_pass)
         seen = max(row.views, row.likes, row.comments, row.shares, row.hides)
 

@@ -36,19 +36,18 @@ def recency(row: Features, weights: FirstPass) -> float:
     return 1 / (1 + weights.age_rate * row.age_hours)
 
 
-def boost(score: float) -> float:
-    """`1 + min(score, 100) / 100` (003, the same), of an affinity, and of an interest likewise."""
-    return 1 + min(score, CAP) / CAP
+LIKINGS = ("affinity", "type", "topics", "language")
 
 
-def likings(row: Features, weights: FirstPass) -> tuple[Term, ...]:
+def likings(row: Features, weights: FirstPass) -> tuple[float, float, float, float]:
     """The factors by what the reader likes: of the author, of the type of the post, and of its
-    topics and language."""
+    topics and language. Each is `1 + score / 100` (003, the same) of an affinity, which is 100 at
+    most, and of an interest likewise."""
     return (
-        ("affinity", boost(row.affinity)),
-        ("type", weights.types.get(row.kind, 1.0) * boost(row.likes_kind)),
-        ("topics", boost(row.likes_topic)),
-        ("language", boost(row.likes_language)),
+        1 + row.affinity / CAP,
+        weights.types.get(row.kind, 1.0) * (1 + row.likes_kind / CAP),
+        1 + row.likes_topic / CAP,
+        1 + row.likes_language / CAP,
     )
 
 
@@ -74,13 +73,19 @@ def demoted(score: float, factors: Sequence[Term]) -> float:
     return score * factor if score > 0 else score / factor
 
 
-def first_pass(row: Features, weights: FirstPass, demoting: Demotions) -> Score:
+def first_pass(row: Features, weights: FirstPass, demoting: Demotions) -> float:
     """The score by which candidates are chosen (003, "Ranking Algorithm Implementation"):
     engagement * recency * affinity * type preference, * interest (000), * what demotes."""
-    terms = (
+    score = engagement(row, weights) * recency(row, weights) * prod(likings(row, weights))
+    factors = demotions(row, demoting)
+    return score * prod([value for _, value in factors]) if factors else score
+
+
+def first_terms(row: Features, weights: FirstPass, demoting: Demotions) -> tuple[Term, ...]:
+    """The factors that `first_pass` multiplies."""
+    return (
         ("engagement", engagement(row, weights)),
         ("recency", recency(row, weights)),
-        *likings(row, weights),
+        *zip(LIKINGS, likings(row, weights), strict=True),
         *demotions(row, demoting),
     )
-    return Score(prod([value for _, value in terms]), terms)

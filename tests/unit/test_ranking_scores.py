@@ -9,7 +9,7 @@ import pytest
 
 from api.ranking.features import CAP
 from api.ranking.rankers import Chronological, Heuristic, Ranker, Weighted, ranker_of
-from api.ranking.scores import Score, demoted, demotions, first_pass
+from api.ranking.scores import Score, demoted, demotions, first_pass, first_terms
 from api.ranking.weights import Demotions, FirstPass, Weights
 from api.ranking.weights import Heuristic as HeuristicWeights
 from tests.unit.ranking_rows import row
@@ -18,7 +18,7 @@ WEIGHTS = Weights()
 
 
 def first(**fields: Any) -> float:
-    return first_pass(row(**fields), FirstPass(), Demotions()).value
+    return first_pass(row(**fields), FirstPass(), Demotions())
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,10 @@ def test_posts_without_engagement_are_ordered_too() -> None:
 
 
 def test_the_terms_of_the_first_score_are_its_factors() -> None:
-    score = first_pass(
-        row(likes=3, affinity=20.0, is_seen=True, aversion=2.0), FirstPass(), Demotions()
-    )
-    assert prod(value for _, value in score.terms) == pytest.approx(score.value)
-    names = [name for name, _ in score.terms]
+    given = row(likes=3, affinity=20.0, is_seen=True, aversion=2.0), FirstPass(), Demotions()
+    terms = first_terms(*given)
+    assert prod(value for _, value in terms) == pytest.approx(first_pass(*given))
+    names = [name for name, _ in terms]
     assert names == [
         *("engagement", "recency", "affinity", "type", "topics", "language"),
         *("seen", "aversion"),
@@ -67,8 +66,8 @@ def test_the_terms_of_the_first_score_are_its_factors() -> None:
 def test_a_type_has_a_factor_for_everybody() -> None:
     weights = FirstPass(types={"video": 3.0})
     score = first_pass(row(age=0, kind="video"), weights, Demotions())
-    assert score.value == 3.0
-    assert first_pass(row(age=0), weights, Demotions()).value == 1.0
+    assert score == 3.0
+    assert first_pass(row(age=0), weights, Demotions()) == 1.0
 
 
 @pytest.mark.parametrize("score", [2.0, -2.0])
