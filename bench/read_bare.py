@@ -1,8 +1,9 @@
 """The limit of `headrace bench read`: `python -m bench.read_bare PLAN PORT`, with the addresses in
 the environment.
 
-For each reader a handler asks Redis what the API asks it for a page of `latest` (as recorded when
-the API's own code made the page), and sends bytes that were prepared.
+For each reader a handler asks Redis for all that a page of `latest` is made from, as the API does
+(recorded when its own code made the page) whenever it has kept nothing of what heavy sources hold,
+and sends bytes that were prepared.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Recorder(RedisCache):
-    """Notes each round trip."""
+    """Notes each round trip; keeps nothing of what heavy sources hold, so that all is asked for."""
 
     def __init__(self, url: str, partitions: int) -> None:
         super().__init__(url, partitions)
@@ -46,6 +47,13 @@ class Recorder(RedisCache):
     async def _pipeline(self, commands: Commands) -> list[Any]:
         self.trips.append(commands)
         return await super()._pipeline(commands)
+
+    async def _connect(self) -> Client:
+        client = await super()._connect()
+        if self._known_recents is not None:
+            await self._known_recents.close()
+            self._known_recents = None
+        return client
 
 
 class Bare:

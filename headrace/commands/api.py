@@ -92,6 +92,8 @@ def server_of(app: FastAPI, **options: Any) -> uvicorn.Server:
     """A server that ends the streams before it waits for what else is under way."""
     import uvicorn
 
+    from api.bounded_http import BoundedHttp
+
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             if app.state.live is not None:
@@ -101,6 +103,7 @@ def server_of(app: FastAPI, **options: Any) -> uvicorn.Server:
     return Server(
         uvicorn.Config(
             app,
+            http=BoundedHttp,
             loop="uvloop",
             log_config=None,
             access_log=False,
