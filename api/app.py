@@ -109,6 +109,7 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         generate_unique_id_function=_operation_id,
     )
     registry = CollectorRegistry()

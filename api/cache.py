@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from redis.asyncio import RedisCluster
 
 from api.cached_likes import read_reacted
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
@@ -361,7 +360,7 @@ class RedisCache:
     async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Of a cluster one server may fail, and the others are asked on."""
         client = await self._connected()
-        if isinstance(client, RedisCluster):
+        if not isinstance(client, OneServer):
             return await ask(client, commands)
         return await self._circuit.run(lambda: ask(client, commands))
 

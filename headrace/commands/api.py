@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import re
 import socket
@@ -22,6 +23,7 @@ _MOST_SAID_BYTES = 4_096
 """Of a WebSocket's client, which has nothing to say."""
 
 _STOP_SECONDS = 10
+_GC_ALLOCATIONS = 20_000
 _UNTAKEN_MS = 60_000
 
 
@@ -95,6 +97,13 @@ def server_of(app: FastAPI, **options: Any) -> uvicorn.Server:
     from api.bounded_http import BoundedHttp
 
     class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # What there is now stays: a collector that looks through it takes a fifth of the time.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_GC_ALLOCATIONS)
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             if app.state.live is not None:
                 await app.state.live.close()
