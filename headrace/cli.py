@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
     "bench": "headrace.commands.bench:bench",
+    "plan": "headrace.commands.plan:plan",
     "token": "headrace.commands.api:token",
     "config": "headrace.commands.config:config",
 }
