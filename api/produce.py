@@ -16,12 +16,12 @@ from api.ids import is_id
 from api.models import POST_ID, Awaited, problems
 from api.state import Services, Shared
 from api.write_route import WriteRoute
-from schemas.codec import SUBJECTS, encode
-from schemas.events import Event, Media, Moderation, Surface
-from schemas.validation import MAX_RECORD_BYTES, RejectedError, validate
+from schemas.codec import SUBJECTS
+from schemas.events import Event, Moderation
+from schemas.json_events import event_of
+from schemas.validation import RejectedError
 
 MAX_EVENTS = 1_000
-NESTED: dict[str, type[msgspec.Struct]] = {"media": Media, "surface": Surface}
 MADE = ("event_id", "at")
 """What the API fills in when it is left out."""
 
@@ -117,10 +117,11 @@ async def publish_events(body: EventsIn, services: Shared, caller: Producing) ->
 def _read(raw: dict[str, Any], services: Services, caller: Caller) -> Event | EventResult:
     """The event that was sent, or why it is refused."""
     made = {"event_id": services.events.new_id(services.clock()), "at": services.clock()}
-    fields = {**made, **raw}
-    kind = fields.pop("type", None)
     try:
-        return _valid(kind, fields, services.clock(), caller)
+        event = event_of({**made, **raw}, services.clock())
+        if isinstance(event, Moderation):
+            _check_moderator(event, caller)
+        return event
     except RejectedError as error:
         known = raw.get("event_id")
         return EventResult(
@@ -131,41 +132,9 @@ def _read(raw: dict[str, Any], services: Services, caller: Caller) -> Event | Ev
         )
 
 
-def _valid(kind: Any, fields: dict[str, Any], now: int, caller: Caller) -> Event:
-    expected = SUBJECTS.get(kind) if isinstance(kind, str) else None
-    if expected is None:
-        raise RejectedError("unknown_type", f"type is none of {', '.join(SUBJECTS)}")
-    _check_names(fields, expected)
-    try:
-        event: Event = msgspec.convert(fields, expected)
-        size = len(encode(event))
-    except msgspec.ValidationError as error:
-        raise RejectedError("not_valid", str(error)) from error
-    except ValueError as error:  # an integer or a text that Avro cannot have
-        raise RejectedError("not_encodable", "a value does not fit the schema") from error
-    if size > MAX_RECORD_BYTES:
-        raise RejectedError("too_large", f"the record has more than {MAX_RECORD_BYTES} bytes")
-    validate(event, now)
-    if isinstance(event, Moderation):
-        _check_moderator(event, caller)
-    return event
-
-
 def _check_moderator(event: Moderation, caller: Caller) -> None:
     if "moderate" not in caller.scopes or event.moderator_id != caller.user_id:
         raise RejectedError("not_allowed", "a verdict is its moderator's, with the scope moderate")
-
-
-def _check_names(fields: dict[str, Any], expected: type[msgspec.Struct]) -> None:
-    """A field that the schema does not have is a mistake, and is not passed over."""
-    unknown = fields.keys() - set(expected.__struct_fields__)
-    if unknown:
-        raise RejectedError("unknown_field", f"there is no field {min(unknown)[:64]!a}")
-    for name, nested in NESTED.items():
-        value = fields.get(name)
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, dict):
-                _check_names(each, nested)
 
 
 def event_schemas() -> dict[str, Any]:

@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "headrace.commands.demo:demo",
     "replay": "headrace.commands.replay:replay",
     "generate": "headrace.commands.replay:generate",
+    "check-event": "headrace.commands.check_event:check_event",
     "source": "headrace.commands.source:source",
     "erase": "headrace.commands.erase:erase",
     "train": "headrace.commands.train:train",

@@ -21,6 +21,8 @@ from connectors.sources import follow_events, generate_activity, generate_networ
 from schemas.codec import decode
 from schemas.events import Event, Follow
 from schemas.topics import EXTERNAL
+from schemas.validation import validate
+from tests.producing import PAGE, examples
 
 PAIRS = generate_network(200, 1)
 COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
@@ -100,6 +102,28 @@ def test_all_is_acknowledged_once_on_the_right_topic_in_order(kafka_brokers: str
     of_one = [event for _, _, event in found if isinstance(event, Follow)]
     by_user = [e for e in of_one if e.user_id == "user7" and e.event_id.startswith("f:")]
     assert by_user == [e for e in follows if e.user_id == "user7"]
+
+
+def test_the_examples_of_the_page_for_producers_are_taken(kafka_brokers: str) -> None:
+    since, now = ends(kafka_brokers), int(time.time() * 1000)
+    for code in examples().values():
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=PAGE.parent.parent,
+            env={**os.environ, "KAFKA": kafka_brokers},
+            check=True,
+            timeout=60,
+        )
+    found = read_since(kafka_brokers, since)
+    for _, _, event in found:
+        validate(event, now + 60_000)
+    named = sorted((topic, key, event.event_id) for topic, key, event in found)
+    assert named == [
+        ("engagements", b"post-1", "l-1"),
+        ("follows", b"bob", "f-1"),
+        ("follows", b"carol", "f-2"),
+        ("posts", b"post-1", "p-1"),
+    ]
 
 
 def test_a_key_can_be_given(kafka_brokers: str) -> None:
