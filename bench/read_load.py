@@ -147,6 +147,9 @@ class Load:
             _, late = await asyncio.wait(tasks, timeout=LATE_S)
             if late:
                 self._wrong(f"{len(late)} reads were not answered")
+                for each in late:
+                    each.cancel()
+                await asyncio.wait(late)
 
     def _kind(self, number: int, reader: int) -> Kind:
         if number % RANKED_PART:
@@ -171,7 +174,7 @@ class Load:
             f"Authorization: Bearer {reader.token}\r\n\r\n"
         )
         async with self._slots:
-            connection = self._free.pop()
+            connection = self._free.popleft()  # all in turn: one that is idle for 5 s is closed
             try:
                 body = await _exchange(*connection, request.encode())
             finally:
