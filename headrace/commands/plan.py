@@ -55,6 +55,7 @@ def _option(name: str, kind: click.ParamType, default: float, what: str) -> Deco
     "The part of each node that is used at the peak.",
 )
 @_option("--worker-cores", _COUNT, Hardware().worker_cores, "Processors of a worker's machine.")
+@_option("--worker-tib", _POSITIVE, Hardware().worker_tib, "Disk of a worker's machine.")
 @_option("--redis-gib", _POSITIVE, Hardware().redis_gib, "Memory of a Redis node.")
 @_option("--cassandra-tib", _POSITIVE, Hardware().cassandra_tib, "Disk of a Cassandra node.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON instead of tables.")

@@ -14,7 +14,7 @@ GIB = 1024**3
 TIB = 1024**4
 US = 1e-6
 MIN_PARTITIONS = 8
-PARTITIONS_A_WORKER = 4
+PARTITIONS_A_CORE = 4
 """So that work is even when a worker comes or goes."""
 
 
@@ -51,6 +51,10 @@ class _Sheet:
         self.estimates: list[Estimate] = []
         self._group = ""
 
+    def value(self, name: str) -> float:
+        """One that was added."""
+        return next(each.value for each in self.estimates if each.name == name)
+
     def begin(self, group: str) -> None:
         self._group = group
 
@@ -68,10 +72,6 @@ def plan_for(load: Workload, hardware: Hardware) -> Plan:
     cores = _cores(sheet)
     _nodes(sheet, hardware, stored, cores)
     return Plan(sheet.estimates, _greatest_first(cores), _greatest_first(stored))
-
-
-def _value(sheet: _Sheet, name: str) -> float:
-    return next(each.value for each in sheet.estimates if each.name == name)
 
 
 def _rates(sheet: _Sheet, load: Workload) -> None:
@@ -101,7 +101,7 @@ def _published(sheet: _Sheet, load: Workload) -> None:
     """What users publish in a year, whatever keeps it."""
     sheet.begin("published in a year")
     posts = sheet.add(
-        "posts_per_year", _value(sheet, "posts_per_day") * YEAR_DAYS, "", "posts_per_day * 365"
+        "posts_per_year", sheet.value("posts_per_day") * YEAR_DAYS, "", "posts_per_day * 365"
     )
     text = sheet.add(
         "text_tib", posts * load.post_bytes / TIB, "TiB", "posts_per_year * post bytes"
@@ -117,9 +117,7 @@ def _published(sheet: _Sheet, load: Workload) -> None:
 
 def _bytes(sheet: _Sheet, load: Workload, hardware: Hardware) -> dict[str, float]:
     sheet.begin("bytes")
-    day = {
-        name: _value(sheet, f"{name}_per_day") for name in ("posts", "engagements", "deliveries")
-    }
+    day = {name: sheet.value(f"{name}_per_day") for name in ("posts", "engagements", "deliveries")}
     copies = hardware.replicas
     events = 2 * (
         day["posts"] * load.post_bytes + day["engagements"] * figures.ENGAGEMENT_BYTES.value
@@ -141,9 +139,25 @@ def _bytes(sheet: _Sheet, load: Workload, hardware: Hardware) -> dict[str, float
             "deliveries_per_day * bytes a row * 30 days * replicas",
         ),
         "Cassandra: posts of a year": (
-            _value(sheet, "posts_per_year") * load.post_bytes * copies,
+            sheet.value("posts_per_year") * load.post_bytes * copies,
             "cassandra_posts",
             "posts_per_year * post bytes * replicas",
+        ),
+        "Cassandra: follows": (
+            load.users * load.follows * 2 * figures.ROW_BYTES.value * copies,
+            "cassandra_follows",
+            "users * follows * 2 tables * bytes a row * replicas",
+        ),
+        "Redis: follows": (
+            load.users * load.follows * figures.ENTRY_BYTES.value,
+            "redis_follows",
+            "users * follows * bytes an entry",
+        ),
+        "Workers: rows of state": (
+            (load.users * load.follows * 2 + day["engagements"] * YEAR_DAYS)
+            * figures.STATE_BYTES.value,
+            "workers_state",
+            "(users * follows * 2 folds + a year's engagements) * bytes a row",
         ),
         "Redis: feeds": (
             load.dau * figures.FEED_ENTRIES.value * figures.ENTRY_BYTES.value,
@@ -165,7 +179,7 @@ def _cores(sheet: _Sheet) -> dict[str, float]:
     """Processors at the peak, each used whole."""
     sheet.begin("processors at the peak")
     peak = {
-        name: _value(sheet, f"peak_{name}_per_s") for name in ("reads", "engagements", "deliveries")
+        name: sheet.value(f"peak_{name}_per_s") for name in ("reads", "engagements", "deliveries")
     }
     used = {
         "fan-out": (
@@ -205,11 +219,17 @@ def _nodes(
     sheet.begin("nodes")
     use = hardware.utilization
     folding = sum(cores[name] for name in ("fan-out", "engagement", "Redis sink", "Cassandra sink"))
+    state = stored["Workers: rows of state"]
     workers = sheet.add(
         "workers",
-        max(2, ceil(folding / use / hardware.worker_cores)),
-        f"of {hardware.worker_cores} cores",
-        "cores of folds and sinks / utilization / cores of a worker; 2 at least",
+        max(
+            2,
+            ceil(folding / use / hardware.worker_cores),
+            ceil(state / (hardware.worker_tib * TIB * use)),
+        ),
+        f"of {hardware.worker_cores} cores and {hardware.worker_tib:g} TiB",
+        "the greatest of 2, cores of folds and sinks / utilization / cores, and state / (disk * "
+        "utilization), with HEADRACE_STATE=rocksdb",
     )
     sheet.add(
         "partitions",
@@ -223,8 +243,8 @@ def _nodes(
         "",
         "api_cores / utilization; 2 at least",
     )
-    memory = stored["Redis: feeds"] + stored["Redis: posts and counts"]
-    adds = _value(sheet, "peak_deliveries_per_s")
+    memory = sum(value for name, value in stored.items() if name.startswith("Redis"))
+    adds = sheet.value("peak_deliveries_per_s")
     sheet.add(
         "redis_nodes",
         max(
@@ -235,7 +255,7 @@ def _nodes(
         f"of {hardware.redis_gib:g} GiB",
         "the greater of bytes / (memory * utilization) and deliveries / (entries/s * utilization)",
     )
-    disk = stored["Cassandra: timelines"] + stored["Cassandra: posts of a year"]
+    disk = sum(value for name, value in stored.items() if name.startswith("Cassandra"))
     rows = adds * hardware.replicas
     sheet.add(
         "cassandra_nodes",
@@ -251,7 +271,7 @@ def _nodes(
 
 
 def _partitions(cores: float) -> int:
-    wanted = ceil(cores * PARTITIONS_A_WORKER)
+    wanted = ceil(cores * PARTITIONS_A_CORE)
     return max(MIN_PARTITIONS, 1 << (wanted - 1).bit_length())
 
 

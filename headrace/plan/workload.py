@@ -38,5 +38,6 @@ class Hardware(Struct, frozen=True, kw_only=True):
     utilization: float = 0.5
     """The part of a processor, of memory and of a disk that is used at the peak."""
     worker_cores: int = 4
+    worker_tib: float = 1.0
     redis_gib: float = 64.0
     cassandra_tib: float = 2.0

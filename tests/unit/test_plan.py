@@ -31,6 +31,16 @@ def test_heavy_sources_save_deliveries() -> None:
     assert _plan(follows=100.0, heavy_share=0.25).value("deliveries_per_s") == 150
 
 
+def test_who_is_not_active_has_follows_but_no_feed() -> None:
+    few, many = _plan(users=100_000), _plan(users=1_000_000)
+    different = {
+        each.name for each in few.estimates if many.value(each.name) != pytest.approx(each.value)
+    }
+    assert {"cassandra_follows_gib", "redis_follows_gib", "workers_state_gib"} <= different
+    assert many.value("redis_follows_gib") == pytest.approx(10 * few.value("redis_follows_gib"))
+    assert not different & {"redis_feeds_gib", "deliveries_per_s", "api_cores"}
+
+
 def test_what_takes_processors_grows_with_its_rate_alone() -> None:
     once, more_reads = _plan(reads_per_day=5.0), _plan(reads_per_day=50.0)
     assert more_reads.value("api_cores") == pytest.approx(10 * once.value("api_cores"))
