@@ -1,4 +1,4 @@
-"""HTTP by httptools, which takes a third of the time of h11, with the bound that it lacks."""
+"""HTTP by httptools, a parser in C, with the bound that it lacks."""
 
 from __future__ import annotations
 

@@ -119,13 +119,13 @@ class Held:
             return
         met: set[bytes] = set()
         group: list[bytes] = []
-        of: int | None = None
+        group_at: int | None = None
         for at, post in self._below(None if after is None else after[0]):
-            if at != of:
+            if at != group_at:
                 yield from self._named(group, after)
                 if at <= self.floor:
                     return
-                group, of = [], at
+                group, group_at = [], at
             if post not in met:
                 met.add(post)
                 group.append(post)
@@ -162,13 +162,11 @@ def _time_of(score: bytes) -> int:
     return int(float(score))
 
 
-_post_id = attrgetter("post_id")
-
-
 def _before(score: bytes) -> int:
     """What grows down the entries."""
     return -_time_of(score)
 
 
+_post_id = attrgetter("post_id")
 _id_of = lru_cache(50_000)(unpack_id)
 _reason_of = lru_cache(50_000)(unpack_reason)

@@ -1,4 +1,4 @@
-"""What is read most often: its parameters are solved here, in a fifth of FastAPI's time."""
+"""What is read most often: its parameters are solved here, not anew by their types each time."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def features_of(
     """The row of a post; times in ms since 1970 UTC. A reaction of any kind is a like, as in
     affinity; a post ahead of the clock is of now."""
     likes, aversions = tastes.likes, tastes.aversions
-    kinds = [f"m:{medium.kind}" for medium in post.media[:MAX_KINDS]] if post.media else []
+    kinds = [f"m:{medium.kind}" for medium in post.media[:MAX_KINDS]]
     topics = topics_of(post)
     language = [f"l:{post.language.casefold()}"] if post.language else []
     author = f"u:{post.author_id}"

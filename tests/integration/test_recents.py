@@ -13,7 +13,7 @@ from redis import Redis
 
 from api.cache import RedisCache
 from api.held import Entries
-from api.recents import Recents
+from api.recents import SILENCE_SECONDS, Recents
 from api.redis_calls import OneServer, connect
 from connectors.redis_keys import Keys, member
 from connectors.stack.local import LocalStack
@@ -126,6 +126,34 @@ def test_nothing_is_kept_while_redis_cannot_say_what_changes(url: str, redis: Re
             assert await cache.posts() == ["p2", "p1"]
             await _until(cache.is_kept)
             assert await cache.posts() == ["p2", "p1"]
+
+    asyncio.run(run())
+
+
+def test_what_is_kept_outlasts_silence_but_not_a_server_that_says_nothing(
+    url: str, redis: Redis
+) -> None:
+    async def run() -> None:
+        server = await connect(url)
+        assert isinstance(server, OneServer)
+        recents = Recents(server.connection)
+        try:
+
+            async def is_kept() -> bool:
+                recents.keep(recents.asking([KEY]), KEY, Entries(()))
+                return recents.get(KEY) is not None
+
+            await _until(is_kept)
+            kept = recents.get(KEY)
+            await asyncio.sleep(3 * SILENCE_SECONDS)
+            assert recents.get(KEY) is kept
+            redis.execute_command("CLIENT", "PAUSE", int(4 * SILENCE_SECONDS * 1_000), "ALL")
+            await asyncio.sleep(3 * SILENCE_SECONDS)
+            assert recents.get(KEY) is None
+            await _until(is_kept)
+        finally:
+            await recents.close()
+            await server.aclose()
 
     asyncio.run(run())
 

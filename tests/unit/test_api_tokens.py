@@ -15,6 +15,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import jwt
@@ -98,6 +99,38 @@ def test_both_algorithms_are_taken(issuer: Issuer) -> None:
     assert issuer.check(signed()) == "al"
     assert issuer.check(signed(ec_key(), "two", "ES256")) == "al"
     assert issuer.fetched == 1
+
+
+def test_a_token_that_was_valid_is_so_until_it_ends_and_while_its_key_is_the_same(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authenticator = Authenticator(None, issuer.keys, TokenRules("headrace", "https://issuer", 0))
+    decode = mock.Mock(wraps=jwt.decode)
+    monkeypatch.setattr(jwt, "decode", decode)
+
+    def check(token: str) -> str:
+        return asyncio.run(authenticator.caller(token)).user_id
+
+    token, brief = signed(), signed(exp=int(time.time()) + 2)
+    assert [check(token), check(token), check(brief), check(brief)] == ["al"] * 4
+    assert decode.call_count == 2
+    time.sleep(2.1)
+    with pytest.raises(TokenError, match="ExpiredSignature"):
+        check(brief)
+    issuer.raw = set_of(jwk(rsa_key(2), "one"))
+    issuer.now += jwks.MAX_STALE_SECONDS + 1
+    with pytest.raises(TokenError, match="InvalidSignature"):
+        check(token)
+
+
+def test_few_tokens_are_kept_and_none_that_is_long(issuer: Issuer) -> None:
+    authenticator = Authenticator(None, issuer.keys, RULES)
+    asyncio.run(authenticator.caller(signed(more="x" * 2_048)))
+    assert not authenticator._checked
+    with mock.patch("api.auth.MAX_KEPT", 3):
+        for number in range(10):
+            asyncio.run(authenticator.caller(signed(jti=str(number))))
+            assert 1 <= len(authenticator._checked) <= 3
 
 
 def part(value: bytes) -> bytes:
