@@ -67,12 +67,14 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
 def consistent(given: Scenario) -> Scenario:
     """A follow and a block exclude each other; only public posts reach topics and sharers; and who
-    is nobody in particular hides nothing."""
+    is nobody in particular hides nothing, blocks nobody and is blocked by nobody."""
     if given.is_blocked:
         given = replace(given, is_following=False, is_followed=False)
     if given.visibility != "public":
         given = replace(given, brought_by=frozenset({"author"}))
-    return replace(given, is_hidden=given.is_hidden and given.viewer != "nobody")
+    if given.viewer == "nobody":
+        given = replace(given, is_hidden=False, is_blocked=None)
+    return given
 
 
 # What docs/rules.md says
