@@ -78,6 +78,18 @@ async def cache_at(url: str) -> AsyncIterator[Noting]:
         await cache.close()
 
 
+@asynccontextmanager
+async def recents_at(url: str) -> AsyncIterator[Recents]:
+    server = await connect(url)
+    assert isinstance(server, OneServer)
+    recents = Recents(server.connection)
+    try:
+        yield recents
+    finally:
+        await recents.close()
+        await server.aclose()
+
+
 async def _until(is_so: Callable[[], Any]) -> None:
     until = time.monotonic() + SOON_S
     while not await is_so():
@@ -134,10 +146,7 @@ def test_what_is_kept_outlasts_silence_but_not_a_server_that_says_nothing(
     url: str, redis: Redis
 ) -> None:
     async def run() -> None:
-        server = await connect(url)
-        assert isinstance(server, OneServer)
-        recents = Recents(server.connection)
-        try:
+        async with recents_at(url) as recents:
 
             async def is_kept() -> bool:
                 recents.keep(recents.asking([KEY]), KEY, Entries(()))
@@ -151,9 +160,6 @@ def test_what_is_kept_outlasts_silence_but_not_a_server_that_says_nothing(
             await asyncio.sleep(3 * SILENCE_SECONDS)
             assert recents.get(KEY) is None
             await _until(is_kept)
-        finally:
-            await recents.close()
-            await server.aclose()
 
     asyncio.run(run())
 
@@ -162,10 +168,7 @@ def test_what_changes_while_it_is_asked_for_is_not_kept(url: str, redis: Redis) 
     other = KEYS.recent("u:other")
 
     async def run() -> None:
-        server = await connect(url)
-        assert isinstance(server, OneServer)
-        recents = Recents(server.connection)
-        try:
+        async with recents_at(url) as recents:
 
             async def is_other_kept() -> bool:
                 recents.keep(recents.asking([other]), other, Entries(()))
@@ -185,8 +188,5 @@ def test_what_changes_while_it_is_asked_for_is_not_kept(url: str, redis: Redis) 
             assert recents.get(KEY) is None
             recents.keep(late, KEY, Entries(()))
             assert recents.get(KEY) is not None
-        finally:
-            await recents.close()
-            await server.aclose()
 
     asyncio.run(run())
