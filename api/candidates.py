@@ -24,7 +24,8 @@ Step = Literal["absent", "not_visible", "hidden", "muted", "reply", "aversion"]
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """The reasons for which a candidate is shown; without any, the step that dropped it."""
+    """The reasons for which a candidate is shown; without any, the step that dropped it, or None if
+    it was not asked for, or stands above."""
 
     reasons: tuple[str, ...] = ()
     dropped_by: Step | None = None
@@ -39,7 +40,11 @@ async def hydrate(reader: Reader, batch: list[Candidate], users: Iterable[str] =
     """Load a batch, and users: in one round trip when the reasons name the authors, in one more
     when they do not, and one more for what replies answer and found posts are about."""
     ids = [candidate.post_id for candidate in batch]
-    reasons = {reason for candidate in batch for reason in candidate.reasons}
+    reasons = {
+        reason
+        for candidate in batch
+        for reason in (*candidate.reasons, *candidate.above, *candidate.below)
+    }
     authors = [reason for reason in reasons if reason.startswith("u:")]
     sources = set(map(_source_of, reasons - _FOUND))
     found = {candidate.post_id for candidate in batch if is_found(candidate.reasons)}
@@ -60,8 +65,9 @@ async def hydrate(reader: Reader, batch: list[Candidate], users: Iterable[str] =
     await reader.load_rights(posts)
 
 
-def judge(reader: Reader, candidate: Candidate) -> Verdict:
-    """Whether the reader is shown a candidate that is loaded."""
+def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> Verdict:
+    """Whether the reader is shown a candidate that is loaded, at its place. A post stands where the
+    newest of its entries does that is shown: above, there is nothing more to say of it."""
     post = reader.post(candidate.post_id)
     if post is None:
         return Verdict(dropped_by="absent")
@@ -71,22 +77,33 @@ def judge(reader: Reader, candidate: Candidate) -> Verdict:
         return Verdict(dropped_by="hidden")
     if reader.is_muted(f"u:{post.author_id}"):
         return Verdict(dropped_by="muted")
-    reasons = [reason for reason in candidate.reasons if _stands(reader, post, reason)]
-    if not reasons:
+    if not wanted.takes(post):
+        return Verdict()
+    if not any(_stands(reader, post, reason) for reason in candidate.reasons):
         return Verdict(dropped_by="muted")
-    if not reader.joins(post):
-        reasons = [reason for reason in reasons if reason.startswith(SHARED)]
-    return Verdict(tuple(reasons)) if reasons else Verdict(dropped_by="reply")
+    here = _reasons(reader, post, candidate.reasons, wanted)
+    if not here:
+        return Verdict(dropped_by=None if reader.joins(post) else "reply")
+    if _reasons(reader, post, candidate.above, wanted):
+        return Verdict()
+    return Verdict(tuple(dict.fromkeys(here + _reasons(reader, post, candidate.below, wanted))))
 
 
 def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> SentPost | None:
     """A candidate that is loaded as its reader sees it; None when it is not to be seen, or not
     asked for."""
-    post = reader.post(candidate.post_id)
-    if post is None or not wanted.takes(post):
-        return None
-    reasons = wanted.reasons(list(judge(reader, candidate).reasons))
-    return feed_post(reader, post, reasons, candidate.at) if reasons else None
+    post, reasons = reader.post(candidate.post_id), judge(reader, candidate, wanted).reasons
+    return feed_post(reader, post, list(reasons), candidate.at) if post and reasons else None
+
+
+def _reasons(
+    reader: Reader, post: PostView, reasons: Iterable[str], wanted: FeedFilter
+) -> list[str]:
+    """For which of some reasons a post is shown; a reply between others only if it was shared."""
+    found = [reason for reason in reasons if _stands(reader, post, reason)]
+    if found and not reader.joins(post):
+        found = [reason for reason in found if reason.startswith(SHARED)]
+    return wanted.reasons(found)
 
 
 def _stands(reader: Reader, post: PostView, reason: str) -> bool:

@@ -10,13 +10,13 @@ from heapq import merge
 from itertools import islice
 from operator import attrgetter
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, unpack_id
 from connectors.redis_keys import SEPARATOR, halves_of, split_member, unpack_reason
 
 Position = tuple[int, str]
-"""(time in ms of the newest entry, post id): candidates are ordered by it, descending."""
+"""(time in ms of an entry, post id): candidates are ordered by it, descending."""
 
 
 class TimelineRow(Struct, frozen=True):
@@ -33,11 +33,14 @@ class TimelineRow(Struct, frozen=True):
 
 
 class Candidate(Struct):
-    """A post on a timeline, with the time of its newest entry and its reasons."""
+    """A post at a place of a timeline, with the reasons of its entries there, and of those that
+    stand above and below, as far as they are known."""
 
     post_id: str
     at: int
     reasons: list[str]
+    above: Sequence[str] = ()
+    below: list[str] = field(default_factory=list)
 
     @property
     def position(self) -> Position:
@@ -108,38 +111,42 @@ class Held:
         """All that heavy sources hold."""
         return [row for recent in self._recents for row in recent.rows]
 
-    def post_ids(self) -> Iterator[str]:
-        """The posts whose newest entry is above the floor."""
-        return (candidate.post_id for candidate in self.walk(None))
-
     def walk(self, after: Position | None) -> Iterator[Candidate]:
-        """The posts below a position (None: from the top) and above the floor, each with all its
-        reasons, whatever is below the floor among them. O(log n) each, of n sorted sets."""
+        """The posts below a position (None: from the top) and above the floor, once for each time
+        of their entries, with all reasons, whatever is below the floor among them. O(log n) each,
+        of n sorted sets."""
         if self.floor is None:
             return
-        met: set[bytes] = set()
-        group: list[bytes] = []
-        group_at: int | None = None
+        group: dict[bytes, None] = {}
+        group_at = 0
         for at, post in self._below(None if after is None else after[0]):
             if at != group_at:
-                yield from self._named(group, after)
+                yield from self._named(group_at, group, after)
                 if at <= self.floor:
                     return
-                group, group_at = [], at
-            if post not in met:
-                met.add(post)
-                group.append(post)
-        yield from self._named(group, after)
+                group, group_at = {}, at
+            group[post] = None
+        yield from self._named(group_at, group, after)
 
-    def _named(self, posts: list[bytes], after: Position | None) -> list[Candidate]:
-        """Posts of one time, of those whose newest entry is below a position."""
+    def _named(
+        self, at: int, posts: Iterable[bytes], after: Position | None
+    ) -> Sequence[Candidate]:
+        """Posts that have entries of a time, those below a position."""
         found = []
         for post in posts:
-            entries = self._of(post)
-            at, post_id = entries[0][0], _id_of(post)
-            if after is None or (at, post_id) < after:
-                reasons = dict.fromkeys([_reason_of(halves_of(each)[1]) for _, each in entries])
-                found.append(Candidate(post_id, at, list(reasons)))
+            post_id = _id_of(post)
+            if after is not None and (at, post_id) >= after:
+                continue
+            candidate = Candidate(post_id, at, [])
+            above: list[str] = []
+            for entry_at, entry in self._of(post):
+                reasons = candidate.reasons if entry_at == at else candidate.below
+                reasons = above if entry_at > at else reasons
+                reason = _reason_of(halves_of(entry)[1])
+                if reason not in reasons:
+                    reasons.append(reason)
+            candidate.above = above
+            found.append(candidate)
         if len(found) > 1:  # Redis has them in the order of their bytes, which is not that of ids
             found.sort(key=_post_id, reverse=True)
         return found

@@ -108,18 +108,16 @@ def _verdict(
     """Of a candidate that was found, also that it is not its owner's (who has no need to find it),
     nor by one to whom the owner has an aversion; it gets the time of its post. Nothing of what is
     not asked for."""
-    verdict, post = judge(reader, candidate), reader.post(candidate.post_id)
-    if verdict.reasons and post is not None and is_found(candidate.reasons):
+    verdict = judge(reader, candidate, wanted)
+    if verdict.reasons and is_found(candidate.reasons):
+        post = reader.post(candidate.post_id)
+        assert post is not None
         candidate.at = post.at
         if post.author_id == owner:
             return Verdict()
         if f"u:{post.author_id}" in tastes.aversions:
             return Verdict(dropped_by="aversion")
-    if verdict.dropped_by is not None or post is None:
-        return verdict
-    return (
-        Verdict(tuple(wanted.reasons(list(verdict.reasons)))) if wanted.takes(post) else Verdict()
-    )
+    return verdict
 
 
 def _row(reader: Reader, candidate: Candidate, tastes: Tastes, seen: Seen, now: int) -> Features:

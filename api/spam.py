@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +19,8 @@ Reason = Literal["keyword", "capitals", "links", "run", "repetition"]
 Count = Annotated[int, Meta(ge=0)]
 _LINK = re.compile(r"https?://|(?<![\w./])www\.", re.IGNORECASE)
 _INVISIBLE = "Cf"
+_MARKS_IN_A_ROW = 30
+"""No language needs more (Unicode Standard Annex 15, "Stream-Safe Text Format")."""
 
 
 class RulesError(Exception):
@@ -85,9 +88,28 @@ def load_rules(path: Path | None) -> SpamRules:
 
 def plain(text: str) -> str:
     """A text without case, width, invisible characters and differences in space."""
-    narrow = unicodedata.normalize("NFKC", text)
+    narrow = unicodedata.normalize("NFKC", _safe(text))
     shown = "".join(c for c in narrow if unicodedata.category(c) != _INVISIBLE)
     return " ".join(shown.casefold().split())
+
+
+def _safe(text: str) -> str:
+    """A text without the marks beyond 30 in a row: putting marks in order takes the square of their
+    number."""
+    if text.isascii():
+        return text
+    kept, in_a_row = [], 0
+    for character in text:
+        in_a_row = in_a_row + 1 if _is_mark(character) else 0
+        if in_a_row <= _MARKS_IN_A_ROW:
+            kept.append(character)
+    return "".join(kept)
+
+
+@lru_cache(4096)
+def _is_mark(character: str) -> bool:
+    """Whether a character goes onto the one before, decomposed."""
+    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
 
 
 def _longest_run(text: str) -> int:

@@ -1,15 +1,16 @@
 """A user's timeline as candidates: grouped by post, newest first, from Redis and then Cassandra,
 with what heavy sources hold that the user follows.
 
-A post stands where its newest entry does and never again below. Redis is complete above the
-floor; at and below it, or where there is no feed, Cassandra is read, for the 30 days that it keeps.
+A post comes at each place where it has entries: at which it is shown depends on who reads. Redis is
+complete above the floor; at and below it, or where there is no feed, Cassandra is read, for the 30
+days that it keeps.
 To who was dormant nothing was pushed: until the feed is there, posts are pulled from their authors.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from api.held import Candidate, Entries, Held, Position, TimelineRow
@@ -43,7 +44,8 @@ class Timeline:
         self._pulled_rows: Sequence[TimelineRow] | None = None
         self._authors: list[str] = []
         self._ready: deque[Candidate] = deque()
-        self._seen: set[str] = set()
+        self._above: dict[str, list[str]] = {}
+        """The posts that stand above what Cassandra is asked for next, with their reasons."""
         self._below: tuple[int, str, str] | None = None
         self._is_open = False
         self.has_feed = True
@@ -126,29 +128,39 @@ class Timeline:
 
     async def _read_on(self, count: int) -> None:
         """Read one more chunk from Cassandra."""
-        if not self._seen:
-            self._seen.update(self._held.post_ids())
+        if not self._above:
+            for each in self._held.walk(None):
+                self._above.setdefault(each.post_id, []).extend(each.reasons)
         try:
             if self.after is not None and (*self.after, "") < (self._below or ()):
                 await self._skip_to(self.after)
             assert self._below is not None
-            rows, end = await self._chunk(self._below, count)
+            below = self._below
+            rows, end = await self._chunk(below, count)
         except StoreDownError as error:
             self.is_cut = True
             self._reader.mark_down(error)
             return
-        waiting = {candidate.post_id: candidate for candidate in self._ready}
-        for row in self._with_pulled(rows, end):
-            candidate = waiting.get(row.post_id)
-            if candidate is not None:
-                if row.reason not in candidate.reasons:
-                    candidate.reasons.append(row.reason)
-            elif row.post_id not in self._seen:
-                candidate = Candidate(row.post_id, row.at, [row.reason])
-                waiting[row.post_id] = candidate
-                self._ready.append(candidate)
-                self._seen.add(row.post_id)
+        waiting: defaultdict[str, list[Candidate]] = defaultdict(list)
+        for candidate in self._ready:
+            waiting[candidate.post_id].append(candidate)
+        for row in self._with_pulled(rows, below, end):
+            self._add(row, waiting[row.post_id])
         self._below = end
+
+    def _add(self, row: TimelineRow, waiting: list[Candidate]) -> None:
+        """Add a row to the candidates that wait of its post."""
+        above = self._above.setdefault(row.post_id, [])
+        if waiting and waiting[-1].at == row.at:
+            *higher, candidate = waiting
+            candidate.reasons.append(row.reason)
+        else:
+            higher, candidate = waiting, Candidate(row.post_id, row.at, [row.reason], tuple(above))
+            self._ready.append(candidate)
+        for each in higher:
+            each.below.append(row.reason)
+        waiting.append(candidate)
+        above.append(row.reason)
 
     async def _chunk(
         self, below: tuple[int, str, str], count: int
@@ -166,24 +178,31 @@ class Timeline:
         return [row for rows in parts for row in rows if end is None or row.place >= end], end
 
     def _with_pulled(
-        self, rows: Sequence[TimelineRow], end: tuple[int, str, str] | None
+        self,
+        rows: Sequence[TimelineRow],
+        below: tuple[int, str, str],
+        end: tuple[int, str, str] | None,
     ) -> list[TimelineRow]:
-        """Rows of the archive down to `end`, with what heavy sources hold from there on; of that,
-        what stands above these rows was seen."""
-        pulled = [row for row in self._pulled if end is None or row.place > end]
+        """Rows of the archive between two places, with what heavy sources hold there."""
+        pulled = (row for row in self._pulled if row.place < below)
+        pulled = (row for row in pulled if end is None or row.place >= end)
         return sorted({*rows, *pulled}, key=lambda row: row.place, reverse=True)
 
     async def _skip_to(self, after: Position) -> None:
         """Go down to a position that was reached before, noting the posts that stand above."""
         assert self._below is not None
         place = self._below
-        self._seen.update(row.post_id for row in self._pulled if (row.at, row.post_id) >= after)
+        self._note(row for row in self._pulled if (row.at, row.post_id) >= after)
         while True:
             rows = await self._reader.stores.archive.timeline(
                 self._owner, place, max(self._oldest, after[0]), SKIP_ROWS
             )
-            self._seen.update(row.post_id for row in rows if (row.at, row.post_id) >= after)
+            self._note(row for row in rows if (row.at, row.post_id) >= after)
             if len(rows) < SKIP_ROWS or (rows[-1].at, rows[-1].post_id) < after:
                 break
             place = rows[-1].place
         self._below = (*after, "")
+
+    def _note(self, rows: Iterable[TimelineRow]) -> None:
+        for row in rows:
+            self._above.setdefault(row.post_id, []).append(row.reason)

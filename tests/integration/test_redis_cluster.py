@@ -224,7 +224,11 @@ async def _page(cache: RedisCache) -> tuple[Any, ...]:
     for user in USERS:
         held = await cache.timeline(user)
         timelines.append(
-            (list(held.post_ids()), held.floor, sorted(row.place for row in held.pulled))
+            (
+                [each.post_id for each in held.walk(None)],
+                held.floor,
+                sorted(row.place for row in held.pulled),
+            )
         )
     found = await cache.load(
         Wanted(

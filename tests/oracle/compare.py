@@ -275,18 +275,18 @@ def compare_served(
     """Compare a walk through the API's pages with the timeline grouped by post.
 
     What is older than 30 days may be left out at the end; hidden entries (post, reason) must be. A
-    post stands where its newest entry does, hidden or not. Of entries at or below the floor only
-    a post's newest must be among its reasons.
+    post stands where the newest of its others does. Of entries at or below the floor only that one
+    must be among its reasons.
     """
     kept_since = now_ms - CASSANDRA_DAYS_MS + EXPIRY_MARGIN_MS
     required: dict[str, set[str]] = {}
     allowed: dict[str, set[str]] = {}
     place: dict[str, int] = {}
     for at, post_id, reason in timelines.candidates(user_id):
-        is_newest = post_id not in place
-        place.setdefault(post_id, len(place))
         if is_hidden(post_id, reason):
             continue
+        is_newest = post_id not in place
+        place.setdefault(post_id, len(place))
         allowed.setdefault(post_id, set()).add(reason)
         if at > kept_since and (is_newest or floor is None or at > floor):
             required.setdefault(post_id, set()).add(reason)

@@ -523,11 +523,12 @@ class World:
         page: dict[str, Any] = response.json()
         return page
 
-    def pages(self, user: str, limit: int) -> list[dict[str, Any]]:
+    def pages(self, user: str, limit: int, **query: Any) -> list[dict[str, Any]]:
         """All pages of a feed."""
-        found = [self.feed(user, limit=limit)]
+        found = [self.feed(user, limit=limit, **query)]
         while found[-1]["has_more"]:
-            found.append(self.feed(user, limit=limit, cursor=found[-1]["next_cursor"]))
+            cursor = found[-1]["next_cursor"]
+            found.append(self.feed(user, limit=limit, cursor=cursor, **query))
             assert len(found) < 1_000
         return found
 

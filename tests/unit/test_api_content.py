@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.content import ContentRules, content_rules
-from api.spam import Reason, RulesError, SpamRules, load_rules
+from api.spam import Reason, RulesError, SpamRules, load_rules, plain
 from connectors.settings import Settings
 from tests.unit.api_fakes import KEY, World, problem_of
 
@@ -62,6 +62,17 @@ def test_the_rules_of_002(text: str, reasons: list[Reason]) -> None:
 )
 def test_more_rules(text: str, reasons: list[Reason]) -> None:
     assert STRICT.reasons(text) == reasons
+
+
+@pytest.mark.parametrize("mark", ["\u0315\u0300", "\u0f73", "\u0f81"])
+def test_of_marks_without_end_some_are_looked_at(mark: str) -> None:
+    """Putting all in order would take minutes."""
+    assert len(plain("a" + mark * 200_000 + " viagra" + mark * 200_000)) < 140
+    assert SpamRules().reasons("a" + mark * 200_000 + " viagra") == ["keyword"]
+
+
+def test_letters_keep_their_marks() -> None:
+    assert plain("cafe\u0301 \u1e9b\u0323") == "caf\u00e9 \u1e69"
 
 
 def test_seven_tenths_are_not_too_many_capitals() -> None:

@@ -331,6 +331,46 @@ def test_a_post_shown_in_cassandra_is_not_shown_further_below(world: World) -> N
     assert shown == [*rest[:41], "p1550", *rest[41:]]
 
 
+@pytest.mark.parametrize("keep", [5, 20, 45, 62])
+@pytest.mark.parametrize("limit", [3, 7, 100])
+def test_a_post_stands_where_the_newest_reason_does_that_is_not_muted(
+    world: World, keep: int, limit: int
+) -> None:
+    names = fill(world, 60)
+    for name, sharer, at in (
+        ("p55", "cy", NOW + 5),
+        ("p56", "cy", NOW - 30_500),
+        ("p57", "cy", NOW - 10_500),
+        ("p57", "dee", NOW - 40_500),
+    ):
+        world.redis.entry("al", name, f"s:{sharer}", at)
+    world.redis.mute("al", "u:cy")
+    trim(world, "al", keep)
+    shown = [name for page in world.pages("al", limit) for name in ids(page)]
+    names.remove("p57")
+    assert shown == [*names[:41], "p57", *names[41:]]
+
+
+def test_without_shares_a_post_stands_where_it_came_otherwise(world: World) -> None:
+    names = fill(world, 60)
+    world.redis.entry("al", "p55", "s:cy", NOW + 5)
+    trim(world, "al", 20)
+    pages = world.pages("al", 100, no_shares="true")
+    assert [name for page in pages for name in ids(page)] == names
+
+
+def test_a_reply_that_was_shared_below_stands_there(world: World) -> None:
+    """For the share, as the reader does not follow both ends."""
+    fill(world, 60)
+    world.redis.post("r", "bob", NOW - 500, reply_to="nothing")
+    world.redis.entry("al", "r", "u:bob", NOW - 500)
+    world.redis.entry("al", "r", "s:cy", NOW - 40_500)
+    trim(world, "al", 20)
+    shown = [name for page in world.pages("al", 25) for name in ids(page)]
+    assert shown[41] == "r"
+    assert len(shown) == len(set(shown)) == 61
+
+
 def test_random_timelines_page_like_their_definition(world: World) -> None:
     rng = random.Random(7)
     for number in range(200):

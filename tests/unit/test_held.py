@@ -32,22 +32,20 @@ def _given(feed: dict[tuple[str, str], int]) -> list[bytes]:
 
 
 @given(entries, st.lists(entries, max_size=2), st.integers(0, 4))
-def test_posts_stand_by_time_and_id(
+def test_posts_come_by_time_and_id_wherever_they_have_entries(
     feed: dict[tuple[str, str], int], recents: list[dict[tuple[str, str], int]], floor: int
 ) -> None:
     held = Held(Entries(_given(feed)), floor, [Entries(_given(recent)) for recent in recents])
-    newest: dict[str, int] = {}
-    reasons: dict[str, set[str]] = {}
-    for some in (feed, *recents):
-        for (post_id, reason), at in some.items():
-            newest[post_id] = max(at, newest.get(post_id, 0))
-            reasons.setdefault(post_id, set()).add(reason)
-    places = sorted(((at, post_id) for post_id, at in newest.items()), reverse=True)
-    places = [place for place in places if place[0] > floor]
+    rows = {(at, *entry) for some in (feed, *recents) for entry, at in some.items()}
+    places = sorted({(at, post_id) for at, post_id, _ in rows if at > floor}, reverse=True)
     found = list(held.walk(None))
     assert [each.position for each in found] == places
-    assert [set(each.reasons) for each in found] == [reasons[post_id] for _, post_id in places]
-    assert list(held.post_ids()) == [post_id for _, post_id in places]
+    for each in found:
+        said = [(at - each.at, r) for at, post_id, r in rows if post_id == each.post_id]
+        assert set(each.above) == {reason for later, reason in said if later > 0}
+        assert set(each.reasons) == {reason for later, reason in said if later == 0}
+        assert set(each.below) == {reason for later, reason in said if later < 0}
+        assert len(set(each.reasons)) == len(each.reasons)
     for number, place in enumerate(places):
         assert [each.position for each in held.walk(place)] == places[number + 1 :]
     for at in range(6):
