@@ -245,7 +245,8 @@ class HeavySource(Struct, frozen=True, array_like=True, tag="heavy", gc=False):
 class RecentActivity(Struct, frozen=True, array_like=True, tag="recent", gc=False):
     """Whether a heavy source holds an activity among its newest (`view.recents`, key: source NUL
     post id NUL reason; partition of the source). It is news when the activity was just spread, or
-    removed; none when only how it is read has changed."""
+    removed; none when only how it is read has changed. Who may see it is for who is told that it
+    was removed."""
 
     source: str
     post_id: str
@@ -253,6 +254,7 @@ class RecentActivity(Struct, frozen=True, array_like=True, tag="recent", gc=Fals
     at: int
     is_held: bool
     is_news: bool = False
+    visibility: Visibility = "public"
 
 
 Recent = HeavySource | RecentActivity
@@ -305,12 +307,13 @@ class PushEntry(Struct, frozen=True, array_like=True, tag="push", gc=False):
 
 
 class RemoveEntry(Struct, frozen=True, array_like=True, tag="remove", gc=False):
-    """One entry off the timelines of `owners`."""
+    """One entry off the timelines of `owners`, who were meant by its visibility."""
 
     post_id: str
     reason: str
     at: int
     owners: list[str]
+    visibility: Visibility = "public"
 
 
 class FillTimeline(Struct, frozen=True, array_like=True, tag="fill", gc=False):

@@ -41,7 +41,8 @@ class SourceRelation(Relation, frozen=True, array_like=True, gc=False):
 
 
 class Spread(Struct, frozen=True, array_like=True, gc=False):
-    """What goes onto timelines, or off them (`is_push` false): an entry, and who may see it."""
+    """What goes onto timelines, or off them (`is_push` false): an entry, and who may see it, which
+    is the same of both."""
 
     is_push: bool
     post_id: str
@@ -98,8 +99,10 @@ def to_timelines(outbox: Outbox) -> Deliver[SourceRelation]:
             and not (follower.is_dormant and spread.is_push)
             and spread.is_for(user_id)
         ]
-        put = outbox.push if spread.is_push else outbox.remove
-        put(spread.post_id, spread.reason, spread.at, owners)
+        if spread.is_push:
+            outbox.push(spread.post_id, spread.reason, spread.at, owners)
+        else:
+            outbox.remove(spread.post_id, spread.reason, spread.at, owners, spread.visibility)
 
     return deliver
 

@@ -189,14 +189,14 @@ class SourceFold(Fold):
         source = activity.source
         self._recent.put(source, _key(activity), held)
         if not held.is_pushed:
-            self._show_recent(source, _key(activity), held.at, is_held=True, is_news=True)
-        keys = [(row.at, key) for key, row in self._recent.scan(source)]
-        if len(keys) > RECENT_ACTIVITIES:
-            at, oldest = min(keys)
-            self._recent.delete(source, oldest)
-            self._floors.put(source, Floor(max(at, self._floor(source))))
+            self._show_recent(source, _key(activity), held, is_held=True, is_news=True)
+        rows = list(self._recent.scan(source))
+        if len(rows) > RECENT_ACTIVITIES:
+            key, oldest = min(rows, key=lambda row: (row[1].at, row[0]))
+            self._recent.delete(source, key)
+            self._floors.put(source, Floor(max(oldest.at, self._floor(source))))
             if not held.is_pushed:
-                self._show_recent(source, oldest, at, is_held=False)
+                self._show_recent(source, key, oldest, is_held=False)
 
     def _remove(self, removal: Removal, place: int) -> None:
         """Of a heavy source, what it did not push is on its own timeline at most; of what it no
@@ -206,10 +206,11 @@ class SourceFold(Fold):
         held = self._recent.get(removal.source, key)
         self._recent.delete(removal.source, key)
         if source.is_heavy and held is not None:
-            self._show_recent(removal.source, key, held.at, is_held=False, is_news=True)
-        self._outbox.remove(removal.post_id, removal.reason, removal.at, _own(removal.source))
+            self._show_recent(removal.source, key, held, is_held=False, is_news=True)
+        entry = removal.post_id, removal.reason, removal.at
+        self._outbox.remove(*entry, _own(removal.source), removal.visibility)
         if held is None or held.is_pushed:
-            spread = Spread(False, removal.post_id, removal.reason, removal.at)
+            spread = Spread(False, *entry, removal.visibility, removal.audience)
             self._fan_out.spread(removal.source, spread, place, source.followers)
         self._favourites.withdraw(removal)
 
@@ -263,16 +264,16 @@ class SourceFold(Fold):
         heavy = HeavySource(source, now.is_heavy)
         self._outbox.show(Topic.VIEW_RECENTS, source, source, heavy)
         for key, held in list(self._recent.scan(source)):
-            self._show_recent(source, key, held.at, is_held=now.is_heavy)
+            self._show_recent(source, key, held, is_held=now.is_heavy)
             if not now.is_heavy:
                 self._recent.put(source, key, replace(held, is_pushed=True))
                 self._fan_out.spread(source, _push(key, held), place, now.followers)
 
     def _show_recent(
-        self, source: str, key: str, at: int, *, is_held: bool, is_news: bool = False
+        self, source: str, key: str, held: Held, *, is_held: bool, is_news: bool = False
     ) -> None:
         post_id, _, reason = key.partition(SEPARATOR)
-        view = RecentActivity(source, post_id, reason, at, is_held, is_news)
+        view = RecentActivity(source, post_id, reason, held.at, is_held, is_news, held.visibility)
         self._outbox.show(Topic.VIEW_RECENTS, source, f"{source}{SEPARATOR}{key}", view)
 
     def _source(self, source: str) -> Source:
@@ -317,7 +318,7 @@ class SourceFold(Fold):
         if self._source(source).is_heavy:
             self._outbox.show(Topic.VIEW_RECENTS, source, source, HeavySource(source, False))
         for key, held in list(self._recent.scan(source)):
-            self._show_recent(source, key, held.at, is_held=False, is_news=True)
+            self._show_recent(source, key, held, is_held=False, is_news=True)
             self._recent.delete(source, key)
         for owner in _own(source):
             self._outbox.remove_source(owner, reasons_of(source))

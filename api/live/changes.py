@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from api.live.places import Log
+from schemas.events import Visibility
 from schemas.topics import Topic
 from schemas.views import (
     CountersView,
@@ -36,10 +37,11 @@ class Added(Struct, frozen=True):
 
 
 class Removed(Struct, frozen=True):
-    """An entry went off the timeline."""
+    """An entry went off the timeline; `visibility` says who may have seen it."""
 
     post_id: str
     reason: str
+    visibility: Visibility
 
 
 class SourceRemoved(Struct, frozen=True):
@@ -108,9 +110,11 @@ def _timelines(names: Names, _key: bytes, value: bytes) -> Iterator[tuple[str, C
             case PushEntry(post_id, reason, at, owners):
                 for owner in users.keys() & owners:
                     yield owner, Added(post_id, reason, at)
-            case RemoveEntry(post_id, reason, _, owners):
+            case RemoveEntry(post_id, reason, _, owners, visibility):
+                if visibility == "custom":  # these are who it was for
+                    visibility = "followers"
                 for owner in users.keys() & owners:
-                    yield owner, Removed(post_id, reason)
+                    yield owner, Removed(post_id, reason, visibility)
             case FillTimeline(owner, entries) if owner in users:
                 for post_id, reason, at in entries:
                     yield owner, Added(post_id, reason, at)
@@ -140,7 +144,7 @@ def _recents(names: Names, key: bytes, value: bytes) -> Iterator[tuple[str, Chan
         if view.is_news and view.is_held:
             yield name, Added(view.post_id, view.reason, view.at)
         elif view.is_news:
-            yield name, Removed(view.post_id, view.reason)
+            yield name, Removed(view.post_id, view.reason, view.visibility)
 
 
 def _counters(names: Names, key: bytes, value: bytes) -> Iterator[tuple[str, Change]]:

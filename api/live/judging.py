@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from api.candidates import hydrate, shown
 from api.held import Candidate
-from api.live.changes import Added
+from api.live.changes import Added, Removed
 from api.live.inbox import Item
 from api.live.memory import NoticeState
 from api.models import NotificationOut
@@ -17,7 +17,7 @@ from api.notifications import visible
 from api.sent_page import SentPost
 from api.state import Services
 from api.stores import Degraded, StoreDownError
-from api.views import Reader
+from api.views import Needs, Reader
 from schemas.views import NotificationView
 
 SETTLE_MS = 1_000
@@ -54,6 +54,23 @@ async def judge_entries(
         is_known = reader.post(candidate.post_id) is not None
         judged.append(Judged(item, post, is_certain, is_known))
     return judged, reader.degraded
+
+
+async def may_know_of(services: Services, user_id: str, gone: Removed) -> bool:
+    """Whether a user could see what is gone, so that its id tells nothing.
+
+    Raises:
+        ProblemError: 503, when neither store answers.
+    """
+    author = gone.reason.removeprefix("u:")
+    if gone.visibility in ("public", "followers") or author == user_id:
+        return True
+    if gone.visibility != "friends":
+        return False
+    reader = services.reader_for(user_id)
+    ends = [(user_id, f"u:{author}"), (author, f"u:{user_id}")]
+    await reader.load(Needs(follows=ends))
+    return all(reader.follows(*end) for end in ends)
 
 
 def _candidate(item: Item) -> Candidate:

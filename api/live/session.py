@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from api.errors import ProblemError
 from api.live.changes import Added, Refilled, Removed, SourceRemoved
 from api.live.inbox import Item
-from api.live.judging import SETTLE_MS, Judged, judge_entries, judge_notices
+from api.live.judging import SETTLE_MS, Judged, judge_entries, judge_notices, may_know_of
 from api.live.messages import EndReason, Message, MessageType, message
 from api.live.stream import Stream, Switchboard
 from api.models import Counts
@@ -123,7 +123,7 @@ class Session:
         while waiting := self._inbox.waiting(BATCH):
             run = list(takewhile(_is_entry, waiting))
             if not run:
-                for said in self._other(waiting[0]):
+                for said in await self._other(waiting[0]):
                     yield said
                 continue
             judged, down = await judge_entries(
@@ -157,13 +157,18 @@ class Session:
         self._board.unwatch(self._stream, gone)
         return [Message("entry", as_json(post), self._stream.token())]
 
-    def _other(self, item: Item) -> list[Message]:
+    async def _other(self, item: Item) -> list[Message]:
         """What another change than an entry says."""
-        if not self._inbox.done(item):
+        change, memory = item.change, self._stream.memory
+        may_know = not isinstance(change, Removed) or (
+            memory.has(change.post_id, change.reason)
+            or await may_know_of(self._services, self._stream.user_id, change)
+        )
+        if not self._inbox.done(item) or not may_know:
             return []
-        match item.change:
+        match change:
             case Removed(post_id, reason):
-                self._forget(self._stream.memory.forget(post_id, reason))
+                self._forget(memory.forget(post_id, reason))
                 return [self._say("remove", {"post_id": post_id, "reasons": [reason]})]
             case SourceRemoved(reasons):
                 self._forget(self._stream.memory.forget_reasons(reasons))

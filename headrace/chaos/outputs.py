@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from connectors.settings import settings
 from schemas.codec import MAGIC, UndecodableError
-from schemas.events import Post
+from schemas.events import Post, Visibility
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import (
@@ -135,8 +135,15 @@ class _Told(Outbox):
     def push(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
         self._note(PushEntry(post_id, reason, at, owners), reason)
 
-    def remove(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
-        self._note(RemoveEntry(post_id, reason, at, owners), reason)
+    def remove(
+        self,
+        post_id: str,
+        reason: str,
+        at: int,
+        owners: list[str],
+        visibility: Visibility = "public",
+    ) -> None:
+        self._note(RemoveEntry(post_id, reason, at, owners, visibility), reason)
 
     def fill(self, owner: str, entries: list[tuple[str, str, int]]) -> None:
         self._note(FillTimeline(owner, entries))
@@ -231,8 +238,8 @@ def _single(operation: TimelineOp) -> Iterable[tuple[str, tuple[object, ...]]]:
     match operation:
         case PushEntry(post_id, reason, at, owners):
             return ((owner, ("push", post_id, reason, at)) for owner in owners)
-        case RemoveEntry(post_id, reason, at, owners):
-            return ((owner, ("remove", post_id, reason, at)) for owner in owners)
+        case RemoveEntry(post_id, reason, at, owners, visibility):
+            return ((owner, ("remove", post_id, reason, at, visibility)) for owner in owners)
         case FillTimeline(owner, entries):
             return ((owner, ("fill", *entry)) for entry in entries)
         case RemoveSource(owner, reasons):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from schemas.events import Visibility
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import (
@@ -98,10 +99,17 @@ class Outbox:
         for partition, part in self._by_partition(owners):
             self._add(partition, PushEntry(post_id, reason, at, part), len(part))
 
-    def remove(self, post_id: str, reason: str, at: int, owners: list[str]) -> None:
+    def remove(
+        self,
+        post_id: str,
+        reason: str,
+        at: int,
+        owners: list[str],
+        visibility: Visibility = "public",
+    ) -> None:
         """Take an entry off the timelines of `owners`."""
         for partition, part in self._by_partition(owners):
-            self._add(partition, RemoveEntry(post_id, reason, at, part), len(part))
+            self._add(partition, RemoveEntry(post_id, reason, at, part, visibility), len(part))
 
     def fill(self, owner: str, entries: list[tuple[str, str, int]]) -> None:
         """Put entries (post id, reason, at) onto one timeline."""

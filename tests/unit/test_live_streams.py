@@ -11,6 +11,7 @@ import pytest
 from api.errors import ProblemError
 from api.live import hub, inbox, session
 from api.live.hub import Room
+from schemas.events import Visibility
 from schemas.topics import Topic
 from schemas.views import (
     CountersView,
@@ -270,6 +271,67 @@ def test_what_one_may_not_see_is_not_told_by_when_it_comes(world: World) -> None
             show("like", 4, (NOW + 1, "dan"), (NOW, "bob"), (NOW - 1, "dan"), (NOW - 2, "cy"))
             show("share", 2, (NOW, "cy"), (NOW - 1, "bob"))
             assert await counts("like", "share") == {"like": 2, "share": 2}
+
+    run(world, test)
+
+
+@pytest.mark.parametrize(
+    ("visibility", "is_friend", "is_told"),
+    [
+        ("public", False, True),
+        ("followers", False, True),
+        ("friends", False, False),
+        ("friends", True, True),
+        ("custom", False, True),  # it is for the owners that the record names
+    ],
+)
+def test_that_a_post_is_gone_is_told_to_who_could_see_it(
+    world: World, visibility: Visibility, is_friend: bool, is_told: bool
+) -> None:
+    world.redis.post("gone", "bob", is_deleted=True)
+    if is_friend:
+        world.redis.follow("bob", "ann")
+
+    async def test(live: Live) -> None:
+        async with live.client("ann") as ann:
+            await ann.wait("hello")
+            live.logs.operate("ann", RemoveEntry("gone", "u:bob", NOW, ["ann"], visibility))
+            live.logs.operate("ann", RemoveEntry("p1", "u:bob", NOW, ["ann"]))
+            said = {"post_id": "p1", "reasons": ["u:bob"]}
+            told = {"post_id": "gone", "reasons": ["u:bob"]}
+            expected = [told, said] if is_told else [said]
+            assert await ann.wait(*["remove"] * len(expected)) == expected
+
+    run(world, test)
+
+
+def test_what_was_sent_is_taken_back_whoever_may_see_it_now(world: World) -> None:
+    world.redis.post("f", "bob", NOW, visibility="friends")
+    world.redis.follow("bob", "ann")
+
+    async def test(live: Live) -> None:
+        async with live.client("ann") as ann:
+            await ann.wait("hello")
+            live.logs.push("ann", "f", "u:bob")
+            assert await ann.posts(1) == ["f"]
+            world.redis.found.follows.remove(("bob", "u:ann"))
+            live.logs.operate("ann", RemoveEntry("f", "u:bob", NOW, ["ann"], "friends"))
+            assert await ann.wait("remove") == [{"post_id": "f", "reasons": ["u:bob"]}]
+
+    run(world, test)
+
+
+def test_of_a_heavy_source_only_what_followers_see_is_told_to_be_gone(world: World) -> None:
+    world.redis.follow("ann", "star")
+    world.redis.recent("u:star", "p9", "u:star")
+
+    async def test(live: Live) -> None:
+        async with live.client("ann") as ann:
+            await ann.wait("hello")
+            for post, visibility in (("c", "custom"), ("x", "private"), ("f", "followers")):
+                view = RecentActivity("u:star", post, "u:star", NOW, False, True, visibility)
+                live.logs.show(Topic.VIEW_RECENTS, "u:star", view, post, "u:star")
+            assert await ann.wait("remove") == [{"post_id": "f", "reasons": ["u:star"]}]
 
     run(world, test)
 

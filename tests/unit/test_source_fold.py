@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from schemas.codec import UndecodableError, encode
+from schemas.events import Visibility
 from schemas.topics import Topic
 from schemas.views import (
     FillTimeline,
@@ -385,6 +386,26 @@ def test_a_removal_of_what_is_held_no_more_goes_to_all() -> None:
     folded = _fold([*_follows("bob", "cy", "di")])
     folded.add(removal(activity("old", 1)))
     assert _removed_from(folded) == ["ann", "bob", "cy", "di"]
+
+
+@pytest.mark.parametrize(
+    ("visibility", "owners"),
+    [
+        ("followers", ["ann", "bob", "cy"]),
+        ("friends", ["ann", "bob", "cy"]),
+        ("custom", ["ann", "cy"]),
+        ("private", ["ann"]),
+    ],
+)
+def test_a_removal_goes_to_those_for_whom_the_activity_was(
+    visibility: Visibility, owners: list[str]
+) -> None:
+    post = activity("p", 1, visibility=visibility, audience=("cy", "eve"))
+    folded = _fold([*_follows("bob", "cy"), post]).checkpoint()
+    folded.add(removal(post))
+    assert _removed_from(folded) == owners
+    removals = [each for each in folded.operations() if isinstance(each, RemoveEntry)]
+    assert {each.visibility for each in removals} == {visibility}
 
 
 def test_who_leaves_a_heavy_source_loses_what_it_pushed_before() -> None:
