@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -31,9 +31,9 @@ class Verdict(Struct, frozen=True, gc=False):
     dropped_by: Step | None = None
 
 
-def is_found(reasons: Iterable[str]) -> bool:
-    """Whether nobody brought a post whom the reader follows."""
-    return _FOUND.issuperset(reasons)
+def is_found(reasons: Sequence[str]) -> bool:
+    """Whether nobody brought a post whom the reader follows: there is no other reason then."""
+    return reasons[0] in _FOUND
 
 
 async def hydrate(reader: Reader, batch: list[Candidate], users: Iterable[str] = ()) -> None:
@@ -79,14 +79,16 @@ def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING)
         return Verdict(dropped_by="muted")
     if not wanted.takes(post):
         return Verdict()
-    if not any(_stands(reader, post, reason) for reason in candidate.reasons):
-        return Verdict(dropped_by="muted")
     here = _reasons(reader, post, candidate.reasons, wanted)
     if not here:
-        return Verdict(dropped_by=None if reader.joins(post) else "reply")
-    if _reasons(reader, post, candidate.above, wanted):
+        is_muted = not any(_stands(reader, post, reason) for reason in candidate.reasons)
+        is_reply = not is_muted and not reader.joins(post)
+        return Verdict(dropped_by="muted" if is_muted else "reply" if is_reply else None)
+    if candidate.above and _reasons(reader, post, candidate.above, wanted):
         return Verdict()
-    return Verdict(tuple(dict.fromkeys(here + _reasons(reader, post, candidate.below, wanted))))
+    if candidate.below:
+        here = list(dict.fromkeys(here + _reasons(reader, post, candidate.below, wanted)))
+    return Verdict(tuple(here))
 
 
 def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> SentPost | None:
@@ -101,7 +103,7 @@ def _reasons(
 ) -> list[str]:
     """For which of some reasons a post is shown; a reply between others only if it was shared."""
     found = [reason for reason in reasons if _stands(reader, post, reason)]
-    if found and not reader.joins(post):
+    if found and post.reply_to is not None and not reader.joins(post):
         found = [reason for reason in found if reason.startswith(SHARED)]
     return wanted.reasons(found)
 
@@ -111,8 +113,8 @@ def _stands(reader: Reader, post: PostView, reason: str) -> bool:
     the reader mutes."""
     if reason in _FOUND:
         return post.visibility == "public" and not any(map(reader.is_muted, topics_of(post)))
-    source = _source_of(reason)
-    return not reader.is_blocked(source) and not reader.is_muted(source)
+    source, known = _source_of(reason), reader.known
+    return source not in known.blocked and source not in known.muted
 
 
 def _loaded(reader: Reader, ids: Iterable[str]) -> Iterable[PostView]:

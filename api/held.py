@@ -10,7 +10,7 @@ from heapq import merge
 from itertools import islice
 from operator import attrgetter
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, unpack_id
 from connectors.redis_keys import SEPARATOR, halves_of, split_member, unpack_reason
@@ -40,7 +40,7 @@ class Candidate(Struct):
     at: int
     reasons: list[str]
     above: Sequence[str] = ()
-    below: list[str] = field(default_factory=list)
+    below: Sequence[str] = ()
 
     @property
     def position(self) -> Position:
@@ -137,16 +137,11 @@ class Held:
             post_id = _id_of(post)
             if after is not None and (at, post_id) >= after:
                 continue
-            candidate = Candidate(post_id, at, [])
-            above: list[str] = []
-            for entry_at, entry in self._of(post):
-                reasons = candidate.reasons if entry_at == at else candidate.below
-                reasons = above if entry_at > at else reasons
-                reason = _reason_of(halves_of(entry)[1])
-                if reason not in reasons:
-                    reasons.append(reason)
-            candidate.above = above
-            found.append(candidate)
+            entries = [(each, _reason_of(halves_of(entry)[1])) for each, entry in self._of(post)]
+            if len(entries) == 1:
+                found.append(Candidate(post_id, at, [entries[0][1]]))
+            else:
+                found.append(_among(post_id, at, entries))
         if len(found) > 1:  # Redis has them in the order of their bytes, which is not that of ids
             found.sort(key=_post_id, reverse=True)
         return found
@@ -162,6 +157,17 @@ class Held:
         if len(found) > 1:
             found.sort(reverse=True)
         return found
+
+
+def _among(post_id: str, at: int, entries: list[tuple[int, str]]) -> Candidate:
+    """A post at one of the times of its entries, given as time and reason, newest first."""
+    return Candidate(
+        post_id,
+        at,
+        list(dict.fromkeys(reason for each, reason in entries if each == at)),
+        tuple(reason for each, reason in entries if each > at),
+        tuple(reason for each, reason in entries if each < at),
+    )
 
 
 def _time_of(score: bytes) -> int:

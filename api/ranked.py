@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 from msgspec import Struct, field
 
@@ -75,31 +75,30 @@ async def gather(
     while batch or found:
         await hydrate(reader, [*batch, *found], users=[owner])
         # What is both stands for what brought it.
-        async for candidate in _in_turns((*found, *batch)):
-            verdict = _verdict(reader, candidate, owner, tastes, wanted)
-            if verdict.reasons:
-                accepted[candidate.post_id] = candidate
-                gathered.reasons[candidate.post_id] = verdict.reasons
-            elif verdict.dropped_by is not None:
-                gathered.dropped[candidate.post_id] = verdict.dropped_by
+        async for some in _in_turns([*found, *batch]):
+            for candidate in some:
+                verdict = _verdict(reader, candidate, owner, tastes, wanted)
+                if verdict.reasons:
+                    accepted[candidate.post_id] = candidate
+                    gathered.reasons[candidate.post_id] = verdict.reasons
+                elif verdict.dropped_by is not None:
+                    gathered.dropped[candidate.post_id] = verdict.dropped_by
         examined += len(batch)
         if len(accepted) >= KEPT or examined >= MAX_EXAMINED:
             break
         batch, found = await timeline.take(MAX_CANDIDATES), []
     if batch and timeline.may_have_more:
         gathered.read_to = batch[-1].at
-    gathered.rows = [
-        _row(reader, each, tastes, seen, now) async for each in _in_turns(accepted.values())
-    ]
+    async for some in _in_turns(list(accepted.values())):
+        gathered.rows += [_row(reader, each, tastes, seen, now) for each in some]
     return None if reader.is_down(REDIS) else gathered
 
 
-async def _in_turns(candidates: Iterable[Candidate]) -> AsyncIterator[Candidate]:
+async def _in_turns(candidates: list[Candidate]) -> AsyncIterator[list[Candidate]]:
     """Candidates, and other requests' turn after some of them."""
-    for number, candidate in enumerate(candidates, 1):
-        yield candidate
-        if number % AT_A_TURN == 0:
-            await asyncio.sleep(0)
+    for start in range(0, len(candidates), AT_A_TURN):
+        yield candidates[start : start + AT_A_TURN]
+        await asyncio.sleep(0)
 
 
 def _verdict(

@@ -158,7 +158,7 @@ class Timeline:
             higher, candidate = waiting, Candidate(row.post_id, row.at, [row.reason], tuple(above))
             self._ready.append(candidate)
         for each in higher:
-            each.below.append(row.reason)
+            each.below = (*each.below, row.reason)
         waiting.append(candidate)
         above.append(row.reason)
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from api.errors import unavailable
 from api.stores import CASSANDRA, REDIS, Degraded, Found, StoreDownError, Stores, Wanted
-from api.visibility import Relation, may_see
+from api.visibility import UNRELATED, Relation, may_see
 from schemas.views import CountersView, PostView, UserView
 
 ABSENT_SECONDS = 30
@@ -228,14 +228,17 @@ class Reader:
     def may_see(self, post: PostView) -> bool:
         """Whether the viewer may see a post whose rights are loaded."""
         viewer, author = self.viewer, post.author_id
-        relation = Relation()
-        if viewer is not None and viewer != author:
+        is_others = viewer is not None and viewer != author
+        is_blocked = self.is_blocked(f"u:{author}") if is_others else False
+        relation = UNRELATED if is_blocked is False else Relation(is_blocked=is_blocked)
+        if is_others and post.visibility != "public":
             relation = Relation(
-                is_following=self.follows(viewer, f"u:{author}"),
+                is_following=self.follows(viewer or "", f"u:{author}"),
                 is_followed=self.follows(author, f"u:{viewer}"),
-                is_blocked=self.is_blocked(f"u:{author}"),
+                is_blocked=is_blocked,
             )
-        return may_see(post, self.user(author).status, viewer, relation)
+        user = self.known.users.get(author)
+        return may_see(post, "active" if user is None else user.status, viewer, relation)
 
     def joins(self, post: PostView) -> bool:
         """Whether the viewer is in the conversation that a post belongs to: of a reply, who wrote

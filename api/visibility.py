@@ -22,6 +22,9 @@ class Relation(Struct, frozen=True):
     is_blocked: bool | None = False
 
 
+UNRELATED = Relation()
+
+
 def may_see(post: PostView, author_status: str, viewer: str | None, relation: Relation) -> bool:
     """Whether `viewer` (None: nobody in particular) may see `post`."""
     if post.is_deleted or author_status in GONE:

@@ -99,7 +99,7 @@ def _greatest(scores: Mapping[str, float], subjects: Iterable[str]) -> float:
     for subject in subjects:
         if (score := scores.get(subject, 0.0)) > greatest:
             greatest = score
-    return min(CAP, greatest)
+    return greatest if greatest < CAP else CAP
 
 
 def in_order_of_time(rows: Iterable[Features]) -> Sequence[Features]:

@@ -94,20 +94,26 @@ class Heuristic:
         liking = prod(likings(row, self._first_pass))
         lift = liking * recency(row, self._first_pass)
         seen = max(row.views, row.likes, row.comments, row.shares, row.hides)
+        prior = weights.prior_views
+        total = seen + prior
+        like = _likely((row.likes + weights.like_rate * prior) / total, lift)
+        comment = _likely((row.comments + weights.comment_rate * prior) / total, lift)
+        share = _likely((row.shares + weights.share_rate * prior) / total, lift)
+        hide = _likely((row.hides + weights.hide_rate * prior) / total, 1 / liking)
+        return _sum(
+            [
+                ("p_like", weights.like * like),
+                ("p_comment", weights.comment * comment),
+                ("p_share", weights.share * share),
+                ("p_hide", -weights.hide * hide),
+            ]
+        )
 
-        def likely(count: int, rate: float, odds_ratio: float) -> float:
-            prior = weights.prior_views
-            share = (count + rate * prior) / (seen + prior)
-            odds = share / (1 - share) * odds_ratio
-            return odds / (1 + odds)
 
-        terms = [
-            ("p_like", weights.like * likely(row.likes, weights.like_rate, lift)),
-            ("p_comment", weights.comment * likely(row.comments, weights.comment_rate, lift)),
-            ("p_share", weights.share * likely(row.shares, weights.share_rate, lift)),
-            ("p_hide", -weights.hide * likely(row.hides, weights.hide_rate, 1 / liking)),
-        ]
-        return _sum(terms)
+def _likely(share: float, odds_ratio: float) -> float:
+    """A share with its odds multiplied."""
+    odds = share / (1 - share) * odds_ratio
+    return odds / (1 + odds)
 
 
 class Learned:

@@ -57,6 +57,8 @@ def demotions(row: Features, weights: Demotions) -> tuple[Term, ...]:
     An aversion `a` halves a score for every 5 of it: `0.5 ** (a / 5)`. What the reader wants to see
     less of counts half then, and after the 14 days in which the aversion fades it counts full.
     """
+    if not (row.is_seen or row.is_viral or row.aversion):
+        return ()
     found = []
     if row.is_seen:
         found.append(("seen", weights.seen))
