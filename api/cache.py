@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +11,13 @@ import msgspec
 from api.cached_likes import read_reacted
 from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.circuit import Breaker
+from api.heavy import HeavySources
 from api.held import Entries, Held
 from api.reacted import Reacted
 from api.recents import Recents
 from api.redis_answers import decode, faded, in_order, marked, reactions, scored
 from api.redis_calls import Client, OneServer, ask, connect
 from api.stores import (
-    MANY_HEAVY,
     REDIS,
     USER,
     Found,
@@ -43,7 +41,6 @@ from schemas.views import (
     UserView,
 )
 
-HEAVY_SECONDS = 1.0
 TOLD_SECONDS = 2 * 24 * 60 * 60
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
@@ -64,9 +61,7 @@ class RedisCache:
     def __init__(self, url: str, partitions: int) -> None:
         self._url = url
         self._keys = Keys(partitions)
-        self._heavy_sources: set[str] = set()
-        self._heavy_until = -math.inf
-        self._known_recents: Recents | None = None
+        self._heavy = HeavySources(self._keys, self._pipeline, self._ask_within)
         self._redis: Client | None = None
         self._circuit = Breaker(REDIS, self._ping)
 
@@ -78,67 +73,28 @@ class RedisCache:
         The floor is read after the entries: what a trim takes away in between is then below it.
         """
         feed, floor = self._keys.feed(user_id), self._keys.floor(user_id)
-        heavy = await self._heavy()
+        names = await self._heavy.names()
         # Without redis-py's own option the answer stays flat: member, score, member, score.
         commands: list[Sequence[Any]] = [
             ("ZREVRANGE", feed, 0, MAX_ENTRIES - 1, "WITHSCORES"),
             ("GET", floor),
         ]
-        following, are_few = self._keys.following(user_id), len(heavy) <= MANY_HEAVY
-        if heavy:
-            wanted = ("ZMSCORE", following, *heavy) if are_few else ("ZRANGE", following, 0, -1)
-            commands.append(wanted)
+        if names:
+            commands.append(self._heavy.question(user_id, names))
         flat, raw_floor, *found = await self._pipeline(commands)
-        followed: list[str] = []
-        if heavy and are_few:
-            followed = scored(heavy, found[0])
-        elif heavy:
-            followed = [source for raw in found[0] if (source := raw.decode()) in heavy]
-        recents = await self._recents(followed) if followed else []
+        followed = self._heavy.answer(names, found[0]) if names else []
+        pulled = await self._heavy.held(followed)
         known_from = floor_of(raw_floor)
         if known_from is None:
-            return Held(Entries(()), None, recents)
+            return Held(Entries(()), None, pulled.entries, is_partial=pulled.is_partial)
         if len(flat) == 2 * MAX_ENTRIES:
             known_from = max(known_from, int(float(flat[-1])))
-        return Held(Entries(flat), known_from, recents)
+        return Held(Entries(flat), known_from, pulled.entries, is_partial=pulled.is_partial)
 
     async def followed_heavy(self, user_id: str) -> list[str]:
         """The heavy sources that a user follows, in one round trip. O(heavy sources), or O(sources
         followed) if those are many."""
-        heavy = await self._heavy()
-        if not heavy:
-            return []
-        following = self._keys.following(user_id)
-        if len(heavy) <= MANY_HEAVY:
-            (found,) = await self._pipeline([("ZMSCORE", following, *heavy)])
-            return scored(heavy, found)
-        (followed,) = await self._pipeline([("ZRANGE", following, 0, -1)])
-        return [source for raw in followed if (source := raw.decode()) in heavy]
-
-    async def _heavy(self) -> set[str]:
-        """All heavy sources, as they were a second ago at most."""
-        if time.monotonic() > self._heavy_until:
-            partitions = range(self._keys.partitions)
-            found = await self._pipeline([("SMEMBERS", self._keys.heavy(p)) for p in partitions])
-            self._heavy_sources = {source.decode() for sources in found for source in sources}
-            self._heavy_until = time.monotonic() + HEAVY_SECONDS
-        return self._heavy_sources
-
-    async def _recents(self, sources: list[str]) -> list[Entries]:
-        """What sources hold. Many readers ask for the same: one server says what has changed."""
-        keys = list(map(self._keys.recent, sources))
-        known = self._known_recents
-        if known is None:
-            return list(map(Entries, await self._pipeline(list(map(_all_of, keys)))))
-        found = {key: known.get(key) for key in keys}
-        missing = [key for key, entries in found.items() if entries is None]
-        if missing:
-            asking = known.asking(missing)
-            answers = await self._pipeline(list(map(_all_of, missing)))
-            for key, flat in zip(missing, answers, strict=True):
-                found[key] = entries = Entries(flat)
-                known.keep(asking, key, entries)
-        return [entries for entries in found.values() if entries is not None]
+        return await self._heavy.followed(user_id)
 
     async def load(self, wanted: Wanted) -> Found:
         """What is there of `wanted`, in one round trip."""
@@ -337,8 +293,7 @@ class RedisCache:
     async def close(self) -> None:
         """Close the connections."""
         await self._circuit.close()
-        if self._known_recents is not None:
-            await self._known_recents.close()
+        await self._heavy.close()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -364,6 +319,10 @@ class RedisCache:
             return await ask(client, commands)
         return await self._circuit.run(lambda: ask(client, commands))
 
+    async def _ask_within(self, commands: Sequence[Sequence[Any]], seconds: float) -> list[Any]:
+        """Answers that may fail without Redis being taken for down."""
+        return await ask(await self._connected(), commands, seconds)
+
     async def _connected(self) -> Client:
         if self._redis is None:
             return await self._circuit.run(self._connect)
@@ -377,9 +336,5 @@ class RedisCache:
             return faster
         self._redis = client
         if isinstance(client, OneServer):
-            self._known_recents = Recents(client.connection)
+            self._heavy.keep(Recents(client.connection))
         return client
-
-
-def _all_of(key: str) -> Sequence[Any]:
-    return "ZREVRANGE", key, 0, -1, "WITHSCORES"

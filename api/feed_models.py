@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-FeedDegraded = Literal["cassandra", "redis", "ranker"]
+FeedDegraded = Literal["cassandra", "redis", "ranker", "sources"]
+"""`sources`: what some heavy sources hold could not be read."""
 
 WhyNotStep = Literal[
     "ranked",

@@ -98,11 +98,19 @@ class Held:
     """The entries of a feed, and with them what heavy sources hold.
 
     Entries of the feed at or below `floor` (ms) may be missing; None: there is no feed, and nothing
-    stands above the floor.
+    stands above the floor. `is_partial` when what some sources hold could not be read.
     """
 
-    def __init__(self, feed: Entries, floor: int | None, recents: Sequence[Entries] = ()) -> None:
+    def __init__(
+        self,
+        feed: Entries,
+        floor: int | None,
+        recents: Sequence[Entries] = (),
+        *,
+        is_partial: bool = False,
+    ) -> None:
         self.floor = floor
+        self.is_partial = is_partial
         self._recents = recents
         self._all = [each for each in (feed, *recents) if each.posts]
 

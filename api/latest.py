@@ -60,7 +60,7 @@ async def latest_page(
         next_cursor=encode_place(last or timeline.resume_at) if has_more else None,
         has_more=has_more,
         newer_cursor=encode_place(newest or timeline.after or OLDEST),
-        degraded=[*reader.degraded],
+        degraded=timeline.degraded,
         is_opening=timeline.is_opening,
     )
 
@@ -95,6 +95,6 @@ async def newer_page(
         next_cursor=None,
         has_more=reached < len(newer),
         newer_cursor=encode_place(newer[reached - 1].position if reached else since),
-        degraded=[*reader.degraded],
+        degraded=timeline.degraded,
         is_opening=timeline.is_opening,
     )

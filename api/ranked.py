@@ -210,6 +210,7 @@ async def first_page(
         ],
         is_opening=timeline.is_opening,
         is_explained=explain,
+        lacks_sources="sources" in timeline.degraded,
     )
     posts, after = await _page(reader, snapshot, 0, limit, explain=explain)
     name = secrets.token_urlsafe(NAME_BYTES)
@@ -286,6 +287,8 @@ def _feed_page(
     reader: Reader, snapshot: Snapshot, posts: list[SentPost], name: str, after: int | None
 ) -> SentPage:
     degraded: list[FeedDegraded] = [*reader.degraded]
+    if snapshot.lacks_sources:
+        degraded.append("sources")
     if snapshot.ranker is None:
         degraded.append("ranker")
     return SentPage(

@@ -114,16 +114,19 @@ async def connect(url: str) -> Client:
     )
 
 
-async def ask(client: Client, commands: Sequence[Sequence[Any]]) -> list[Any]:
-    """The answers to commands, in one round trip to each server.
+async def ask(
+    client: Client, commands: Sequence[Sequence[Any]], seconds: float | None = None
+) -> list[Any]:
+    """The answers to commands, in one round trip to each server, within seconds, a second if these
+    are not given.
 
     Raises:
         StoreDownError: one does not answer in time, or refuses.
     """
     if isinstance(client, OneServer):
-        async with _in_time(TIMEOUT_SECONDS):
+        async with _in_time(TIMEOUT_SECONDS if seconds is None else seconds):
             return await client.ask(commands)
-    async with _in_time(None), client.pipeline(transaction=False) as pipe:
+    async with _in_time(seconds), client.pipeline(transaction=False) as pipe:
         for command in commands:
             pipe.execute_command(*command)
         return list(await pipe.execute())

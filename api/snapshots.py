@@ -35,13 +35,14 @@ class Ranked(Struct, frozen=True, array_like=True, gc=False):
 
 class Snapshot(Struct, frozen=True, array_like=True):
     """A ranked feed as of a time (ms), best first, 200 posts at most; `ranker` is the one that
-    ordered it, None when it failed."""
+    ordered it, None when it failed. It may lack what some heavy sources hold."""
 
     at: int
     ranker: str | None
     places: list[Ranked]
     is_opening: bool = False
     is_explained: bool = False
+    lacks_sources: bool = False
 
 
 def explained(place: Place, weights: Weights) -> Explained:

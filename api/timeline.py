@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
+from api.feed_models import FeedDegraded
 from api.held import Candidate, Entries, Held, Position, TimelineRow
 from api.stores import REDIS, StoreDownError
 from api.views import Needs, Reader
@@ -54,6 +55,12 @@ class Timeline:
         """Whether entries may remain that could not be read."""
         self.is_opening = False
         """Whether posts are pulled from their authors, and shares and topics may be missing."""
+
+    @property
+    def degraded(self) -> list[FeedDegraded]:
+        """What would have been needed and could not be read."""
+        found: list[FeedDegraded] = [*self._reader.degraded]
+        return [*found, "sources"] if self._held.is_partial else found
 
     @property
     def may_have_more(self) -> bool:

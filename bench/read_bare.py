@@ -48,11 +48,13 @@ class Recorder(RedisCache):
         self.trips.append(commands)
         return await super()._pipeline(commands)
 
+    async def _ask_within(self, commands: Commands, seconds: float) -> list[Any]:
+        self.trips.append(commands)
+        return await super()._ask_within(commands, seconds)
+
     async def _connect(self) -> Client:
         client = await super()._connect()
-        if self._known_recents is not None:
-            await self._known_recents.close()
-            self._known_recents = None
+        await self._heavy.close()
         return client
 
 

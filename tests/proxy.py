@@ -18,6 +18,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self._target = target
         self._marker = b""
+        self._swallowed = b""
         self._reaches_server = True
         self.lost = 0
         self._listener = socket.create_server((HOST, 0))
@@ -40,6 +41,11 @@ class Proxy:
         or after it has answered, the answer being lost."""
         self._reaches_server = reaches_server
         self._marker = marker
+
+    def swallow(self, marker: bytes) -> None:
+        """From now on what a client sends with `marker` in it does not reach the server, and is not
+        answered; with an empty one, all does."""
+        self._swallowed = marker
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -67,4 +73,7 @@ class Proxy:
                             server.sendall(asked)
                             server.recv(1 << 16)
                         return
+                    if self._swallowed and self._swallowed in asked:
+                        self.lost += 1
+                        continue
                     server.sendall(asked)

@@ -1,4 +1,5 @@
-"""Reads while a store is away or the ranker fails: all are served, and say what was missing."""
+"""Reads while a store is away, a heavy source cannot be read, or the ranker fails: all are served,
+and say what was missing."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,18 +21,32 @@ from api.app import create_app
 from api.auth import issue
 from api.ranking.features import Features
 from api.ranking.scores import Score
+from connectors.redis_keys import Keys
 from connectors.settings import settings
 from connectors.stack.local import LocalStack
-from schemas.views import CountersView, PostView, UserView
+from schemas.views import (
+    CountersView,
+    HeavySource,
+    PostView,
+    RecentActivity,
+    RelationView,
+    UserView,
+)
 from tests.fault.test_outages import start_empty
 from tests.integration.test_api import KEY, Sinks
+from tests.proxy import Proxy
 
 POSTS = 60
 READS_PER_S = 20
 RECOVERY_SECONDS = 5.0
 AWAY_SECONDS = 3.0
+STUCK, SUN = "stuck", "sun"
+"""Two with many followers."""
+
 WARM, COLD = "warm", "cold"
 """One whose timeline Redis holds, and one whose timeline Cassandra alone has."""
+
+LATEST = WARM, "latest"
 
 
 class Failing:
@@ -114,16 +131,33 @@ def filled(own_stack: LocalStack) -> Iterator[LocalStack]:
         sinks.write(*(UserView(user, user) for user in ("bob", WARM, COLD)))
         sinks.push(WARM, entries)
         sinks.push(COLD, entries, redis=False)
+        for star in (STUCK, SUN):
+            sinks.write(UserView(star, star), HeavySource(f"u:{star}", True))
+            sinks.write(RelationView(WARM, f"u:{star}", True, now))
+            spread(sinks, star, now)
         yield own_stack
 
 
+def spread(sinks: Sinks, star: str, at: int) -> None:
+    """A heavy source writes a post."""
+    post = f"by-{star}-{at}"
+    sinks.write(PostView(post, star, at, "a view"), CountersView(post))
+    sinks.write(RecentActivity(f"u:{star}", post, f"u:{star}", at, True))
+
+
 def test_reads_go_on_whatever_is_away(filled: LocalStack) -> None:
-    asyncio.run(_run(filled))
+    with Proxy(port_of(filled.addresses.redis)) as proxy, closing(Sinks(filled.addresses)) as sinks:
+        asyncio.run(_run(filled, proxy, sinks))
 
 
-async def _run(stack: LocalStack) -> None:
+def port_of(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
+async def _run(stack: LocalStack, proxy: Proxy, sinks: Sinks) -> None:
     config = settings().model_copy(update={"jwt_secret": SecretStr(KEY)})
-    app = create_app(config, stack.addresses)
+    addresses = replace(stack.addresses, redis=f"redis://127.0.0.1:{proxy.port}/0")
+    app = create_app(config, addresses)
     async with app.router.lifespan_context(app), Reads(app) as reads:
         began = time.monotonic()
         await asyncio.sleep(2)
@@ -137,6 +171,8 @@ async def _run(stack: LocalStack) -> None:
         services.ranker = ranker
         assert await reads.settled(time.monotonic()) < 1
 
+        await _one_source_away(proxy, reads, sinks)
+
         missing = await _away(stack, reads, "cassandra", stack.restart)
         assert missing == {(COLD, mode, "cassandra") for mode in ("latest", "ranked")}
 
@@ -146,6 +182,25 @@ async def _run(stack: LocalStack) -> None:
     assert {status for *_, status, _ in reads.answers} == {200}
     pages = [page for _, user, _, _, page in reads.answers if user == WARM]
     assert all(len(page["posts"]) == 20 for page in pages), "a page that lacks posts"
+
+
+async def _one_source_away(proxy: Proxy, reads: Reads, sinks: Sinks) -> None:
+    """What one heavy source holds is asked for in vain."""
+    key = Keys(settings().partitions).recent(f"u:{STUCK}")
+    proxy.swallow(key.encode())
+    since, at = time.monotonic(), time.time_ns() // 1_000_000
+    await asyncio.to_thread(spread, sinks, STUCK, at)
+    await asyncio.to_thread(spread, sinks, SUN, at)
+    await asyncio.sleep(AWAY_SECONDS)
+    assert proxy.lost > 1
+    assert reads.degraded(since) == {(WARM, mode, "sources") for mode in ("latest", "ranked")}
+    assert set((await reads.ready()).values()) == {"ok"}
+    lacking = [page for *_, page in reads.answers if page.get("degraded") == ["sources"]]
+    assert f"by-{SUN}-{at}" in [post["post_id"] for post in lacking[-1]["posts"]]
+    proxy.swallow(b"")
+    assert await reads.settled(time.monotonic()) < RECOVERY_SECONDS
+    tops = [page["posts"][:2] for _, user, mode, _, page in reads.answers if (user, mode) == LATEST]
+    assert {post["post_id"] for post in tops[-1]} == {f"by-{SUN}-{at}", f"by-{STUCK}-{at}"}
 
 
 async def _away(

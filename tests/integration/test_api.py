@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 import api.app
 import api.archive
-import api.cache
+import api.heavy
 from api.app import create_app
 from api.auth import issue
 from api.cache import RedisCache
@@ -409,7 +409,7 @@ def test_who_was_dormant_pages_through_the_posts_of_those_followed(
 def test_what_heavy_sources_hold_is_read_of_those_followed(
     addresses: Addresses, sinks: Sinks, name: str, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for store in (api.cache, api.archive):
+    for store in (api.heavy, api.archive):
         monkeypatch.setattr(store, "MANY_HEAVY", many)
     al, now = f"al-{name}", time.time_ns() // 1_000_000
     stars = [f"star{number}-{name}" for number in range(3)]

@@ -189,6 +189,16 @@ def test_what_was_pulled_is_not_shown_again_for_an_older_entry(world: World, is_
     assert shown == [*(name for pair in pairs for name in pair), *pushed[12:]]
 
 
+@pytest.mark.parametrize("mode", ["latest", "ranked"])
+def test_every_page_says_that_some_heavy_sources_are_missing(world: World, mode: str) -> None:
+    fill(world, 60)
+    world.cache.is_partial = True
+    pages = world.pages("al", 20, mode=mode)
+    assert [page["degraded"] for page in pages] == [["sources"]] * 3
+    world.cache.is_partial = False
+    assert world.feed("al", mode=mode)["degraded"] == []
+
+
 def test_heavy_sources_of_others_bring_nothing(world: World) -> None:
     heavy(world, 3)
     assert ids(world.feed("bo")) == []
