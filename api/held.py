@@ -70,11 +70,8 @@ class Entries:
         return zip(times, islice(self.posts, start, None), strict=True)
 
     def of(self, post: bytes) -> Iterable[tuple[int, bytes]]:
-        """Times and members of the entries of a post."""
-        number = self.first.get(post)
-        if number is None:
-            return ()
-        numbers = self._repeated.get(post) or (number,)
+        """Times and members of the entries of a post that has some."""
+        numbers = self._repeated.get(post) or (self.first[post],)
         return [(_time_of(self._scores[each]), self._members[each]) for each in numbers]
 
     @cached_property
@@ -159,12 +156,12 @@ class Held:
             return self._all[0].below(at)
         return merge(*(each.below(at) for each in self._all), reverse=True)
 
-    def _of(self, post: bytes) -> list[tuple[int, bytes]]:
+    def _of(self, post: bytes) -> Iterable[tuple[int, bytes]]:
         """Times and members of all entries of a post, newest first."""
-        found = [entry for each in self._all if post in each.first for entry in each.of(post)]
-        if len(found) > 1:
-            found.sort(reverse=True)
-        return found
+        having = [each for each in self._all if post in each.first]
+        if len(having) == 1:
+            return having[0].of(post)
+        return sorted((entry for each in having for entry in each.of(post)), reverse=True)
 
 
 def _among(post_id: str, at: int, entries: list[tuple[int, str]]) -> Candidate:

@@ -69,9 +69,10 @@ def features_of(
     """The row of a post; times in ms since 1970 UTC. A reaction of any kind is a like, as in
     affinity; a post ahead of the clock is of now."""
     likes, aversions = tastes.likes, tastes.aversions
-    kinds = [f"m:{medium.kind}" for medium in post.media[:MAX_KINDS]]
-    topics = topics_of(post)
-    language = [f"l:{post.language.casefold()}"] if post.language else []
+    media, language = post.media, post.language
+    kinds = [f"m:{medium.kind}" for medium in media[:MAX_KINDS]] if media else ()
+    topics = topics_of(post) if post.hashtags else ()
+    languages = (f"l:{language.casefold()}",) if language else ()
     author = f"u:{post.author_id}"
     return Features(
         post_id=post.post_id,
@@ -84,11 +85,11 @@ def features_of(
         views=counters.views,
         hides=counters.hides,
         affinity=min(CAP, likes.get(author, 0.0)),
-        kind=post.media[0].kind if post.media else TEXT,
-        likes_kind=_greatest(likes, kinds),
-        likes_topic=_greatest(likes, topics),
-        likes_language=_greatest(likes, language),
-        aversion=_greatest(aversions, (author, *kinds, *topics, *language)) if aversions else 0.0,
+        kind=media[0].kind if media else TEXT,
+        likes_kind=_greatest(likes, kinds) if kinds else 0.0,
+        likes_topic=_greatest(likes, topics) if topics else 0.0,
+        likes_language=_greatest(likes, languages) if languages else 0.0,
+        aversion=_greatest(aversions, (author, *kinds, *topics, *languages)) if aversions else 0.0,
         is_seen=is_seen,
         is_viral=is_viral,
     )
