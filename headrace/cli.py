@@ -24,6 +24,7 @@ COMMANDS = {
     "chaos": "headrace.commands.chaos:chaos",
     "bench": "headrace.commands.bench:bench",
     "plan": "headrace.commands.plan:plan",
+    "topology": "headrace.commands.topology:topology",
     "token": "headrace.commands.api:token",
     "config": "headrace.commands.config:config",
 }

@@ -43,6 +43,13 @@ class IntakeFold(Fold):
         self._expected = expected
         self._outbox = outbox
 
+    @property
+    def writes(self) -> tuple[Topic, ...]:
+        """What is about a post goes to the posts' logs, all else to the users'."""
+        if self._expected in (Post, Moderation):
+            return (Topic.BY_POST,)
+        return (Topic.BY_POST, Topic.BY_USER) if self._expected is Engagement else (Topic.BY_USER,)
+
     def apply(self, record: Record) -> None:
         """Check and route one record; see `schemas.validation` for what is refused."""
         raw = record.value or b""

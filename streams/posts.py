@@ -57,6 +57,12 @@ class PostFold(Fold):
     and the erasure of its author, cost O(its engagements so far).
     """
 
+    writes = (
+        *(Topic.BY_POST, Topic.BY_USER, Topic.BY_SOURCE),
+        *(Topic.VIEW_POSTS, Topic.VIEW_COUNTERS, Topic.VIEW_MINE, Topic.VIEW_MODERATION),
+        *(Topic.VIEW_COMMENTS, Topic.VIEW_COMMENT_COUNTS, Topic.VIEW_TRENDING),
+    )
+
     def __init__(
         self, state: State, outbox: Outbox, *, reports_to_hide: int = REPORTS_TO_HIDE
     ) -> None:

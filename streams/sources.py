@@ -101,6 +101,11 @@ class SourceFold(Fold):
     held. Erasing a source costs O(relations to it), put off piece by piece.
     """
 
+    writes = (
+        *(Topic.BY_USER, Topic.TIMELINE_WRITES),
+        *(Topic.VIEW_SOURCES, Topic.VIEW_RECENTS, Topic.VIEW_TRENDING),
+    )
+
     def __init__(
         self, state: State, outbox: Outbox, *, heavy_followers: int = HEAVY_FOLLOWERS
     ) -> None:

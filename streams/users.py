@@ -106,6 +106,12 @@ class UserFold(Fold):
     costs O(rows about the user), put off piece by piece (see `Erasure`).
     """
 
+    writes = (
+        *(Topic.BY_POST, Topic.BY_USER, Topic.BY_SOURCE, Topic.TIMELINE_WRITES),
+        *(Topic.VIEW_USERS, Topic.VIEW_RELATIONS, Topic.VIEW_AFFINITY, Topic.VIEW_NAMES),
+        *(Topic.VIEW_DEVICES, Topic.VIEW_INTERESTS, Topic.VIEW_NOTIFICATIONS),
+    )
+
     def __init__(self, state: State, outbox: Outbox) -> None:
         self._profiles = Profiles(state, outbox)
         self._relations = state.group_table("relation", UserRelation)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from connectors.records import Record
+from schemas.topics import Topic
 from streams.engine.outbox import Outbox
 from streams.engine.rows import RowStore
 from streams.engine.state import State
@@ -17,6 +18,12 @@ class Fold(ABC):
     What a record gives rise to may be put off: it waits in the fold's tables, and is done piece by
     piece in later checkpoints, also when no record comes.
     """
+
+    @property
+    def writes(self) -> tuple[Topic, ...]:
+        """The topics that it puts something out to; its changelog and the dead letters go without
+        saying."""
+        return ()
 
     @abstractmethod
     def apply(self, record: Record) -> None:

@@ -131,6 +131,11 @@ class Sink:
         self._uses: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
+    def store(self) -> str:
+        """The name of the store."""
+        return self._reach.outage.store
+
+    @property
     def owned(self) -> list[int]:
         """The partitions that this process owns."""
         return sorted(self._owned)

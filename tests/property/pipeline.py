@@ -123,8 +123,9 @@ class Log:
 class Producer:
     """A transactional producer; `dies` says before or after the commit of which it is the last."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, wrote: set[str] | None = None) -> None:
         self._log = log
+        self._wrote = set() if wrote is None else wrote
         self._open: list[tuple[str, int, bytes | None, bytes | None, Headers]] | None = None
         self._tell: Callable[..., None] | None = None
         self.dies: str | None = None
@@ -143,6 +144,7 @@ class Producer:
         on_delivery: Callable[..., None] | None = None,
     ) -> None:
         assert self._open is not None
+        self._wrote.add(str(topic))
         if on_delivery is not None:
             self._tell = on_delivery
         self._open.append((str(topic), partition, value, key, tuple(headers or ())))
@@ -167,6 +169,8 @@ class Pipeline:
     def __init__(self, open_rows: OpenRows = in_memory) -> None:
         self.log = Log()
         self.crashes = 0
+        self.wrote: dict[Topic, set[str]] = {topic: set() for topic in STAGES}
+        """The topics that each stage has put something out to."""
         self._delivered: dict[tuple[Topic, int], int] = {}
         self._stages = {
             topic: Stage(
@@ -226,7 +230,9 @@ class Pipeline:
                 state.restore(changes, records[-1].offset + 1, time.time_ns() // 1_000_000)
 
         with mock.patch.multiple(
-            stage_module, transactional_producer=lambda *_: Producer(self.log), restore=restore
+            stage_module,
+            transactional_producer=lambda *_: Producer(self.log, self.wrote[stage.topic]),
+            restore=restore,
         ):
             owned = stage_module._Owned(stage, partition)
         stage._owned[partition] = owned
