@@ -22,6 +22,7 @@ COMMANDS = {
     "rebuild": "headrace.commands.rebuild:rebuild",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
+    "campaign": "headrace.commands.campaign:campaign",
     "bench": "headrace.commands.bench:bench",
     "plan": "headrace.commands.plan:plan",
     "topology": "headrace.commands.topology:topology",

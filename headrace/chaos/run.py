@@ -145,7 +145,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
         outcome.memory_at_end = ground.crew.memory_mb()
         outcome.memory_peak = dict(ground.peaks)
         progress.step("comparing")
-        outcome.views, outcome.once, outcome.outputs = compare(
+        outcome.views, outcome.once, outcome.outputs, _ = compare(
             ground.addresses,
             ground.planted,
             (ground.crew.api_url, ground.crew.token),

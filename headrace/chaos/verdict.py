@@ -61,8 +61,9 @@ def compare(
     api: tuple[str, Callable[[str], str]],
     seed: int,
     say: Callable[[str], None],
-) -> tuple[Report, Once, Outputs]:
-    """Compare all views with the oracle, count what came in, and judge what the folds put out.
+) -> tuple[Report, Once, Outputs, Expected]:
+    """Compare all views with the oracle, count what came in, and judge what the folds put out; with
+    what the oracle says.
 
     Args:
         addresses: The parts themselves.
@@ -84,7 +85,7 @@ def compare(
     say("counting records")
     once = count(addresses.kafka, expected)
     say("folding the internal logs once more")
-    return report, once, judge(addresses.kafka, settings().partitions)
+    return report, once, judge(addresses.kafka, settings().partitions), expected
 
 
 def count(brokers: str, expected: Expected) -> Once:

@@ -106,7 +106,7 @@ def test_who_takes_over_restores_the_tail_only(own_addresses: Addresses, tmp_pat
         first.ends.clear()
         take_over(first, second, brokers, seed=2)
         wait_until_quiet(brokers, PATIENCE_S)
-        report, once, outputs = compare(
+        report, once, outputs, _ = compare(
             own_addresses, {}, (first.api_url, first.token), 1, lambda line: print(line)
         )
     assert report.different == 0

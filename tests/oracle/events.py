@@ -55,6 +55,8 @@ class Acknowledged:
     moderations: list[Moderation] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
     rejected: dict[Place, str] = field(default_factory=dict)
+    reasons: dict[Place, set[str]] = field(default_factory=dict)
+    """All that is wrong with a record that is rejected, where there is more than one thing."""
     first_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
@@ -85,39 +87,46 @@ def collect(records: Iterable[tuple[str, int, int, int, bytes | None]]) -> Ackno
         except UndecodableError as error:
             found.rejected[(topic, partition, offset)] = error.code
             continue
-        reason = why_rejected(event, broker_ms)
-        if reason is None:
+        reasons = list(whys_rejected(event, broker_ms))
+        if not reasons:
             lists[topic].append(event)
-        else:
-            found.rejected[(topic, partition, offset)] = reason
+            continue
+        place = topic, partition, offset
+        found.rejected[place] = reasons[0]
+        if len(reasons) > 1:
+            found.reasons[place] = set(reasons)
     return found
 
 
 def why_rejected(event: Event, broker_ms: int) -> str | None:
-    """The code under which an event goes to the dead letters, or None."""
+    """A code under which an event goes to the dead letters, or None."""
+    return next(whys_rejected(event, broker_ms), None)
+
+
+def whys_rejected(event: Event, broker_ms: int) -> Iterator[str]:
+    """All codes under which it may."""
     if any(not getattr(event, name) for name in _needed(event)):
-        return "missing_field"
+        yield "missing_field"
     for text in _ids(event):
         if not text:
-            return "missing_field"
+            yield "missing_field"
         if len(text) > 64 and len(text.encode()) > ID_BYTES:
-            return "id_too_long"
+            yield "id_too_long"
         if not text.isprintable() and any(unicodedata.category(c) == "Cc" for c in text):
-            return "id_invalid"
+            yield "id_invalid"
     if _names_nothing(event):
-        return "id_invalid"
+        yield "id_invalid"
     if event.at < YEAR_2000_MS:
-        return "at_too_old"
+        yield "at_too_old"
     if event.at > broker_ms + AHEAD_MS:
-        return "at_in_future"
+        yield "at_in_future"
     if any(len(text) > 16_384 and len(text.encode()) > CONTENT_BYTES for text in _texts(event)):
-        return "too_large"
+        yield "too_large"
     if isinstance(event, Post) and (len(event.media) > MEDIA or len(event.audience) > AUDIENCE):
-        return "too_large"
+        yield "too_large"
     about = {Follow: "target", Feedback: "subject"}.get(type(event))
     if about and getattr(event, about) == f"u:{event.user_id}":  # type: ignore[union-attr]
-        return "self_relation"
-    return None
+        yield "self_relation"
 
 
 def _names_nothing(event: Event) -> bool:

@@ -48,6 +48,8 @@ class Expected:
     trending: Trending
     facts: list[affinity.Fact]
     rejected: dict[Place, str]
+    reasons: dict[Place, set[str]]
+    """All that is wrong with those of them with which there is more than one thing."""
     by_source_log: Tally
     name_claims: Tally
     mentions: Tally
@@ -281,6 +283,7 @@ def expect(
             if fact[1] not in erased
         ],
         rejected=events.rejected,
+        reasons=events.reasons,
         by_source_log=tally,
         name_claims=claims,
         mentions=mentions,
