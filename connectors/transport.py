@@ -37,11 +37,13 @@ FINISH_SECONDS = 5.0  # for the batches in flight when the app stops
 
 class Progress(NamedTuple):
     """Where a partition stands, and whether it should move: a batch is in flight or waits, the
-    log goes on, or its owner has work. `steps` counts what became durable."""
+    log goes on, or its owner has work. `steps` counts what became durable; `lag` are the offsets
+    between the position and the end of the log, as the last fetch told it."""
 
     position: int
     is_busy: bool
     steps: int = 0
+    lag: int = 0
 
 
 class Consumer(stock.Consumer):  # type: ignore[misc]
@@ -247,10 +249,10 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         for tp, slot in list(self._slots.items()):
             at = max(slot.position, slot.reached)
             try:
-                is_behind = (self.highwater(tp) or 0) > at
+                lag = max(0, (self.highwater(tp) or 0) - at)
             except AssertionError:  # aiokafka's: a rebalance has taken it away since
                 continue
-            found[tp] = Progress(at, is_behind or not slot.is_idle, slot.steps)
+            found[tp] = Progress(at, lag > 0 or not slot.is_idle, slot.steps, lag)
         return found
 
     @property

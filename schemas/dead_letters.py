@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+CODES = (
+    "not_avro",
+    "unknown_schema",
+    "wrong_topic",
+    "not_decodable",
+    "missing_field",
+    "id_too_long",
+    "id_invalid",
+    "at_too_old",
+    "at_in_future",
+    "too_large",
+    "too_many_claims",
+    "too_many_kinds",
+    "self_relation",
+    "fold_failed",
+)
+"""Every reason that a letter may have; docs/rules.md says what each means."""
+
+FOLD_FAILED = "fold_failed"
+NOT_DECODABLE = "not_decodable"
+"""The only reason of a sink's letters."""
+
 
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     """A record that could not be processed (`dead-letters`), with the reason.
 
-    `code` is a short stable word, `stage` the name of the topic's reader, `at` the time of the
-    verdict; the raw key and value are as they were read, the value up to its first
-    1,000,000 bytes.
+    `code` is one of `CODES`, `stage` the name of the topic's reader, `at` the record's own time
+    (ms); the raw key and value are as they were read, up to their first 65,536 and 1,000,000 bytes.
     """
 
     topic: str

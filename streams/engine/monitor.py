@@ -17,48 +17,83 @@ _COUNTERS = {
     "batches": "Batches processed",
     "outputs": "Records written to Kafka",
     "deliveries": "Timeline entries written or removed",
-    "dead_letters": "Records sent to the dead letters",
     "restored_rows": "Changelog records read at restores",
     "checkpoint_seconds": "Seconds spent in checkpoints",
 }
 
 
-class _Stages(Collector):
-    """The figures of an app's stages and sinks, labelled by the topic that they read."""
+class Figures(Collector):
+    """The figures of an app's stages and sinks, labelled by the topic that they read. Asks nobody:
+    a scrape reads what the process knows."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._work()
+        yield self._dead_letters()
+        yield from self._partitions()
+        yield self._rows()
+        yield from self._standbys()
+        yield self._outages()
+
+    def _work(self) -> Iterator[Metric]:
         for field, text in _COUNTERS.items():
             family = CounterMetricFamily(f"headrace_stage_{field}", text, labels=["topic"])
             for topic, processor in self._app.processors.items():
                 family.add_metric([topic], getattr(processor.stats, field))
             yield family
+
+    def _dead_letters(self) -> Metric:
+        family = CounterMetricFamily(
+            "headrace_stage_dead_letters",
+            "Records sent to the dead letters, by reason",
+            labels=["topic", "code"],
+        )
+        for topic, processor in self._app.processors.items():
+            for code, count in processor.stats.dead_letters.items():
+                family.add_metric([topic, code], count)
+        return family
+
+    def _partitions(self) -> Iterator[Metric]:
         owned = GaugeMetricFamily("headrace_stage_partitions", "Partitions", labels=["topic"])
+        lag = GaugeMetricFamily(
+            "headrace_stage_lag",
+            "Records that wait in the partitions that this process owns",
+            labels=["topic"],
+        )
+        waiting = _waiting(self._app)
         for topic, processor in self._app.processors.items():
             owned.add_metric([topic], len(processor.owned))
+            lag.add_metric([topic], sum(waiting.get(topic, {}).values()))
         yield owned
+        yield lag
+
+    def _rows(self) -> Metric:
         rows = GaugeMetricFamily("headrace_stage_rows", "Rows of state", labels=["topic", "table"])
         for topic, processor in self._app.processors.items():
             for table, size in processor.rows().items():
                 rows.add_metric([topic, table], size)
-        yield rows
-        standby_rows = GaugeMetricFamily(
+        return rows
+
+    def _standbys(self) -> Iterator[Metric]:
+        rows = GaugeMetricFamily(
             "headrace_standby_rows", "Rows of followed partitions", labels=["topic", "partition"]
         )
-        standby_lag = GaugeMetricFamily(
+        lag = GaugeMetricFamily(
             "headrace_standby_lag",
             "Offsets of the changelog that a standby is behind",
             labels=["topic", "partition"],
         )
         for topic, stage in self._app.stages.items():
             for partition, each in stage.followed.items():
-                standby_rows.add_metric([topic, str(partition)], each.rows)
+                rows.add_metric([topic, str(partition)], each.rows)
                 if each.lag is not None:
-                    standby_lag.add_metric([topic, str(partition)], each.lag)
-        yield standby_rows
-        yield standby_lag
+                    lag.add_metric([topic, str(partition)], each.lag)
+        yield rows
+        yield lag
+
+    def _outages(self) -> Metric:
         outage = GaugeMetricFamily(
             "headrace_store_outage_seconds",
             "How long a store could not be reached until now, 0 when it can be",
@@ -66,13 +101,13 @@ class _Stages(Collector):
         )
         for store in self._app.outages:
             outage.add_metric([store.store], store.seconds)
-        yield outage
+        return outage
 
 
 def add_pages(app: App) -> None:
     """Serve `/stages/`, `/metrics/` and `/readyz/` beside Faust's own pages."""
     registry = CollectorRegistry()
-    registry.register(_Stages(app))
+    registry.register(Figures(app))
 
     @app.page("/stages/", name=f"{app.conf.id}.stages")  # type: ignore[untyped-decorator]
     async def stages(view: Any, _request: Any) -> Any:
@@ -100,6 +135,14 @@ def not_ready(app: App) -> str | None:
     return None
 
 
+def _waiting(app: App) -> dict[str, dict[int, int]]:
+    """How many records wait in each open partition of each topic, as far as fetches have told."""
+    found: dict[str, dict[int, int]] = {}
+    for tp, progress in app.consumer.progress().items():
+        found.setdefault(tp.topic, {})[tp.partition] = progress.lag
+    return found
+
+
 def _describe(app: App, topic: str) -> dict[str, Any]:
     processor = app.processors[topic]
     stats = processor.stats
@@ -112,6 +155,7 @@ def _describe(app: App, topic: str) -> dict[str, Any]:
             for tp, progress in app.consumer.progress().items()
             if tp.topic == topic
         },
+        "lag": _waiting(app).get(topic, {}),
         "restores": {
             partition: msgspec.structs.asdict(progress)
             for partition, progress in sorted(processor.restores.items())

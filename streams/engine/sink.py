@@ -26,6 +26,7 @@ from faust.types import TP
 from connectors.batch import Batch
 from connectors.failpoints import reach
 from connectors.owner import LeavingError
+from schemas.dead_letters import NOT_DECODABLE
 from schemas.topics import Topic
 from schemas.views import decode_view
 from streams.engine.dead_letters import Mailer, dead_letter
@@ -117,7 +118,7 @@ class Sink:
         part_bytes: int | None = None,
     ) -> None:
         self.topic = topic
-        self.stats = StageStats()
+        self.stats = StageStats.of((NOT_DECODABLE,))
         self.restores: dict[int, Progress] = {}  # a sink restores nothing
         self.queued: set[int] = set()
         self._reach = reach
@@ -212,12 +213,12 @@ class Sink:
                 view = None if record.value is None else decode_view(self.topic, record.value)
             except msgspec.DecodeError as error:
                 stage = f"{self._app_id}/{self.topic}"
-                letters.append(dead_letter(batch.tp, record, "not_decodable", error, stage))
+                letters.append(dead_letter(batch.tp, record, NOT_DECODABLE, error, stage))
             else:
                 writes.append(Write(record.offset, record.key, record.value, view))
         if letters:
             self._mailer.send(letters)
-            self.stats.dead_letters += len(letters)
+            self.stats.dead_letters[NOT_DECODABLE] += len(letters)
         return writes
 
     def _parts(self, writes: list[Write], end: int) -> Iterator[tuple[list[Write], int]]:

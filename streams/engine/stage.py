@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import structlog
@@ -20,6 +21,7 @@ from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.rocksdb import LocalStateDamagedError, LocalStateError
 from schemas.codec import UndecodableError
+from schemas.dead_letters import CODES, FOLD_FAILED
 from schemas.topics import Topic
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.dead_letters import dead_letter
@@ -38,6 +40,9 @@ WORK_PER_CHECKPOINT = 5_000
 MAX_BACKLOG = 10_000
 _ANYONE = nullcontext()
 
+Letter = tuple[str, Output]
+"""A dead letter with its code."""
+
 
 class _FoldFailedError(Exception):
     """A fold raised in the middle of a record: what it had changed must be taken back."""
@@ -49,15 +54,21 @@ class _FoldFailedError(Exception):
 
 
 class StageStats(msgspec.Struct):
-    """What a stage did since the process started."""
+    """What a stage did since the process started; dead letters by their codes."""
 
+    dead_letters: Counter[str]
     records: int = 0
     batches: int = 0
     outputs: int = 0
-    dead_letters: int = 0
     deliveries: int = 0
     restored_rows: int = 0
     checkpoint_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, codes: Iterable[str]) -> Self:
+        """Nothing done yet, and no letter of these codes: a counter that first appears with its
+        first letter does not rise in the eyes of Prometheus."""
+        return cls(Counter(dict.fromkeys(codes, 0)))
 
 
 class _Owned:
@@ -134,7 +145,7 @@ class Stage:
         self._leaving = leaving
         self._moved = moved
         self._pace = pace or Pace(dict)
-        self.stats = StageStats()
+        self.stats = StageStats.of(CODES)
         self.restores: dict[int, Progress] = {}
         self.queued: set[int] = set()
         self._pool = pool
@@ -292,7 +303,7 @@ class Stage:
         A record whose fold fails ends what is folded together: what was before it is folded once
         more, without it, and it comes first the next time. So no record is folded more than twice.
         """
-        letters: dict[int, Output] = {}
+        letters: dict[int, Letter] = {}
         end = len(records)
         while True:
             try:
@@ -304,12 +315,11 @@ class Stage:
                 if len(letters) < failed.index - start:
                     end = failed.index
                 else:  # nothing good was before it
-                    letter = self._letter(owned, records[failed.index], failed.error)
-                    letters[failed.index] = letter
-        for index, letter in letters.items():
+                    letters[failed.index] = self._letter(owned, records[failed.index], failed.error)
+        for index, (code, letter) in letters.items():
             if index < stop:
                 owned.outbox.add(letter)
-                self.stats.dead_letters += 1
+                self.stats.dead_letters[code] += 1
         return stop
 
     def _fold_until_full(
@@ -318,7 +328,7 @@ class Stage:
         records: list[Record],
         start: int,
         end: int,
-        letters: dict[int, Output],
+        letters: dict[int, Letter],
     ) -> int:
         apply = owned.fold.apply
         outbox = owned.outbox
@@ -337,7 +347,7 @@ class Stage:
                 return index + 1
         return end
 
-    def _letter(self, owned: _Owned, record: Record, error: Exception) -> Output:
-        code = getattr(error, "code", "fold_failed")
+    def _letter(self, owned: _Owned, record: Record, error: Exception) -> Letter:
+        code = error.code if isinstance(error, RejectedError | UndecodableError) else FOLD_FAILED
         tp = TP(self.topic, owned.partition)
-        return dead_letter(tp, record, code, error, f"{self.app_id}/{self.topic}")
+        return code, dead_letter(tp, record, code, error, f"{self.app_id}/{self.topic}")

@@ -474,7 +474,7 @@ def test_what_cannot_be_read_is_put_away_and_the_rest_written(
     assert letter.stage == f"headrace-views/{topic}"
     assert letter.message
     assert one.mailer.sent[0].topic == Topic.DEAD_LETTERS
-    assert (one.sink.stats.dead_letters, one.sink.stats.records) == (1, 3)
+    assert (one.sink.stats.dead_letters, one.sink.stats.records) == ({"not_decodable": 1}, 3)
 
 
 def test_a_batch_of_only_bad_records_moves_the_position(bench: Callable[..., Bench]) -> None:

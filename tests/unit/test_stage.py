@@ -6,8 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from typing import Any
 from unittest import mock
+from urllib.error import HTTPError
 
 import msgspec
 import pytest
@@ -82,6 +84,8 @@ class WordFold(Fold):
             self._words.put("later", Row(self.seen("later") + 3))
         if word == "broken":
             raise ZeroDivisionError("a fault in the fold")
+        if word == "coded":
+            raise HTTPError("", 404, "not there", Message(), None)
         if word.startswith("many"):
             self._outbox.push("p", "u:a", 1, [f"user{n}" for n in range(int(word[4:]))])
 
@@ -220,6 +224,7 @@ def test_a_batch_is_one_transaction_of_outputs_rows_and_position() -> None:
         ("rejected", "too_large", "no"),
         ("undecodable", "not_avro", "no"),
         ("broken", "fold_failed", "a fault in the fold"),
+        pytest.param("coded", "fold_failed", "HTTP Error 404: not there", id="a code of another"),
     ],
 )
 @pytest.mark.parametrize(
@@ -250,7 +255,7 @@ def test_a_bad_record_goes_to_the_dead_letters_and_the_others_stay(
     assert bench.seen(bad) == 0
     is_cut = code == "fold_failed" and before
     assert bench.positions() == [*([place] if is_cut else []), place + 1 + len(after)]
-    assert bench.stage.stats.dead_letters == 1
+    assert +bench.stage.stats.dead_letters == {code: 1}
 
 
 def test_many_bad_records_of_all_kinds() -> None:
@@ -264,7 +269,7 @@ def test_many_bad_records_of_all_kinds() -> None:
         (7, "fold_failed"),
     ]
     assert bench.seen("a") == 3
-    assert bench.stage.stats.dead_letters == 5
+    assert bench.stage.stats.dead_letters.total() == 5
     assert bench.positions() == [4, 7, 8], "what is before a failure is a checkpoint of its own"
 
 
@@ -279,7 +284,7 @@ def test_a_fold_that_always_fails_costs_no_more_than_the_records() -> None:
     bench.process(*["a", "broken"] * 100, start=200)
     assert apply.call_count == 100 + 100 * 3, "the failed one is tried again, what was before too"
     assert (bench.seen("a"), bench.seen("broken")) == (100, 0)
-    assert bench.stage.stats.dead_letters == 300
+    assert bench.stage.stats.dead_letters.total() == 300
 
 
 # What a fold has put off
@@ -389,7 +394,7 @@ def test_rows_that_cannot_be_read_are_no_fault_of_the_record() -> None:
     with pytest.raises(LocalStateError):
         bench.process("a", "unreadable", "b")
     assert bench.producer.committed == []
-    assert bench.stage.stats.dead_letters == 0
+    assert bench.stage.stats.dead_letters.total() == 0
 
 
 def test_who_waits_for_a_thread_to_open_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,7 +446,7 @@ def test_damaged_rows_are_restored_and_the_batch_is_folded_again(
     assert [bench.seen(word) for word in ("a", "b", "damaged")] == [2, 1, 1]
     assert bench.positions() == [6, 9]
     assert bench.sent("by-post", 1) == [b"b", b"damaged", b"a"]
-    assert (bench.stage.stats.records, bench.stage.stats.dead_letters) == (4, 0)
+    assert (bench.stage.stats.records, bench.stage.stats.dead_letters.total()) == (4, 0)
 
 
 def test_rows_that_are_damaged_again_are_a_fault() -> None:
@@ -497,7 +502,7 @@ def test_bad_records_around_a_cut_are_put_away_once() -> None:
     assert bench.positions() == [2, 4, 7]
     assert [bench.sent("by-post", n) for n in range(3)] == [[b"many10"], [b"many10"], [b"a"]]
     assert (bench.seen("many10"), bench.seen("broken"), bench.seen("a")) == (2, 0, 1)
-    assert bench.stage.stats.dead_letters == 4
+    assert bench.stage.stats.dead_letters.total() == 4
     assert bench.stage.stats.deliveries == 20
 
 

@@ -426,18 +426,19 @@ def test_the_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("end", "is_busy"),
+    ("end", "lag"),
     [
-        pytest.param(None, False, id="an end that is not known"),
-        pytest.param(15, False, id="at the end"),
-        pytest.param(16, True, id="the log goes on"),
+        pytest.param(None, 0, id="an end that is not known"),
+        pytest.param(14, 0, id="behind an end that was told before"),
+        pytest.param(15, 0, id="at the end"),
+        pytest.param(18, 3, id="the log goes on"),
     ],
 )
-def test_progress(end: int | None, is_busy: bool) -> None:
+def test_progress(end: int | None, lag: int) -> None:
     bench = Bench()
     bench.slot.reached = 15
     bench.consumer.highwater = mock.Mock(return_value=end)
-    assert bench.consumer.progress() == {PLACE: Progress(15, is_busy)}
+    assert bench.consumer.progress() == {PLACE: Progress(15, lag > 0, lag=lag)}
 
 
 def test_progress_of_what_a_rebalance_takes_away_meanwhile_is_left_out() -> None:
