@@ -15,6 +15,7 @@ COMMANDS = {
     "replay": "headrace.commands.replay:replay",
     "generate": "headrace.commands.replay:generate",
     "check-event": "headrace.commands.check_event:check_event",
+    "dead-letters": "headrace.commands.dead_letters:dead_letters",
     "source": "headrace.commands.source:source",
     "erase": "headrace.commands.erase:erase",
     "train": "headrace.commands.train:train",

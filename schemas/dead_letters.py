@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 CODES = (
@@ -43,3 +45,23 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     message: str
     stage: str
     at: int
+
+
+class Handled(Struct, frozen=True, kw_only=True, gc=False):
+    """What an operator has done with a letter, and when (`at`, ms): a record of
+    `dead-letters.handled`, under the letter's own partition and offset (`handled_key`).
+
+    It names the record that the letter is about, so that it counts for no other letter that comes
+    to stand at that place when topics are made anew.
+    """
+
+    what: Literal["replayed", "dropped"]
+    at: int
+    topic: str
+    partition: int
+    offset: int
+
+
+def handled_key(partition: int, offset: int) -> bytes:
+    """Under which key it is noted that the letter at this place of `dead-letters` was handled."""
+    return f"{partition}-{offset}".encode()

@@ -43,6 +43,7 @@ class Topic(StrEnum):
     VIEW_TRENDING = "view.trending"
 
     DEAD_LETTERS = "dead-letters"
+    HANDLED_LETTERS = "dead-letters.handled"
     EXPOSURES = "exposures"
 
 
@@ -124,5 +125,8 @@ def declared() -> list[TopicSpec]:
         configs[topic] = dict(_COMPACTED)
     configs[Topic.TIMELINE_WRITES] = _deleted_after(37)
     configs[Topic.DEAD_LETTERS] = _deleted_after(30)
+    configs[Topic.HANDLED_LETTERS] = _COMPACTED | _deleted_after(
+        60, **{"cleanup.policy": "compact,delete"}
+    )
     configs[Topic.EXPOSURES] = _deleted_after(90)
     return [TopicSpec(name, {**_EVERYWHERE, **config}) for name, config in configs.items()]

@@ -316,6 +316,31 @@ MUTANTS = (
         "poison",
     ),
     Mutant(
+        "letter-mark-apart",
+        "that a letter was published again is another transaction than the record",
+        "headrace/dead_letters/handler.py",
+        "            key = handled_key(partition, offset)\n",
+        "            commit(self._producer)\n            self._producer.begin_transaction()\n"
+        "            key = handled_key(partition, offset)\n",
+        "tests/unit/test_dead_letters_command.py",
+    ),
+    Mutant(
+        "cut-letter-published",
+        "a record of which the letter has a part only is published again",
+        "headrace/dead_letters/verdict.py",
+        "    if len(raw) >= MAX_RAW_BYTES:\n",
+        "    if len(raw) > MAX_RAW_BYTES:\n",
+        "tests/unit/test_dead_letters_verdict.py",
+    ),
+    Mutant(
+        "letter-of-another-log",
+        "an event is published again whatever log it would come into",
+        "headrace/dead_letters/verdict.py",
+        "    if letter.topic in INTERNAL and output.topic != letter.topic:\n",
+        "    if False:\n",
+        "tests/unit/test_dead_letters_verdict.py",
+    ),
+    Mutant(
         "rest-of-batch-dropped",
         "what is behind a cut of a batch is dropped",
         "streams/engine/stage.py",

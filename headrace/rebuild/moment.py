@@ -15,6 +15,7 @@ AHEAD_MS = 600_000
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _AGO = re.compile(r"(?:\d+[smhd])+")
+_PARTS = re.compile(r"(\d+)([smhd])")
 _PLACE = re.compile(r"(?:(\d+):)?(\d+)")
 
 
@@ -57,22 +58,29 @@ def parse_moment(text: str, now_ms: int) -> Moment:
     if place is not None:
         partition = None if place[1] is None else int(place[1])
         return Moment(offset=int(place[2]), partition=partition)
-    if _AGO.fullmatch(text):
-        ago = sum(int(n) * _UNITS_MS[unit] for n, unit in re.findall(r"(\d+)([smhd])", text))
-        return Moment(time_ms=now_ms - ago)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+    time_ms = time_of(text, now_ms)
+    if time_ms is None:
         raise MomentError(
             f"{text!r} is neither a time (2026-01-31T12:00:00Z), nor so long ago (2h, 1d12h), nor "
             "an offset (4711) or partition:offset (3:4711)"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    time_ms = int(moment.timestamp() * 1000)
+        )
     if time_ms > now_ms:
         raise MomentError(f"{text} is in the future")
     return Moment(time_ms=time_ms)
+
+
+def time_of(text: str, now_ms: int) -> int | None:
+    """A time (ms) as it is written: ISO 8601 (UTC without an offset), `2h` or `1d12h` ago; None if
+    it is neither."""
+    if _AGO.fullmatch(text):
+        return now_ms - sum(int(n) * _UNITS_MS[unit] for n, unit in _PARTS.findall(text))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
 
 
 def window_of(log: PartitionLog, partition: int, moment: Moment | None, now_ms: int) -> Window:

@@ -73,7 +73,7 @@ def checkpoint(
         changelog, value, key, partition, on_delivery=lambda _, record: last.append(record)
     )
     reach("before-commit", place, in_flight)
-    _commit(producer)
+    commit(producer)
     reach("after-commit", place, in_flight)
     state.commit(position, last[0].offset() + 1)
 
@@ -87,7 +87,7 @@ def send(producer: Producer, output: Output) -> None:
         producer.produce(topic, value, key, partition)
 
 
-def _commit(producer: Producer) -> None:
+def commit(producer: Producer) -> None:
     """Commit; an answer that did not come in time is asked for again, as the library says."""
     for attempt in range(3):
         try:

@@ -1,4 +1,5 @@
-"""A bad record of each kind goes to the dead letters with its reason; the partition moves on."""
+"""A bad record of each kind goes to the dead letters with its reason; the partition moves on. What
+would be taken by now is published again, once."""
 
 from __future__ import annotations
 
@@ -8,15 +9,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from connectors.lag import wait_until_quiet
 from connectors.stack.addresses import Addresses
+from headrace.commands.dead_letters import dead_letters as command
+from headrace.dead_letters.choice import Filter, chosen
+from headrace.dead_letters.handler import Act, Handler
+from headrace.dead_letters.log import LettersError, open_letters
 from headrace.supervisor import Supervisor
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
 from schemas.events import Engagement, Follow, Post
 from schemas.topics import Topic
+from schemas.validation import MAX_AHEAD_MS
 from schemas.views import CountersView
 from tests.oracle.read_log import read_topics
 
@@ -108,16 +115,82 @@ def test_each_kind(addresses: Addresses, running: Supervisor) -> None:
         assert letter.stage == f"headrace-app/{letter.topic}"
 
 
-def test_the_partition_moves_on(addresses: Addresses, running: Supervisor) -> None:
-    """The like that stands behind the bad records is counted."""
+def reactions(addresses: Addresses, post_id: str) -> dict[str, int]:
     import redis
 
     from connectors.redis_keys import Keys
     from connectors.settings import settings
 
-    running.check()
     client = redis.Redis.from_url(addresses.redis)
-    raw = client.get(Keys(settings().partitions).counters("dl:after"))
+    raw = client.get(Keys(settings().partitions).counters(post_id))
     client.close()
-    assert raw is not None
-    assert msgspec.msgpack.decode(raw, type=CountersView).reactions == {"like": 1}
+    return {} if raw is None else msgspec.msgpack.decode(raw, type=CountersView).reactions
+
+
+def test_the_partition_moves_on(addresses: Addresses, running: Supervisor) -> None:
+    """The like that stands behind the bad records is counted."""
+    running.check()
+    assert reactions(addresses, "dl:after") == {"like": 1}
+
+
+def ran(*arguments: str) -> list[str]:
+    result = CliRunner().invoke(command, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def place_of(code: str) -> str:
+    """Where the open letter with that reason stands that was written last."""
+    lines = ran("list", "--json", "--open", "--code", code, "--limit", "1")
+    return str(msgspec.json.decode(lines[0])["place"])
+
+
+def test_what_would_be_taken_by_now_is_published_again_once(
+    addresses: Addresses, running: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.addresses.resolve_kafka", lambda: addresses.kafka)
+    due = now_ms() + 3_000
+    early = Engagement(
+        event_id="dl:early",
+        action="like",
+        user_id="dl:u",
+        at=due + MAX_AHEAD_MS,
+        post_id="dl:early",
+    )
+    producer = Producer({"bootstrap.servers": addresses.kafka, "acks": "all"})
+    producer.produce(Topic.ENGAGEMENTS, encode(early), b"key", PARTITION)
+    assert producer.flush(30) == 0
+    wait_until_quiet(addresses.kafka, 60)
+    poison, hopeless = place_of("at_in_future"), place_of("self_relation")
+    assert "at is " in " ".join(ran("show", poison))
+    assert reactions(addresses, "dl:early") == {}
+
+    time.sleep(max(0, due + 100 - now_ms()) / 1000)
+    assert ran("replay", poison) == ["to replay: 1 (engagements 1)", "done: 1 of 1"]
+    assert ran("drop", hopeless) == ["to drop: 1", "done: 1 of 1"]
+    for place in (poison, hopeless):
+        assert ran("replay", place) == ["to replay: 0", "handled before: 1"]
+    handled = {
+        row["place"]: row["handled"] for row in map(msgspec.json.decode, ran("list", "--json"))
+    }
+    assert (handled[poison], handled[hopeless]) == ("replayed", "dropped")
+
+    wait_until_quiet(addresses.kafka, 60)
+    running.check()
+    for topic, times in ((Topic.ENGAGEMENTS, 2), (Topic.BY_POST, 1)):
+        values = [value for *_, value in read_topics(addresses.kafka, (topic,))]
+        assert values.count(encode(early)) == times, topic
+    assert reactions(addresses, "dl:early") == {"like": 1}
+    assert not {poison, hopeless} & {
+        msgspec.json.decode(line)["place"] for line in ran("list", "--json", "--open")
+    }
+
+
+def test_who_is_taken_over_handles_nothing(addresses: Addresses, running: Supervisor) -> None:
+    running.check()
+    first, second = Handler(addresses.kafka), Handler(addresses.kafka)
+    with open_letters(addresses.kafka) as letters:
+        found = next(chosen(letters, (), Filter(codes=("not_avro",))))
+    with pytest.raises(LettersError, match="another has begun to handle dead letters"):
+        list(first.handle([Act(found, None)]))
+    assert [len(each) for each in second.handle([Act(found, None)])] == [1]

@@ -11,6 +11,7 @@ import pytest
 from msgspec import inspect
 
 from schemas import formats, views
+from schemas.dead_letters import DeadLetter, Handled
 from schemas.formats import FORMAT
 from streams.engine.outbox import Outbox
 from streams.engine.records import Tags
@@ -46,6 +47,8 @@ def _types() -> Iterator[tuple[str, Any]]:
         if name.endswith("View"):
             yield f"view {name}", view
     yield "header tags", Tags
+    yield "letter DeadLetter", DeadLetter
+    yield "letter Handled", Handled
 
 
 def _describe(found: inspect.Type) -> str:

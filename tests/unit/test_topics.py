@@ -29,7 +29,8 @@ def test_every_topic_is_declared_once() -> None:
 
 
 def test_every_topic_belongs_somewhere() -> None:
-    others = {Topic.TIMELINE_WRITES, Topic.DEAD_LETTERS, Topic.EXPOSURES}
+    letters = {Topic.DEAD_LETTERS, Topic.HANDLED_LETTERS}
+    others = {Topic.TIMELINE_WRITES, *letters, Topic.EXPOSURES}
     assert {*EXTERNAL, *INTERNAL, *VIEWS, *others} == set(Topic)
     assert {topic for topic in Topic if topic.startswith("view.")} == set(VIEWS)
     assert {*IN_CASSANDRA, *IN_REDIS} == {*VIEWS, Topic.TIMELINE_WRITES}
@@ -63,6 +64,13 @@ def test_views_and_changelogs_are_compacted(topic: str) -> None:
     assert config["cleanup.policy"] == "compact"
     assert config["delete.retention.ms"] == str(7 * DAY_MS)
     assert "retention.ms" not in config
+
+
+def test_what_was_done_with_a_letter_is_known_for_longer_than_the_letter() -> None:
+    """Kafka deletes whole segments: a letter may stay as long again as a segment takes (a week)."""
+    config, letters = CONFIGS[Topic.HANDLED_LETTERS], CONFIGS[Topic.DEAD_LETTERS]
+    assert config["cleanup.policy"] == "compact,delete"
+    assert int(config["retention.ms"]) > int(letters["retention.ms"]) + 7 * DAY_MS
 
 
 @pytest.mark.parametrize("name", CONFIGS)

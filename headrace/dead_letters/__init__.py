@@ -1,0 +1,1 @@
+"""Dead letters for operators: found, judged anew, published again or put away."""
