@@ -333,10 +333,10 @@ MUTANTS = (
         "tests/unit/test_dead_letters_verdict.py",
     ),
     Mutant(
-        "letter-of-another-log",
-        "an event is published again whatever log it would come into",
+        "letter-misplaced",
+        "an event is written again into a partition that is not its own",
         "headrace/dead_letters/verdict.py",
-        "    if letter.topic in INTERNAL and output.topic != letter.topic:\n",
+        "    if output.partition != letter.partition:\n",
         "    if False:\n",
         "tests/unit/test_dead_letters_verdict.py",
     ),

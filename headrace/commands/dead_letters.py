@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from headrace.dead_letters.log import Letters
     from headrace.dead_letters.shown import Row
     from headrace.dead_letters.tally import Judge, Reasons
+    from headrace.dead_letters.verdict import Refusal
+    from schemas.dead_letters import DeadLetter
+    from streams.engine.outbox import Output
 
 TOPICS = tuple(map(str, (*EXTERNAL, *INTERNAL, Topic.TIMELINE_WRITES, *VIEWS)))
 LISTED = 20
@@ -152,11 +155,10 @@ def show(place: Place) -> None:
     """Show the letter at PLACE, decoded as far as it can be, and what would become of it now."""
     from headrace.dead_letters.choice import Filter, chosen
     from headrace.dead_letters.shown import whole
-    from headrace.dead_letters.verdict import judge
 
     with _letters() as letters:
         for found in chosen(letters, [place], Filter()):
-            for line in whole(found, judge(found.letter, time.time_ns() // 1_000_000)):
+            for line in whole(found, _judge(found.letter)):
                 click.echo(line)
 
 
@@ -165,11 +167,12 @@ def show(place: Place) -> None:
 def replay(**options: Any) -> None:
     """Publish the records of letters again, and note that it was done.
 
-    Takes the letters at PLACEs, those that filters take, or --all. An event goes to its topic as a
-    producer would publish it, if the intake would take it now, and counts as one that comes late
-    (docs/rules.md, "Late and early"). Left are records that would be refused again, those of which
-    the letter has a part only (1,000,000 bytes or more), and what is no event but a fact of a fold,
-    a value of a view or an operation on timelines: these have an order, which would be lost.
+    Takes the letters at PLACEs, those that filters take, or --all. An event goes to the topic that
+    it came from, as its producer or the intake would write it, if the intake would take it now, and
+    counts as one that comes late (docs/rules.md, "Late and early"). Left are records that would be
+    refused again, those of which the letter has a part only (1,000,000 bytes or more), and what is
+    no event but a fact of a fold, a value of a view or an operation on timelines: these have an
+    order, which would be lost.
 
     A record and the note that it was published are one transaction, so nothing is published twice.
     Exits with 1 if letters are left.
@@ -179,9 +182,7 @@ def replay(**options: Any) -> None:
       headrace dead-letters replay posts-3-17
       headrace dead-letters replay --code unknown_schema --since 1d --dry-run
     """
-    from headrace.dead_letters.verdict import judge
-
-    _handle("replay", lambda letter: judge(letter, time.time_ns() // 1_000_000), options)
+    _handle("replay", _judge, options)
 
 
 @dead_letters.command()
@@ -195,6 +196,13 @@ def drop(**options: Any) -> None:
       headrace dead-letters drop --code self_relation --until 1d --yes
     """
     _handle("drop", lambda _: None, options)
+
+
+def _judge(letter: DeadLetter) -> Output | Refusal:
+    from connectors.settings import settings
+    from headrace.dead_letters.verdict import judge
+
+    return judge(letter, time.time_ns() // 1_000_000, settings().partitions)
 
 
 @contextmanager

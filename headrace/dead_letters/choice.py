@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -70,19 +71,20 @@ class Filter(Struct, frozen=True, kw_only=True):
 def chosen(letters: Letters, places: Sequence[Place], wanted: Filter) -> Iterator[Found]:
     """The letters at places, or all if none are named, that a filter takes.
 
-    A letter stands in the partition of its record, so one partition is read for each place.
+    A letter stands in the partition of its record, so one partition is read for each place, and of
+    that no more than the letters' own places.
 
     Raises:
         LettersError: there is none at a place, or Kafka cannot be read.
     """
     if not places:
         for partition in letters.ends:
-            yield from filter(wanted.takes, letters.read(partition, wanted.since))
+            yield from filter(wanted.takes, letters.read(partition, since_ms=wanted.since))
         return
     missing = list(places)
     for partition in sorted({place.partition for place in places} & letters.ends.keys()):
         named = [place for place in places if place.partition == partition]
-        for found in letters.read(partition):
+        for found in letters.read(partition, offsets=_offsets_of(named)):
             if here := [place for place in named if place.is_of(found)]:
                 missing = [place for place in missing if place not in here]
                 if wanted.takes(found):
@@ -92,3 +94,11 @@ def chosen(letters: Letters, places: Sequence[Place], wanted: Filter) -> Iterato
             f"there is no dead letter at {', '.join(map(str, missing))}.\n"
             "hint: `headrace dead-letters list` has their places; Kafka keeps them for 30 days"
         )
+
+
+def _offsets_of(places: Sequence[Place]) -> range:
+    """Where in their partition the letters may stand."""
+    offsets = [place.offset for place in places]
+    if any(place.topic is not None for place in places):
+        return range(sys.maxsize)
+    return range(min(offsets), max(offsets) + 1)

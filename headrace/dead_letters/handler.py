@@ -11,10 +11,10 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from headrace.dead_letters.log import Found, LettersError
-from headrace.dead_letters.verdict import Route
 from schemas.dead_letters import Handled, handled_key
 from schemas.topics import Topic
-from streams.engine.checkpoint import commit, transactional_producer
+from streams.engine.checkpoint import commit, send, transactional_producer
+from streams.engine.outbox import Output
 
 APP = "headrace-dead-letters"
 MAX_LETTERS = 500
@@ -25,10 +25,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Act(NamedTuple):
-    """What is to be done with a letter: publish its record again by a route, or (None) drop it."""
+    """What is to be done with a letter: write its record again, as `output`, or (None) drop it."""
 
     found: Found
-    route: Route | None
+    output: Output | None
 
 
 class Handler:
@@ -64,11 +64,11 @@ class Handler:
     def _handle(self, acts: list[Act]) -> None:
         now = time.time_ns() // 1_000_000
         self._producer.begin_transaction()
-        for (partition, offset, _, letter, _), route in acts:
-            if route is not None:
-                self._producer.produce(route.topic, letter.raw, route.key)
+        for (partition, offset, _, letter, _), output in acts:
+            if output is not None:
+                send(self._producer, output)
             mark = Handled(
-                what="dropped" if route is None else "replayed",
+                what="dropped" if output is None else "replayed",
                 at=now,
                 topic=letter.topic,
                 partition=letter.partition,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,14 +84,21 @@ class Letters:
             if topic == Topic.DEAD_LETTERS
         }
 
-    def read(self, partition: int, since_ms: int | None = None) -> Iterator[Found]:
-        """The letters of a partition in their order, from the first of a time on.
+    def read(
+        self,
+        partition: int,
+        *,
+        since_ms: int | None = None,
+        offsets: range = range(sys.maxsize),
+    ) -> Iterator[Found]:
+        """The letters of a partition in their order, from the first of a time on, and at offsets.
 
         Raises:
             LettersError: nothing comes for 30 s.
             KafkaException: Kafka says so.
         """
-        first, end = self._bounds[Topic.DEAD_LETTERS, partition].first, self.ends[partition]
+        first = max(self._bounds[Topic.DEAD_LETTERS, partition].first, offsets.start)
+        end = min(self.ends[partition], offsets.stop)
         if since_ms is not None:
             asked = TopicPartition(Topic.DEAD_LETTERS, partition, since_ms)
             (found,) = self._consumer.offsets_for_times([asked], REQUEST_S)

@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from headrace.dead_letters.log import Found
-from headrace.dead_letters.verdict import Refusal, Route
+from headrace.dead_letters.verdict import BY_KEY, Refusal
 from schemas.codec import UndecodableError
 from schemas.dead_letters import DeadLetter
 from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic
 from schemas.views import decode_view
+from streams.engine.outbox import Output
 from streams.engine.records import decode_record
 
 MAX_KEY = 256
@@ -61,7 +62,7 @@ def row_of(found: Found) -> Row:
     )
 
 
-def whole(found: Found, verdict: Route | Refusal) -> Iterator[str]:
+def whole(found: Found, verdict: Output | Refusal) -> Iterator[str]:
     """A letter, line by line, with its value and what would become of it now."""
     letter, handled = found.letter, found.handled
     yield f"letter     {found.place}, written {time_text(found.written_at)}"
@@ -74,12 +75,13 @@ def whole(found: Found, verdict: Route | Refusal) -> Iterator[str]:
     yield f"value      {len(letter.raw or b''):,} bytes, {_kind_and_value(letter)}"
 
 
-def verdict_text(verdict: Route | Refusal) -> str:
+def verdict_text(verdict: Output | Refusal) -> str:
     """What would become of a record that is published again."""
     if isinstance(verdict, Refusal):
         return f"not to be replayed, {verdict.code}: {printable(verdict.message)}"
-    topic, key, log = verdict
-    return f"would be taken: topic {topic}, key {printable(repr(_text(key)))}, and then {log}"
+    partition = "" if verdict.partition == BY_KEY else f", partition {verdict.partition}"
+    key = printable(repr(_text(verdict.key or b"")))
+    return f"would be taken: topic {verdict.topic}{partition}, key {key}"
 
 
 def time_text(ms: int) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from headrace.dead_letters.handler import Act
 from headrace.dead_letters.log import Found
 from headrace.dead_letters.shown import verdict_text
-from headrace.dead_letters.verdict import Refusal, Route
+from headrace.dead_letters.verdict import Refusal
 from schemas.dead_letters import DeadLetter
+from streams.engine.outbox import Output
 
-Judge = Callable[[DeadLetter], Route | Refusal | None]
+Judge = Callable[[DeadLetter], Output | Refusal | None]
 """What would become of a letter: None, of one that is to be dropped."""
 
 
@@ -37,7 +38,7 @@ class Plan:
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
         self.handled = 0
-        self.routes: Counter[str] = Counter()
+        self.topics: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
         self._first_left: dict[str, str] = {}
 
@@ -54,13 +55,13 @@ class Plan:
                     verdict.code, f"{found.place} ({found.record}) is {verdict_text(verdict)}"
                 )
                 continue
-            self.routes["" if verdict is None else verdict.topic] += 1
+            self.topics["" if verdict is None else verdict.topic] += 1
             yield Act(found, verdict)
 
     def lines(self, verb: str) -> Iterator[str]:
         """What is to be done, what is left, and why."""
-        topics = ", ".join(f"{topic} {n:,}" for topic, n in self.routes.most_common() if topic)
-        yield f"{verb}: {self.routes.total():,}" + (f" ({topics})" if topics else "")
+        topics = ", ".join(f"{topic} {n:,}" for topic, n in self.topics.most_common() if topic)
+        yield f"{verb}: {self.topics.total():,}" + (f" ({topics})" if topics else "")
         if self.handled:
             yield f"handled before: {self.handled:,}"
         for code, count in self.left.most_common():

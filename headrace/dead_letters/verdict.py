@@ -1,9 +1,9 @@
 """What would become of a letter's record if it were published again now.
 
 What producers publish may come in any order and any number of times, so an event may also come
-once more, and late: it is judged by the intake itself, and published to its own topic. That holds
-for an event that the fold of an internal log refused, too: through its topic it gets the tags that
-the letter does not have, and a place in the log that the intake gives it.
+once more, and late. Its record is judged by the intake itself, and goes to the topic that it came
+from. Of an internal log that is what the intake writes there now, with the tags that a letter does
+not have.
 
 What the folds write has an order that must be kept. A fact stands between those before and behind
 it, which were folded since: behind a removal, what is added would stay for ever. A value of a view
@@ -21,27 +21,21 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic
 from streams.engine.dead_letters import MAX_RAW_BYTES
-from streams.engine.outbox import Outbox
+from streams.engine.outbox import Outbox, Output
 from streams.engine.records import RejectedError
 from streams.intake import IntakeFold
 
 CUT = "cut"
 ORDERED = "ordered"
+MISPLACED = "misplaced"
+BY_KEY = -1
+"""The partition of what the client places by its key."""
 
 _EXPECTED: dict[str, type[Event]] = {TOPIC_OF[kind]: kind for kind in SUBJECTS.values()}
 
 
-class Route(NamedTuple):
-    """Where the record goes when it is published again: its topic and key, and the log into which
-    the intake puts it."""
-
-    topic: str
-    key: bytes
-    log: str
-
-
 class Refusal(NamedTuple):
-    """Why the record is not published again: a code of the intake, `cut` or `ordered`."""
+    """Why the record is not published again: by a code of the intake, or one of the above."""
 
     code: str
     message: str
@@ -58,8 +52,12 @@ class _Published(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def judge(letter: DeadLetter, now: int) -> Route | Refusal:
-    """What would become of a letter's record at a time (ms)."""
+def judge(letter: DeadLetter, now: int, partitions: int) -> Output | Refusal:
+    """What is to be written so that a letter's record is taken at a time (ms), if it would be.
+
+    That is, in an external topic, what a producer would publish: its partition is the choice of the
+    client, by the key. In an internal log it is what the intake writes.
+    """
     raw = letter.raw or b""
     if letter.topic not in (*EXTERNAL, *INTERNAL):
         return Refusal(ORDERED, _why_ordered(letter.topic))
@@ -71,14 +69,22 @@ def judge(letter: DeadLetter, now: int) -> Route | Refusal:
         return Refusal(ORDERED, _why_ordered(letter.topic))
     try:
         event = decode(raw, _EXPECTED.get(letter.topic))
-        outbox = Outbox(1)
+        outbox = Outbox(partitions)
         IntakeFold(type(event), outbox).apply(_Published(raw, now))
     except (RejectedError, UndecodableError) as error:
         return Refusal(error.code, str(error))
+    if letter.topic in EXTERNAL:
+        return Output(letter.topic, BY_KEY, key_of(event).encode(), raw)
     (output,) = outbox.outputs()
-    if letter.topic in INTERNAL and output.topic != letter.topic:
+    if output.topic != letter.topic:
         return Refusal("wrong_topic", f"such an event belongs into {output.topic}")
-    return Route(TOPIC_OF[type(event)], key_of(event).encode(), output.topic)
+    if output.partition != letter.partition:
+        return Refusal(
+            MISPLACED,
+            f"of {partitions} partitions it belongs into {output.partition}, and stood in "
+            f"{letter.partition}; is HEADRACE_PARTITIONS as it is for the workers?",
+        )
+    return output
 
 
 def _why_ordered(topic: str) -> str:

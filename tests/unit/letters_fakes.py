@@ -59,6 +59,7 @@ class Kafka:
         self.stale: list[Message] = []
         self.faults: list[KafkaException] = []
         self.transactions: list[list[str]] = []
+        self.headers: list[tuple[str, bytes]] = []
         monkeypatch.setattr(addresses, "resolve_kafka", lambda: "kafka:1")
         monkeypatch.setattr(log, "Consumer", lambda _config: Consumer(self))
         monkeypatch.setattr(handler, "transactional_producer", lambda *_: Producer(self))
@@ -161,9 +162,12 @@ class Producer:
         assert self._open is None
         self._open = []
 
-    def produce(self, topic: str, value: bytes, key: bytes, partition: int = 0) -> None:
+    def produce(
+        self, topic: str, value: bytes, key: bytes, partition: int, headers: Any = ()
+    ) -> None:
         assert self._open is not None
-        self._open.append((topic, value, key, partition))
+        self._open.append((topic, value, key, max(0, partition)))
+        self._kafka.headers += headers
 
     def commit_transaction(self, _timeout: float) -> None:
         assert self._open is not None

@@ -10,12 +10,17 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import KafkaError, KafkaException
 
+from connectors.settings import settings
 from headrace.commands.dead_letters import dead_letters
 from headrace.dead_letters import handler
 from headrace.dead_letters.handler import Act, Handler
 from headrace.dead_letters.log import Found, LettersError
+from headrace.dead_letters.verdict import BY_KEY
 from schemas.codec import encode
 from schemas.events import Follow, Post
+from schemas.partitioning import partition_of
+from streams.engine.outbox import Output
+from streams.engine.records import Tags, tags_header
 from streams.facts import Touched, encode_fact
 from tests.unit.folds import NOW
 from tests.unit.letters_fakes import Kafka
@@ -136,7 +141,7 @@ def test_show() -> None:
     by_place, by_record = said("show", "2-0"), said("show", "posts-2-17")
     assert by_place == by_record
     assert by_place[0] == "letter     2-0, written 2023-11-14T22:13:20Z"
-    assert "now        would be taken: topic posts, key 'p', and then by-post" in by_place
+    assert "now        would be taken: topic posts, key 'p'" in by_place
     assert any("self_relation: follow of oneself" in line for line in said("show", "1-0"))
     missing = ran("show", "3-0")
     assert missing.exit_code == 1
@@ -152,6 +157,22 @@ def test_a_letter_is_published_again_once(some: Kafka) -> None:
     assert said("drop", "2-0") == ["to drop: 0", "handled before: 1"]
     assert len(some.published("posts")) == 1
     assert some.marks() == {"2-0": ("replayed", "posts", 2, 17)}
+
+
+def test_an_event_of_a_log_is_written_there(kafka: Kafka) -> None:
+    post = encode(
+        Post(event_id="e", action="created", post_id="p", author_id="ann", at=NOW, content="#x")
+    )
+    at = partition_of("p", settings().partitions)
+    refused = {"topic": "by-post", "raw": post, "code": "fold_failed"}
+    kafka.add(letter(**refused, partition=at))
+    kafka.add(letter(**refused, partition=at + 1))
+    lines = said("replay", "--all", code=1)
+    assert lines[0] == "to replay: 1 (by-post 1)"
+    assert lines[1].startswith(f"left: {at + 1}-0 (by-post-{at + 1}-17) is not to be replayed")
+    assert kafka.logs["by-post", at] == [(b"p", post, NOW), None]
+    assert kafka.headers == [tags_header(Tags(("x",)))]
+    assert kafka.published("posts") == []
 
 
 def test_what_would_be_refused_again_is_left(some: Kafka) -> None:
@@ -252,8 +273,8 @@ def test_what_another_has_handled_meanwhile_is_not_done(
 
 
 def acts(*letters: Any) -> list[Act]:
-    route = handler.Route("posts", b"p", "by-post")
-    return [Act(Found(2, at, NOW, each, None), route) for at, each in enumerate(letters)]
+    again = [Output("posts", BY_KEY, b"p", each.raw) for each in letters]
+    return [Act(Found(2, at, NOW, each, None), again[at]) for at, each in enumerate(letters)]
 
 
 def test_a_commit_that_fails_publishes_nothing_and_marks_nothing(some: Kafka) -> None:

@@ -152,6 +152,20 @@ def test_a_letter_is_named_by_its_own_place_or_by_its_record(kafka: Kafka) -> No
     assert places(Filter(stage="headrace-views"), "posts-2-1") == ["2-1"]
 
 
+def test_of_a_letter_at_its_own_place_no_others_are_read(kafka: Kafka) -> None:
+    kafka.logs["dead-letters", 2] += [(None, b"rubbish", NOW), None]
+    for offset in range(3):
+        kafka.add(letter(offset=offset))
+    kafka.logs["dead-letters", 2] += [None, (None, b"rubbish", NOW)]
+    with open_letters("kafka:1") as letters:
+        own = [Place(None, 2, 2), Place(None, 2, 4)]
+        assert [found.place for found in chosen(letters, own, Filter())] == ["2-2", "2-4"]
+        assert letters.strangers == 0
+        of_records = [*own, Place("posts", 2, 1)]
+        assert len(list(chosen(letters, of_records, Filter()))) == 3
+        assert letters.strangers == 2
+
+
 @pytest.mark.parametrize("text", ["2-1", "posts-2-0", "users-2-17", "9-0"])
 def test_a_place_without_a_letter_is_an_error(kafka: Kafka, text: str) -> None:
     kafka.add(letter())

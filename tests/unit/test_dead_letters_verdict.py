@@ -9,7 +9,7 @@ import pytest
 
 from headrace.dead_letters.log import Found
 from headrace.dead_letters.shown import MAX_DUMPED, MAX_KEY, MAX_MESSAGE, row_of, whole
-from headrace.dead_letters.verdict import Refusal, Route, judge
+from headrace.dead_letters.verdict import BY_KEY, Refusal, judge
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter, Handled
 from schemas.events import (
@@ -21,10 +21,13 @@ from schemas.events import (
     Post,
     User,
 )
+from schemas.partitioning import partition_of
 from schemas.topics import VIEWS
 from schemas.validation import MAX_AHEAD_MS
 from schemas.views import NameView, RemoveSource
 from streams.engine.dead_letters import MAX_RAW_BYTES
+from streams.engine.outbox import Output
+from streams.engine.records import Tags, tags_header
 from streams.facts import Touched, encode_fact
 from tests.unit.folds import NOW
 from tests.unit.test_dead_letters_log import letter
@@ -37,11 +40,12 @@ USER = User(event_id="e", action="active", user_id="bob", at=NOW)
 VERDICT = Moderation(event_id="e", action="hidden", post_id="p", moderator_id="m", at=NOW)
 OPINION = Feedback(event_id="e", action="interested", user_id="bob", subject="t:x", at=NOW)
 
+PARTITIONS = 8
 TOUCHED = encode_fact(Touched("bob", "p"))
 CLEARED = msgspec.msgpack.encode([RemoveSource("bob", ["u:ann"])])
 
 
-@pytest.mark.parametrize(
+EVENTS = pytest.mark.parametrize(
     ("topic", "event", "key", "log"),
     [
         ("posts", POST, b"p", "by-post"),
@@ -53,12 +57,35 @@ CLEARED = msgspec.msgpack.encode([RemoveSource("bob", ["u:ann"])])
         ("feedback", OPINION, b"bob", "by-user"),
     ],
 )
+
+
+@EVENTS
 def test_an_event_goes_to_its_topic(topic: str, event: Event, key: bytes, log: str) -> None:
-    """That of an internal log too: the letter has no tags of the intake's, and the intake puts it
-    into the log anew."""
+    del log
     raw = encode(event)
-    assert judge(letter(topic=topic, raw=raw), NOW) == Route(topic, key, log)
-    assert judge(letter(topic=log, raw=raw, code="fold_failed"), NOW) == Route(topic, key, log)
+    found = judge(letter(topic=topic, raw=raw, key=b"any"), NOW, PARTITIONS)
+    assert found == Output(topic, BY_KEY, key, raw)
+
+
+@EVENTS
+def test_an_event_of_a_log_goes_there_as_the_intake_writes_it(
+    topic: str, event: Event, key: bytes, log: str
+) -> None:
+    """The letter has no tags of the intake's; without them a post would be about nothing."""
+    raw, partition = encode(event), partition_of(key.decode(), PARTITIONS)
+    refused = letter(topic=log, partition=partition, raw=raw, code="fold_failed")
+    headers = (tags_header(Tags(("x",))),) if topic == "posts" else ()
+    assert judge(refused, NOW, PARTITIONS) == Output(log, partition, key, raw, headers)
+
+
+def test_an_event_goes_into_no_other_partition_of_its_log() -> None:
+    """As it would with another HEADRACE_PARTITIONS than the workers have: two would own the post."""
+    partition = partition_of("p", PARTITIONS)
+    assert partition_of("p", 5) != partition
+    verdict = judge(letter(topic="by-post", partition=partition, raw=encode(POST)), NOW, 5)
+    assert isinstance(verdict, Refusal)
+    assert verdict.code == "misplaced"
+    assert "HEADRACE_PARTITIONS" in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -82,7 +109,7 @@ def test_an_event_goes_to_its_topic(topic: str, event: Event, key: bytes, log: s
     ],
 )
 def test_what_is_not_published_again(topic: str, raw: bytes | None, code: str) -> None:
-    verdict = judge(letter(topic=topic, raw=raw), NOW)
+    verdict = judge(letter(topic=topic, raw=raw), NOW, PARTITIONS)
     assert isinstance(verdict, Refusal)
     assert verdict.code == code
     assert verdict.message
@@ -90,17 +117,19 @@ def test_what_is_not_published_again(topic: str, raw: bytes | None, code: str) -
 
 def test_an_event_of_the_future_is_taken_once_its_time_has_come() -> None:
     early = letter(raw=encode(msgspec.structs.replace(POST, at=NOW + MAX_AHEAD_MS + 1_000)))
-    assert judge(early, NOW) == Refusal("at_in_future", "at is 301 s ahead of the broker's clock")
-    assert judge(early, NOW + 1_000) == Route("posts", b"p", "by-post")
+    assert judge(early, NOW, PARTITIONS) == Refusal(
+        "at_in_future", "at is 301 s ahead of the broker's clock"
+    )
+    assert isinstance(judge(early, NOW + 1_000, PARTITIONS), Output)
 
 
 @pytest.mark.parametrize("topic", ["posts", "by-post", "by-source"])
 def test_what_may_be_cut_is_not_published(topic: str) -> None:
     for size in (MAX_RAW_BYTES, MAX_RAW_BYTES + 1):
-        verdict = judge(letter(topic=topic, raw=b"\0" * size), NOW)
+        verdict = judge(letter(topic=topic, raw=b"\0" * size), NOW, PARTITIONS)
         assert isinstance(verdict, Refusal)
         assert verdict.code == "cut"
-    verdict = judge(letter(topic="posts", raw=b"\0" * (MAX_RAW_BYTES - 1)), NOW)
+    verdict = judge(letter(topic="posts", raw=b"\0" * (MAX_RAW_BYTES - 1)), NOW, PARTITIONS)
     assert isinstance(verdict, Refusal)
     assert verdict.code == "unknown_schema"
 
@@ -110,7 +139,7 @@ def found(a_letter: DeadLetter, handled: Handled | None = None) -> Found:
 
 
 def shown(a_letter: DeadLetter, handled: Handled | None = None) -> str:
-    return "\n".join(whole(found(a_letter, handled), judge(a_letter, NOW)))
+    return "\n".join(whole(found(a_letter, handled), judge(a_letter, NOW, PARTITIONS)))
 
 
 def test_a_letter_as_a_whole() -> None:
@@ -122,7 +151,7 @@ def test_a_letter_as_a_whole() -> None:
         "refused    by headrace-app/posts: not_avro: no",
         "key        'k'",
         "handled    replayed 2023-11-14T22:14:20Z",
-        "now        would be taken: topic posts, key 'p', and then by-post",
+        "now        would be taken: topic posts, key 'p'",
         f"value      {len(encode(POST))} bytes, decoded:",
     ]
     fields = msgspec.json.decode("\n".join(lines[7:]))
