@@ -79,7 +79,7 @@ def test_an_event_of_a_log_goes_there_as_the_intake_writes_it(
 
 
 def test_an_event_goes_into_no_other_partition_of_its_log() -> None:
-    """As it would with another HEADRACE_PARTITIONS than the workers have: two would own the post."""
+    """With another HEADRACE_PARTITIONS than the workers have it would: two would own the post."""
     partition = partition_of("p", PARTITIONS)
     assert partition_of("p", 5) != partition
     verdict = judge(letter(topic="by-post", partition=partition, raw=encode(POST)), NOW, 5)
