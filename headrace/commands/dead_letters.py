@@ -104,10 +104,11 @@ def _act(command: Function) -> Function:
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Records that could not be processed, with the reason (the topic dead-letters).
+    """What could not be processed, and why: show it, replay it, drop it.
 
-    A PLACE is that of a letter, as the list has it (3-17: partition and offset), or of the record
-    that it is about (posts-3-17). Uses KAFKA_BROKERS, else the running local stack.
+    Letters are the records of the topic dead-letters, which Kafka keeps for 30 days. A PLACE is
+    that of a letter, as the list has it (3-17: partition and offset), or of the record that it is
+    about (posts-3-17). Uses KAFKA_BROKERS, else the running local stack.
     """
 
 

@@ -74,6 +74,8 @@ def test_worker(environment: dict[str, str], tmp_path: Path, app: str, topics: s
         status, body = fetch(f"{url}/metrics/")
         assert status == 200
         assert b"headrace_stage_records_total" in body
+        assert f'headrace_stage_lag{{topic="{min(topics)}"}}'.encode() in body
+        assert b'code="not_decodable"' in body
     finally:
         worker.send_signal(signal.SIGTERM)
         code = worker.wait(15)
