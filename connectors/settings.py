@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from connectors.push.keys import vapid_key, webhook_key
+from connectors.secret_files import SecretFiles
 
 _ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
 
@@ -23,7 +24,8 @@ def _xdg(variable: str, fallback: str) -> Path:
 class Settings(BaseSettings):
     """The settings; each field's alias is the environment variable that sets it.
 
-    Addresses left empty mean: use the local stack that is running, or start one.
+    Addresses left empty mean: use the local stack that is running, or start one. A secret may be in
+    a file, which the variable with `_FILE` behind its name says.
     """
 
     model_config = SettingsConfigDict(
@@ -297,6 +299,18 @@ class Settings(BaseSettings):
         alias="HEADRACE_PUSH_LOOPBACK",
         description="whether subscriptions for Web Push may name this machine, as in tests",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, files of secrets, the environment (where a secret may be set to nothing)."""
+        return init_settings, SecretFiles(settings_cls), env_settings
 
     @property
     def cors_origin_names(self) -> tuple[str, ...]:

@@ -6,28 +6,30 @@ import os
 
 import click
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 
+from connectors.secret_files import SUFFIX, secret_variables
 from connectors.settings import Settings
 
 
 @click.command()
 def config() -> None:
     """Print every setting with its value and its source, and every weight of the ranked feed;
-    secrets are masked."""
+    secrets are masked, and the files named that they are in."""
     from api.ranking.weights import Weights, WeightsError, flat, load_weights
 
     try:
         found = Settings()
         weights = load_weights(found.ranking)
-    except (ValidationError, WeightsError) as error:
+    except (SettingsError, ValidationError, WeightsError) as error:
         raise click.ClickException(str(error)) from error
     table = Table("variable", "value", "source", "what")
     for name, field in Settings.model_fields.items():
         variable = field.alias or name
-        source = "environment" if variable in os.environ else "default"
-        table.add_row(variable, str(getattr(found, name)), source, field.description or "")
+        value = str(getattr(found, name))
+        table.add_row(variable, value, _source(variable), field.description or "")
     ranking = Table("weight", "value", "source")
     usual = flat(Weights())
     for name, value in flat(weights).items():
@@ -36,3 +38,11 @@ def config() -> None:
     console = Console()
     console.print(table)
     console.print(ranking)
+
+
+def _source(variable: str) -> str:
+    """Where a setting comes from; of a secret in a file, which one."""
+    path = os.environ.get(variable + SUFFIX)
+    if path and variable in secret_variables(Settings):
+        return f"{variable}{SUFFIX}: {path}"
+    return "environment" if variable in os.environ else "default"
