@@ -28,8 +28,8 @@ def config() -> None:
     table = Table("variable", "value", "source", "what")
     for name, field in Settings.model_fields.items():
         variable = field.alias or name
-        value = str(getattr(found, name))
-        table.add_row(variable, value, _source(variable), field.description or "")
+        shown = str(getattr(found, name))
+        table.add_row(variable, shown, _source(variable), field.description or "")
     ranking = Table("weight", "value", "source")
     usual = flat(Weights())
     for name, value in flat(weights).items():
