@@ -180,6 +180,7 @@ def test_prometheus_scrapes_every_process() -> None:
     for job in deployed.prometheus_jobs():
         for target in [each for config in job["static_configs"] for each in config["targets"]]:
             name, _, number = target.partition(":")
+            assert job["job_name"] == f"headrace-{name}"
             assert serves(name, job["metrics_path"])
             found[name] = int(number)
     assert found == {name: port(name) for name in (*WORKERS, "api")}
