@@ -89,10 +89,6 @@ class App(faust.App):  # type: ignore[misc]
         *,
         commit_seconds: float = COMMIT_SECONDS,
     ) -> None:
-        logs.configure()
-        # A batch makes tens of thousands of records, which are freed without the collector's help.
-        gc.freeze()
-        gc.set_threshold(GC_ALLOCATIONS)
         super().__init__(
             f"headrace-{name}",
             broker=broker_url(addresses.kafka),
@@ -140,6 +136,10 @@ class App(faust.App):  # type: ignore[misc]
 
     async def start(self) -> None:
         """Start Faust's services; a Kafka that cannot be reached is a fault like any other."""
+        logs.configure()
+        # A batch makes tens of thousands of records, which are freed without the collector's help.
+        gc.freeze()
+        gc.set_threshold(GC_ALLOCATIONS)
         try:
             await super().start()
         except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.held import Entries, Held
@@ -31,6 +31,7 @@ def _given(feed: dict[tuple[str, str], int]) -> list[bytes]:
     return [part for at, entry in pairs for part in (entry, str(at).encode())]
 
 
+@settings(deadline=None)
 @given(entries, st.lists(entries, max_size=2), st.integers(0, 4))
 def test_posts_come_by_time_and_id_wherever_they_have_entries(
     feed: dict[tuple[str, str], int], recents: list[dict[tuple[str, str], int]], floor: int
