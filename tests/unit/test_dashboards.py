@@ -110,6 +110,17 @@ def test_metrics_are_exported(exported: dict[str, set[str]]) -> None:
     assert len(named) > 15
 
 
+def test_autoscalers_go_by_what_is_exported(exported: dict[str, set[str]]) -> None:
+    named = [
+        metric["pods"]["metric"]["name"]
+        for scaler in deployed.of_kind("HorizontalPodAutoscaler").values()
+        for metric in scaler["spec"]["metrics"]
+        if metric["type"] == "Pods"
+    ]
+    assert len(named) == 3
+    assert set(named) <= set(exported)
+
+
 def test_labels_are_exported(exported: dict[str, set[str]]) -> None:
     for text in expressions():
         for labels, aggregated in _grouped(promql_parser.parse(text)):
