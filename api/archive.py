@@ -38,6 +38,7 @@ from api.stores import (
 )
 from connectors.cassandra import connect, is_passing
 from connectors.cassandra_tables import month_of
+from connectors.security import RefusedError
 from schemas.views import (
     CommentCountsView,
     CommentView,
@@ -126,7 +127,8 @@ class CassandraArchive:
                 self._cluster, self._session = await asyncio.to_thread(self._open)
             except Exception as error:  # noqa: BLE001  (the driver raises of every kind)
                 self._reason = f"cannot connect ({type(error).__name__})"
-                log.warning("cassandra not connected", error=type(error).__name__)
+                why = {"detail": str(error)} if isinstance(error, RefusedError) else {}
+                log.warning("cassandra not connected", error=type(error).__name__, **why)
                 await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
             else:

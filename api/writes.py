@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, Producer
 from api.errors import unavailable
 from api.ids import Mint
 from api.stores import KAFKA, StoreDownError, Writer
+from connectors.kafka import for_confluent
 from connectors.publisher import TOPIC_OF, key_of
 from schemas.codec import Published, encode
 from schemas.events import Event
@@ -114,7 +115,7 @@ class KafkaWriter:
     def __init__(self, brokers: str) -> None:
         self._producer = Producer(
             {
-                "bootstrap.servers": brokers,
+                **for_confluent(brokers),
                 "client.id": "headrace-api",
                 "enable.idempotence": True,
                 "acks": "all",

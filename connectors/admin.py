@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.cassandra import connect
 from connectors.cassandra_tables import statements
+from connectors.kafka import for_confluent, metadata
 from connectors.settings import Settings, settings
 from connectors.stack.addresses import Addresses
 from schemas.topics import declared
@@ -33,8 +34,7 @@ def prepare(addresses: Addresses) -> None:
 
 def create_topics(brokers: str, config: Settings) -> None:
     """Create the missing topics, and check the partition counts of those that are there."""
-    admin = AdminClient({"bootstrap.servers": brokers})
-    existing = admin.list_topics(timeout=30).topics
+    existing = metadata(brokers).topics
     wanted = declared()
     for spec in wanted:
         there = existing.get(spec.name)
@@ -56,6 +56,7 @@ def create_topics(brokers: str, config: Settings) -> None:
     ]
     if not missing:
         return
+    admin = AdminClient(for_confluent(brokers))
     for name, created in admin.create_topics(missing, operation_timeout=30).items():
         try:
             created.result(timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from cassandra import (
     AuthenticationFailed,
@@ -11,6 +12,7 @@ from cassandra import (
     Unavailable,
     UnresolvableContactPoints,
 )
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
     Cluster,
@@ -27,6 +29,9 @@ from cassandra.policies import (
 from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage
 from cassandra.query import named_tuple_factory
+
+from connectors.security import RefusedError, causes, is_untrusting
+from connectors.settings import settings
 
 DEFAULT_PORT = 9042
 
@@ -49,6 +54,9 @@ def connect(hosts: str, keyspace: str | None = None) -> tuple[Cluster, Session]:
     """A session with the hosts in `host:port,host:port`; shut the cluster down when done.
 
     The driver's own log is silenced: it tells of every try to connect, with a traceback.
+
+    Raises:
+        RefusedError: no host is trusted and takes the password.
     """
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
     points, port = [], DEFAULT_PORT
@@ -64,6 +72,7 @@ def connect(hosts: str, keyspace: str | None = None) -> tuple[Cluster, Session]:
     cluster = Cluster(
         points,
         port=port,
+        **_security_options(),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=5,
         connect_timeout=10,
@@ -71,14 +80,48 @@ def connect(hosts: str, keyspace: str | None = None) -> tuple[Cluster, Session]:
     )
     try:
         return cluster, cluster.connect(keyspace)
+    except NoHostAvailable as error:
+        cluster.shutdown()
+        if refused := _refusal(error, hosts):
+            raise refused from error
+        raise
     except BaseException:
         cluster.shutdown()
         raise
 
 
+def _security_options() -> dict[str, Any]:
+    config = settings()
+    security = config.cassandra_security
+    options: dict[str, Any] = {}
+    if security.is_tls:
+        options["ssl_context"] = context = security.context()
+        context.check_hostname = config.cassandra_check_hostname
+    if security.user:
+        options["auth_provider"] = PlainTextAuthProvider(
+            security.user, security.password.get_secret_value()
+        )
+    return options
+
+
+def _refusal(error: NoHostAvailable, hosts: str) -> RefusedError | None:
+    security = settings().cassandra_security
+    for reason in _reasons(error):
+        for cause in causes(reason):
+            if is_untrusting(cause):
+                return security.untrusted(f"Cassandra at {hosts}", cause)
+            if isinstance(cause, AuthenticationFailed):
+                return security.unknown(f"Cassandra at {hosts}", cause)
+    return None
+
+
+def _reasons(error: NoHostAvailable) -> list[Any]:
+    """Why each host is not available."""
+    return list(dict(getattr(error, "errors", None) or {}).values())
+
+
 def is_passing(error: Exception) -> bool:
     """Whether what Cassandra could not do now may succeed later, without anything changed here."""
     if isinstance(error, NoHostAvailable):
-        hosts = getattr(error, "errors", None) or {}
-        return not any(isinstance(reason, _LASTING) for reason in dict(hosts).values())
+        return not any(isinstance(reason, _LASTING) for reason in _reasons(error))
     return isinstance(error, _PASSING) and not isinstance(error, _LASTING)

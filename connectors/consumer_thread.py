@@ -9,6 +9,7 @@ import aiokafka
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
+from connectors.kafka import for_aiokafka
 from connectors.records import hand_over_as_decoded
 
 FETCH_WAIT_MS = 50
@@ -29,6 +30,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
             bootstrap_servers=stock.server_list(transport.url, transport.default_port),
+            **for_aiokafka(),
             partition_assignment_strategy=[self.consumer.assignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",

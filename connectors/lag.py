@@ -17,6 +17,7 @@ from confluent_kafka import (
 )
 from msgspec import Struct
 
+from connectors.kafka import for_confluent
 from schemas.topics import EXTERNAL, IN_CASSANDRA, IN_REDIS, INTERNAL
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -114,7 +115,7 @@ class LagReader:
         self._consumers = {
             group: Consumer(
                 {
-                    "bootstrap.servers": brokers,
+                    **for_confluent(brokers),
                     "group.id": group,
                     "enable.auto.commit": False,
                     "isolation.level": "read_uncommitted",  # open transactions count as lag

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from confluent_kafka.admin import AdminClient
+from connectors.kafka import metadata
 
 
 class ForeignStoreError(Exception):
@@ -17,4 +17,4 @@ class ForeignStoreError(Exception):
 
 def log_id_of(brokers: str) -> str:
     """The id that a Kafka cluster got when it was made."""
-    return str(AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=30).cluster_id)
+    return str(metadata(brokers).cluster_id)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from connectors.kafka import for_confluent
+
 REQUEST_S = 10.0
 SILENCE_S = 30.0
 FETCHED = 500
@@ -49,7 +51,7 @@ def read_merged(
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": brokers,
+            **for_confluent(brokers),
             "group.id": "headrace-merged-log",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",

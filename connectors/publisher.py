@@ -10,6 +10,7 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from msgspec import Struct
 
+from connectors.kafka import for_confluent, refusal
 from schemas.codec import Published, encode
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 from schemas.exposures import Exposure
@@ -114,7 +115,7 @@ class Publisher:
         self._brokers = brokers
         self._producer = Producer(
             {
-                "bootstrap.servers": brokers,
+                **for_confluent(brokers),
                 "client.id": "headrace-publisher",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -204,7 +205,7 @@ class Publisher:
             self._failed.append(f"topic {message.topic()}: {error.str()}")
 
     def _on_error(self, error: KafkaError) -> None:
-        self._down = error.str()
+        self._down = str(refusal(error, self._brokers) or error.str())
 
     def _raise_failures(self) -> None:
         if self._failed:

@@ -23,6 +23,8 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from connectors.redis_servers import Client
+from connectors.security import RefusedError, causes, is_untrusting
+from connectors.settings import settings
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -52,8 +54,12 @@ def connect(url: str) -> Client:
     """A client for writers; every wait is bounded, and nothing is tried twice.
 
     Any server of a cluster will do: the others are asked for.
+
+    Raises:
+        RefusedError: it is not trusted, or refuses the password.
     """
     options = {
+        **security_options(),
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "retry": Retry(NoBackoff(), 0),
@@ -62,11 +68,37 @@ def connect(url: str) -> Client:
     try:
         if not is_of_cluster(client.execute_command(*GREETING)):  # type: ignore[no-untyped-call]
             return client
-    except BaseException:
+    except BaseException as error:
         client.close()
+        if refused := refusal(error, url):
+            raise refused from error
         raise
     client.close()
     return redis.RedisCluster.from_url(url, protocol=2, require_full_coverage=False, **options)
+
+
+def security_options() -> dict[str, Any]:
+    """The options of a client by which it trusts and says who it is, as the settings want it."""
+    security = settings().redis_security
+    options = {
+        "username": security.user,
+        "password": security.password.get_secret_value(),
+        "ssl_ca_certs": security.ca_file,
+        "ssl_certfile": security.certificate_file,
+        "ssl_keyfile": security.key_file,
+    }
+    return {name: value for name, value in options.items() if value}
+
+
+def refusal(error: BaseException, url: str) -> RefusedError | None:
+    """What an error means, if a server is not trusted or refuses the password."""
+    security = settings().redis_security
+    for cause in causes(error):
+        if is_untrusting(cause):
+            return security.untrusted(f"Redis at {url}", cause)
+        if isinstance(cause, AuthenticationError):
+            return security.unknown(f"Redis at {url}", cause)
+    return None
 
 
 def is_of_cluster(greeting: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from connectors.part_settings import PartSettings
 from connectors.push.keys import vapid_key, webhook_key
 from connectors.secret_files import SecretFiles
 
@@ -21,25 +22,13 @@ def _xdg(variable: str, fallback: str) -> Path:
     return (Path(base) if base else Path.home() / fallback) / "headrace"
 
 
-class Settings(BaseSettings):
-    """The settings; each field's alias is the environment variable that sets it.
-
-    Addresses left empty mean: use the local stack that is running, or start one. A secret may be in
-    a file, which the variable with `_FILE` behind its name says.
-    """
+class Settings(PartSettings):
+    """The settings; each field's alias is the environment variable that sets it. A secret may be in
+    a file, which the variable with `_FILE` behind its name says."""
 
     model_config = SettingsConfigDict(
         populate_by_name=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
-
-    kafka_brokers: str = Field("", alias="KAFKA_BROKERS", description="host:port,host:port")
-    redis_url: str = Field(
-        "", alias="REDIS_URL", description="redis://host:port/0, any server of a cluster"
-    )
-    cassandra_hosts: str = Field(
-        "", alias="CASSANDRA_HOSTS", description="host:port,host:port (port 9042 if left out)"
-    )
-    cassandra_keyspace: str = Field("headrace", alias="CASSANDRA_KEYSPACE")
 
     data_dir: Path = Field(
         default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"),

@@ -24,6 +24,7 @@ from connectors.assignor import StandbyAssignor, by_topic
 from connectors.batch import Batch, message_of
 from connectors.consumer_thread import ConsumerThread
 from connectors.deal import Claims
+from connectors.kafka import for_aiokafka
 from connectors.log_bounds import LogBounds, PositionError
 from connectors.owner import LeavingError, PartitionOwner, StatefulOwner
 from connectors.records import Record
@@ -343,10 +344,18 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         await self.callback(message_of(batch, self.app.consumer_generation_id))
 
 
+class Producer(stock.Producer):  # type: ignore[misc]
+    """Faust's own, which it starts; nothing here writes by it."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        return for_aiokafka()
+
+
 class Transport(stock.Transport):  # type: ignore[misc]
     """The `batch://` transport."""
 
     Consumer = Consumer
+    Producer = Producer
     default_port = 9092
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
@@ -44,6 +45,17 @@ class _Lazy(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a server that refuses us is told of without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from connectors.security import RefusedError
+
+            if isinstance(error, RefusedError):
+                raise click.ClickException(str(error)) from error
+            raise
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,10 +8,12 @@ import time
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError
 
 from api.app import open_stores
 from api.deliveries import Deliveries
 from api.state import Services
+from connectors.kafka import explained, for_aiokafka
 from connectors.push.gateway import Gateway
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
@@ -51,19 +53,25 @@ async def run(brokers: str, deliveries: Deliveries, stop: asyncio.Event) -> None
     Offsets are committed behind what was delivered, so that nothing is left out.
 
     Raises:
-        KafkaError: the broker does not answer.
+        RefusedError: a broker is not trusted, or refuses the password.
+        KafkaError: none answers.
         StoreDownError: Redis does not answer, or it cannot be known now who may see what.
     """
     consumer = AIOKafkaConsumer(
         Topic.VIEW_NOTIFICATIONS.value,
         bootstrap_servers=brokers,
+        **for_aiokafka(),
         group_id=GROUP,
         isolation_level="read_committed",
         auto_offset_reset="latest",
         enable_auto_commit=False,
         max_poll_interval_ms=LONGEST_BATCH_MS,
     )
-    await consumer.start()
+    try:
+        await consumer.start()
+    except KafkaError as error:
+        await consumer.stop()
+        raise await asyncio.to_thread(explained, error, brokers) from error
     try:
         while not stop.is_set():
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=AT_ONCE)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaException, Producer
 
+from connectors.kafka import for_confluent
 from streams.facts import Tick, encode_fact
 
 TICK_SECONDS = 10.0
@@ -29,7 +30,7 @@ class Clock:
         if self._producer is None:
             self._producer = Producer(
                 {
-                    "bootstrap.servers": self._brokers,
+                    **for_confluent(self._brokers),
                     "enable.idempotence": True,
                     "linger.ms": 0,
                     "compression.type": "lz4",

@@ -27,6 +27,7 @@ from api.live.log import Batch
 from api.live.places import Log
 from api.live.replays import Replays
 from api.stores import KAFKA, StoreDownError
+from connectors.kafka import for_confluent
 from schemas.topics import Topic
 
 POLL_SECONDS = 0.05
@@ -44,7 +45,7 @@ log = structlog.get_logger(__name__)
 def consumer_settings(brokers: str, **more: Any) -> dict[str, Any]:
     """A consumer that reads what is committed, and commits nothing."""
     return {
-        "bootstrap.servers": brokers,
+        **for_confluent(brokers),
         "client.id": "headrace-live",
         "group.id": "headrace-live",  # it never joins: partitions are assigned by hand
         "enable.auto.commit": False,
@@ -66,7 +67,7 @@ class KafkaLog:
         self.lock = threading.Lock()
         self._brokers = brokers
         self._admin = AdminClient(
-            {"bootstrap.servers": brokers, "client.id": "headrace-live", "log_level": 2}
+            {**for_confluent(brokers), "client.id": "headrace-live", "log_level": 2}
         )
         self._positions: dict[Log, int] = {}
         self._oldest: dict[Log, tuple[int, float]] = {}

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
@@ -13,6 +11,7 @@ from api.auth import issue
 from api.bodies import Body
 from api.errors import ProblemError
 from api.ids import Id
+from connectors.loopback import is_loopback
 
 TOKEN_SECONDS = 8 * 60 * 60
 
@@ -29,16 +28,6 @@ class TokenOut(BaseModel):
     token: str
     expires_in: int
     """In seconds."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is of this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def router_of(key: str) -> APIRouter:

@@ -14,6 +14,7 @@ import redis
 from confluent_kafka import Message, Producer
 
 from connectors.failpoints import Mark
+from connectors.kafka import for_confluent
 from connectors.lag import LagReader
 from connectors.stack.addresses import Addresses
 from connectors.stack.local import LocalStack
@@ -172,7 +173,7 @@ class Ground:
             if error is None and offset is not None and partition is not None:
                 placed.append((str(message.topic()), partition, offset))
 
-        producer = Producer({"bootstrap.servers": self.addresses.kafka, "acks": "all"})
+        producer = Producer({**for_confluent(self.addresses.kafka), "acks": "all"})
         for topic, partition, value in records:
             producer.produce(topic, value, b"poison", partition, on_delivery=note)
         producer.flush(self.patience_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
+from connectors.kafka import for_confluent
 from connectors.settings import settings
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
@@ -25,7 +26,7 @@ class Removals:
         self._count = 0
         self._consumer = Consumer(
             {
-                "bootstrap.servers": brokers,
+                **for_confluent(brokers),
                 "group.id": "headrace-chaos",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",

@@ -132,10 +132,10 @@ def api(host: str | None, port: int | None) -> None:
     """Serve the HTTP API."""
     from api.app import create_app
     from api.auth import SecretError
-    from api.page.trying_out import is_loopback
     from api.ranking.weights import WeightsError
     from api.spam import RulesError
     from connectors.addresses import NoAddressError, resolve
+    from connectors.loopback import is_loopback
     from connectors.settings import settings
 
     config = settings()

@@ -36,6 +36,7 @@ def source(source: str, how: How) -> None:
     from confluent_kafka import Producer
 
     from connectors.addresses import NoAddressError, resolve
+    from connectors.kafka import for_confluent
     from connectors.settings import settings
     from schemas.events import Follow
     from schemas.partitioning import partition_of
@@ -54,7 +55,7 @@ def source(source: str, how: How) -> None:
         raise click.BadParameter(str(error), param_hint="SOURCE") from error
     except NoAddressError as error:
         raise click.ClickException(str(error)) from error
-    producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
+    producer = Producer({**for_confluent(brokers), "enable.idempotence": True})
     partition = partition_of(name, settings().partitions)
     fact = encode_fact(Handling(name, how, now, event_id))
     producer.produce(str(Topic.BY_SOURCE), fact, name, partition)

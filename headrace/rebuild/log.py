@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import msgspec
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
 
+from connectors.kafka import for_confluent
 from schemas.topics import Topic
 from schemas.views import TimelineOp, decode_view
 
@@ -48,7 +49,7 @@ class PartitionLog:
     def __init__(self, brokers: str, partition: int, topic: Topic = Topic.TIMELINE_WRITES) -> None:
         self._consumer = Consumer(
             {
-                "bootstrap.servers": brokers,
+                **for_confluent(brokers),
                 "group.id": "headrace-rebuild",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",

@@ -18,6 +18,7 @@ from faust.types import TP
 from connectors import logs
 from connectors.batch import Batch
 from connectors.claim import claimed
+from connectors.kafka import explained
 from connectors.lag import LagReader, Standings
 from connectors.owner import LeavingError, PartitionOwner
 from connectors.settings import Settings
@@ -144,7 +145,7 @@ class App(faust.App):  # type: ignore[misc]
             await super().start()
         except Exception as error:
             if not self.should_stop:
-                await self.fault(error)
+                await self.fault(await asyncio.to_thread(explained, error, self.addresses.kafka))
             raise
 
     async def on_started(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaException, Message, Producer
 
 from connectors.failpoints import reach
+from connectors.kafka import for_confluent
 from schemas.topics import changelog_of
 from streams.engine.outbox import Output
 from streams.engine.state import State
@@ -19,7 +20,7 @@ def transactional_producer(brokers: str, app: str, topic: str, partition: int) -
     """The producer of one owned partition; it fences whoever owned the partition before."""
     producer = Producer(
         {
-            "bootstrap.servers": brokers,
+            **for_confluent(brokers),
             "transactional.id": f"{app}-{topic}-{partition}",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "compression.type": "lz4",

@@ -10,6 +10,7 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 from faust.types import TP
 
+from connectors.kafka import for_confluent
 from connectors.records import Record
 from schemas.dead_letters import DeadLetter
 from schemas.topics import Topic
@@ -67,7 +68,7 @@ class Mailer:
             if self._producer is None:
                 self._producer = Producer(
                     {
-                        "bootstrap.servers": self._brokers,
+                        **for_confluent(self._brokers),
                         "enable.idempotence": True,
                         "compression.type": "lz4",
                         "message.max.bytes": 4_000_000,

@@ -14,6 +14,7 @@ from confluent_kafka import (
 from msgspec import Struct
 
 from connectors.failpoints import reach
+from connectors.kafka import for_confluent
 from connectors.rocksdb import LocalStateDamagedError
 from schemas.topics import changelog_of
 from streams.engine.rows import outlived
@@ -51,7 +52,7 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": brokers,
+            **for_confluent(brokers),
             "group.id": f"restore-{topic}-{partition}",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",

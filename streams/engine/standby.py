@@ -25,6 +25,7 @@ from confluent_kafka import (
 from faust.types import TP
 from msgspec import Struct
 
+from connectors.kafka import for_confluent
 from connectors.rocksdb import LocalStateError
 from schemas.topics import changelog_of
 from streams.engine.replica import Replica
@@ -189,7 +190,7 @@ class Follower:
     def _run(self) -> None:
         consumer = Consumer(
             {
-                "bootstrap.servers": self._brokers,
+                **for_confluent(self._brokers),
                 "group.id": "standbys",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
