@@ -108,7 +108,7 @@ def _refusal(error: NoHostAvailable, hosts: str) -> RefusedError | None:
     security = settings().cassandra_security
     for reason in _reasons(error):
         for cause in causes(reason):
-            if is_untrusting(cause):
+            if is_untrusting(cause) or "[SSL: " in str(cause):  # the driver keeps its text alone
                 return security.untrusted(f"Cassandra at {hosts}", cause)
             if isinstance(cause, AuthenticationFailed):
                 return security.unknown(f"Cassandra at {hosts}", cause)

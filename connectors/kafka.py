@@ -14,6 +14,7 @@ from connectors.settings import settings
 
 ANSWER_SECONDS = 30.0
 EXPLAIN_SECONDS = 5.0
+TELL_SECONDS = 10.0
 FIRST_LOOK_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,7 @@ def for_confluent(brokers: str) -> dict[str, Any]:
     if config.kafka_security_protocol == "PLAINTEXT":
         return found
     security = config.kafka_security
-    found |= {"security.protocol": config.kafka_security_protocol, "error_cb": _tell}
+    found |= {"security.protocol": config.kafka_security_protocol, "error_cb": _Teller(brokers)}
     if security.is_tls:
         files = {
             "ssl.ca.location": security.ca_file,
@@ -88,14 +89,12 @@ def metadata(brokers: str, seconds: float = ANSWER_SECONDS) -> ClusterMetadata:
 
 def refusal(error: KafkaError, brokers: str) -> RefusedError | None:
     """What an error means, if a broker is not trusted or refuses the password."""
-    security = settings().kafka_security
-    match error.code():
-        case KafkaError._SSL:
-            return security.untrusted(f"Kafka at {brokers}", error.str())
-        case KafkaError._AUTHENTICATION:
-            return security.unknown(f"Kafka at {brokers}", error.str())
-        case _:
-            return None
+    security, name, why = settings().kafka_security, f"Kafka at {brokers}", error.str()
+    if error.code() == KafkaError._SSL or "SSL alert" in why:  # a refusal of ours may come later
+        return security.untrusted(name, why)
+    if error.code() == KafkaError._AUTHENTICATION:
+        return security.unknown(name, why)
+    return None
 
 
 def explained(error: Exception, brokers: str) -> Exception:
@@ -110,6 +109,15 @@ def explained(error: Exception, brokers: str) -> Exception:
     return error
 
 
-def _tell(error: KafkaError) -> None:
-    if refused := refusal(error, settings().kafka_brokers):
-        log.error("kafka refuses", detail=str(refused))
+class _Teller:
+    """Logs why brokers refuse a client, now and then: it tries again up to 20 times a second."""
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+        self._quiet_until = 0.0
+
+    def __call__(self, error: KafkaError) -> None:
+        refused = refusal(error, self._brokers)
+        if refused is not None and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + TELL_SECONDS
+            log.error("kafka refuses", detail=str(refused))

@@ -10,7 +10,7 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from msgspec import Struct
 
-from connectors.kafka import for_confluent, refusal
+from connectors.kafka import for_confluent, metadata
 from schemas.codec import Published, encode
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 from schemas.exposures import Exposure
@@ -105,6 +105,7 @@ class Publisher:
     Raises:
         PublishError: Kafka cannot be reached, a topic is missing, or an event published
             earlier could not be delivered.
+        RefusedError: a broker is not trusted, or refuses the password.
     """
 
     def __init__(self, brokers: str, *, linger_ms: float = 5, timeout_seconds: float = 30) -> None:
@@ -189,7 +190,7 @@ class Publisher:
 
     def _check_topics(self) -> None:
         try:
-            there = self._producer.list_topics(timeout=min(10, self._timeout_seconds)).topics
+            there = metadata(self._brokers, min(10, self._timeout_seconds)).topics
         except KafkaException as error:
             raise self._error(error.args[0].str()) from error
         missing = [topic for topic in EXTERNAL if topic not in there]
@@ -205,7 +206,7 @@ class Publisher:
             self._failed.append(f"topic {message.topic()}: {error.str()}")
 
     def _on_error(self, error: KafkaError) -> None:
-        self._down = str(refusal(error, self._brokers) or error.str())
+        self._down = error.str()
 
     def _raise_failures(self) -> None:
         if self._failed:

@@ -57,7 +57,7 @@ class Security(Struct, frozen=True):
     def untrusted(self, address: str, why: object) -> RefusedError:
         """There is no TLS with a server."""
         return RefusedError(
-            f"no TLS with {address}: {why}.\n"
+            f"no TLS with {address}: {_said(why)}.\n"
             f"hint: {self.variable('ca_file')} has who signed its certificate, "
             f"{self.variable('certificate_file')} and {self.variable('key_file')} are ours, if it "
             "asks for one"
@@ -67,8 +67,12 @@ class Security(Struct, frozen=True):
         """A server does not take the password."""
         user, password = self.variable("user"), self.variable("password")
         return RefusedError(
-            f"{address} refuses who we are: {why}.\nhint: are {user} and {password} right?"
+            f"{address} refuses who we are: {_said(why)}.\nhint: are {user} and {password} right?"
         )
+
+
+def _said(why: object) -> str:
+    return str(why).rstrip(".")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -6,8 +6,8 @@ import asyncio
 import json
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,10 +23,9 @@ from confluent_kafka.admin import (
 from redis import Redis, RedisError
 
 from connectors.stack.addresses import Addresses
-from connectors.stack.cassandra import Cassandra
+from connectors.stack.cassandra import STORAGE_PORT, Cassandra
 from connectors.stack.kafka import Kafka
 from connectors.stack.local import environment
-from connectors.stack.parallel import run_all
 from connectors.stack.parts import Part
 from connectors.stack.ports import HOST, reserve
 from connectors.stack.process import Child
@@ -178,32 +177,24 @@ class SecureCassandra(Cassandra):
 
 class SecureParts:
     """All of them, Valkey behind a proxy that has TLS, and a Valkey cluster of one server too. Use
-    it as a context manager."""
+    it as a context manager, in which Cassandra may still be starting."""
 
     def __init__(self, home: Path) -> None:
         self.certificates = Certificates(home / "certificates")
-        self._home = home
         self._kafka = SecureKafka(home / "kafka", FIRST_PORT, self.certificates)
         self.valkey = SecureValkey(home / "valkey", FIRST_PORT + 10)
         self._cluster = SecureValkey(home / "cluster", FIRST_PORT + 20, "cluster-enabled yes")
         self._cassandra = SecureCassandra(home / "cassandra", FIRST_PORT + 30, self.certificates)
+        self._pool = ThreadPoolExecutor()
         self._held = ExitStack()
-        self._children: list[Child] = []
+        self._stop = threading.Event()
 
     def __enter__(self) -> Self:
-        with ExitStack() as held:
-            parts = (self._kafka, self.valkey, self._cluster, self._cassandra)
-            run_all([partial(self._start, part, held) for part in parts], threading.Event())
-            self._kafka.make_user()
-            self._proxy, self._cluster_proxy = (
-                held.enter_context(TlsProxy(part.port, self.certificates.for_server()))
-                for part in (self.valkey, self._cluster)
-            )
-            with self._cluster.client() as client:
-                client.config_set("cluster-announce-port", self._cluster_proxy.port)
-                client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
-                wait_for(lambda: _is_ok(client), "a cluster that is ok")
-            self._held = held.pop_all()
+        try:
+            self._start_all()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -212,7 +203,11 @@ class SecureParts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._held.close()
+        self._end()
+
+    def wait_for_cassandra(self) -> None:
+        """Wait until Cassandra is up."""
+        self._last.result()
 
     @property
     def addresses(self) -> Addresses:
@@ -248,13 +243,34 @@ class SecureParts:
             **self.certificates.settings("CASSANDRA"),
         }
 
-    def _start(self, part: Part, held: ExitStack, stop: threading.Event) -> None:
+    def _start_all(self) -> None:
+        self._cassandra.reserve_ports(STORAGE_PORT)
+        self._last = self._pool.submit(self._start, self._cassandra)
+        others = (self._kafka, self.valkey, self._cluster)
+        for started in [self._pool.submit(self._start, part) for part in others]:
+            started.result()
+        self._kafka.make_user()
+        self._proxy, self._cluster_proxy = (
+            self._held.enter_context(TlsProxy(part.port, self.certificates.for_server()))
+            for part in (self.valkey, self._cluster)
+        )
+        with self._cluster.client() as client:
+            client.config_set("cluster-announce-port", self._cluster_proxy.port)
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+            wait_for(lambda: _is_ok(client), "a cluster that is ok")
+
+    def _start(self, part: Part) -> None:
         child = Child(part.name, part.home / "log", grace_s=part.grace_s)
-        held.callback(part.release_ports)
-        command = part.command(stop)
-        held.callback(child.stop)
+        command = part.command(self._stop)
+        self._held.callback(part.release_ports)
+        self._held.callback(child.kill)
         child.start(command, cwd=part.directory("."), env=environment())
-        child.wait_ready(part.probe, part.ready_s, stop)
+        child.wait_ready(part.probe, part.ready_s, self._stop)
+
+    def _end(self) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+        self._held.close()
 
 
 def _is_ok(client: Redis) -> bool:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from confluent_kafka import KafkaError
 from pydantic import ValidationError
 from redis import exceptions as redis_errors
+from structlog.testing import capture_logs
 
 from connectors import kafka, redis
 from connectors.security import RefusedError
@@ -236,7 +237,21 @@ def test_a_refusal_of_kafka_names_the_settings() -> None:
     assert "KAFKA_CA_FILE" in str(untrusted)
     unknown = kafka.refusal(KafkaError(KafkaError._AUTHENTICATION, "invalid credentials"), "b:1")
     assert "KAFKA_PASSWORD" in str(unknown)
+    alert = "Receive failed: SSL routines::tls alert certificate unknown: SSL alert number 46"
+    ours = kafka.refusal(KafkaError(KafkaError._TRANSPORT, alert), "b:1")
+    assert "KAFKA_CERTIFICATE_FILE" in str(ours)
     assert kafka.refusal(KafkaError(KafkaError._TRANSPORT, "broken"), "b:1") is None
+
+
+def test_a_refusal_of_kafka_is_logged_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, {**KAFKA, **ANN})
+    tell = kafka.for_confluent("b:1")["error_cb"]
+    with capture_logs() as logs:
+        tell(KafkaError(KafkaError._TRANSPORT, "broken"))
+        for _ in range(3):
+            tell(KafkaError(KafkaError._AUTHENTICATION, "invalid credentials"))
+    assert [each["event"] for each in logs] == ["kafka refuses"]
+    assert "KAFKA_PASSWORD" in logs[0]["detail"]
 
 
 def _raised_from(cause: Exception) -> Exception:
