@@ -39,7 +39,8 @@ from tests.secure_parts import MECHANISMS, PASSWORD, SecureParts
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
 TLS_ENDS_SECONDS = 0.1  # of a connection that was closed
-WORKER = (sys.executable, "-m", "faust", "-A", "topology:app", "worker", "--web-port", "26066")
+WORKER = (sys.executable, "-m", "faust", "-A", "topology:app", "worker", "--web-port")
+FIRST_PORT = 27_000
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +121,14 @@ def test_workers_that_are_refused_end_and_say_why(others: Certificates) -> None:
     wrong = {"KAFKA_PASSWORD": "other", "KAFKA_CA_FILE": str(others.ca)}
     workers = {
         name: subprocess.Popen(
-            WORKER,
+            [*WORKER, str(FIRST_PORT + number)],
             cwd=ROOT,
             env={**os.environ, name: value},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for name, value in wrong.items()
+        for number, (name, value) in enumerate(wrong.items())
     }
     for name, worker in workers.items():
         said, _ = worker.communicate(timeout=PATIENCE_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,20 @@ def test_files_are_looked_into_at_the_start(
         Settings()
     assert f"{part}_{name}" in str(refused.value)
     assert why in str(refused.value)
+
+
+def test_the_example_of_the_documentation_works(
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates
+) -> None:
+    section = (ROOT / "docs/operations.md").read_text().partition("## TLS and passwords\n")[2]
+    example = section.partition("```sh\n")[2].partition("```")[0]
+    values = dict(re.findall(r"^export (\w+)=(\S+)", example, re.MULTILINE))
+    assert len(values) == 15
+    here = str(certificates.ca.parent)
+    given(monkeypatch, {n: v.replace("/etc/headrace", here) for n, v in values.items()})
+    found = Settings()
+    parts = (found.kafka_security, found.redis_security, found.cassandra_security)
+    assert all(part.is_tls and part.user == "headrace" for part in parts)
 
 
 def test_no_password_shows(monkeypatch: pytest.MonkeyPatch, certificates: Certificates) -> None:
