@@ -72,7 +72,7 @@ def connect(hosts: str, keyspace: str | None = None) -> tuple[Cluster, Session]:
     cluster = Cluster(
         points,
         port=port,
-        **_security_options(),
+        **security_options(),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=5,
         connect_timeout=10,
@@ -90,7 +90,8 @@ def connect(hosts: str, keyspace: str | None = None) -> tuple[Cluster, Session]:
         raise
 
 
-def _security_options() -> dict[str, Any]:
+def security_options() -> dict[str, Any]:
+    """The options of a client by which it trusts and says who it is, as the settings want it."""
     config = settings()
     security = config.cassandra_security
     options: dict[str, Any] = {}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import os
 import re
+import socket
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from pydantic import ValidationError
 from redis import exceptions as redis_errors
 from structlog.testing import capture_logs
 
-from connectors import kafka, redis
+from connectors import cassandra, kafka, redis
 from connectors.security import RefusedError
 from connectors.settings import Settings, settings
 from headrace.cli import main
@@ -161,12 +164,7 @@ def test_files_are_looked_into_at_the_start(
     file: str,
     why: str,
 ) -> None:
-    by_tls = {
-        "KAFKA": {"KAFKA_BROKERS": "kafka.example:9093", "KAFKA_SECURITY_PROTOCOL": "SSL"},
-        "REDIS": {"REDIS_URL": "rediss://redis.example"},
-        "CASSANDRA": {"CASSANDRA_HOSTS": "cassandra.example", "CASSANDRA_TLS": "true"},
-    }
-    given(monkeypatch, {**by_tls[part], **certificates.settings(part)})
+    given(monkeypatch, by_tls(part, "parts.example:9093", certificates))
     Settings()
 
     path = str(certificates.ca.parent / file) if file else ""
@@ -285,6 +283,76 @@ def test_a_refusal_of_redis_names_the_settings() -> None:
     assert not redis.is_passing(RefusedError("no"))
 
 
+@pytest.fixture(scope="module")
+def misnamed(certificates: Certificates) -> Iterator[str]:
+    """Where a server is whose certificate names other addresses; it ends each connection."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                with suppress(ssl.SSLError, ConnectionError):
+                    accepted, _ = listener.accept()
+                    context.wrap_socket(accepted, server_side=True).close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.2:{listener.getsockname()[1]}"
+
+
+def by_tls(part: str, address: str, certificates: Certificates) -> dict[str, str]:
+    """The settings by which a part is at an address."""
+    where = {
+        "KAFKA": {"KAFKA_BROKERS": address, "KAFKA_SECURITY_PROTOCOL": "SSL"},
+        "REDIS": {"REDIS_URL": f"rediss://{address}"},
+        "CASSANDRA": {"CASSANDRA_HOSTS": address, "CASSANDRA_TLS": "true"},
+    }
+    return {**where[part], **certificates.settings(part)}
+
+
+@pytest.mark.parametrize(
+    ("part", "connect"),
+    [
+        ("KAFKA", kafka.metadata),
+        ("REDIS", lambda address: redis.connect(f"rediss://{address}")),
+        ("CASSANDRA", cassandra.connect),
+    ],
+)
+def test_a_certificate_must_name_the_address(
+    monkeypatch: pytest.MonkeyPatch,
+    certificates: Certificates,
+    misnamed: str,
+    part: str,
+    connect: Callable[[str], object],
+) -> None:
+    given(monkeypatch, by_tls(part, misnamed, certificates))
+    with pytest.raises(RefusedError, match="certificate verify failed"):
+        connect(misnamed)
+
+
+def test_that_check_may_be_left_out_for_cassandra(
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates, misnamed: str
+) -> None:
+    given(monkeypatch, by_tls("CASSANDRA", misnamed, certificates))
+    given(monkeypatch, {"CASSANDRA_CHECK_HOSTNAME": "false"})
+    greet(misnamed)
+    given(monkeypatch, {"CASSANDRA_CA_FILE": ""})
+    settings.cache_clear()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        greet(misnamed)
+
+
+def greet(address: str) -> None:
+    """Begin TLS as a client of Cassandra does."""
+    host, _, port = address.partition(":")
+    context = cassandra.security_options()["ssl_context"]
+    with (
+        socket.create_connection((host, int(port))) as plain,
+        context.wrap_socket(plain, server_hostname=host),
+    ):
+        pass
+
+
 def product_files() -> list[tuple[Path, ast.Module]]:
     found = []
     for top in ("api", "connectors", "headrace", "schemas", "streams"):
@@ -322,7 +390,7 @@ def test_every_client_gets_its_security_from_the_settings() -> None:
                 assert "options" in spread, path
             elif name == "Cluster":
                 cassandras.append(path)
-                assert "_security_options()" in spread, path
+                assert "security_options()" in spread, path
             assert name not in {"Redis", "StrictRedis", "RedisCluster"}, path
     assert addresses == [Path("connectors/kafka.py")]
     assert aiokafka == [Path("connectors/consumer_thread.py"), Path("headrace/deliver.py")]
