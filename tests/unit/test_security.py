@@ -292,12 +292,18 @@ def misnamed(certificates: Certificates) -> Iterator[str]:
 
         def serve() -> None:
             while True:
-                with suppress(ssl.SSLError, ConnectionError):
+                try:
                     accepted, _ = listener.accept()
+                except OSError:  # it is shut
+                    return
+                with suppress(OSError):
                     context.wrap_socket(accepted, server_side=True).close()
 
-        threading.Thread(target=serve, daemon=True).start()
+        thread = threading.Thread(target=serve)
+        thread.start()
         yield f"127.0.0.2:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def by_tls(part: str, address: str, certificates: Certificates) -> dict[str, str]:
