@@ -119,7 +119,8 @@ class PartSettings(BaseSettings):
                 _need(_variable(name), self, "cassandra_user", "cassandra_password")
         if self.redis_user:
             _need("REDIS_USER", self, "redis_password")
-        _check(self.kafka_security, self.kafka_brokers, "KAFKA_BROKERS", "SASL_SSL")
+        by_tls = "a KAFKA_SECURITY_PROTOCOL with SSL"
+        _check(self.kafka_security, self.kafka_brokers, "KAFKA_BROKERS", by_tls)
         redis = "localhost" if url.scheme == "unix" else url.netloc
         _check(self.redis_security, redis, "REDIS_URL", "a REDIS_URL with rediss://")
         _check(self.cassandra_security, self.cassandra_hosts, "CASSANDRA_HOSTS", "CASSANDRA_TLS")

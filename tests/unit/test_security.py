@@ -96,7 +96,7 @@ def test_what_goes_together(monkeypatch: pytest.MonkeyPatch, values: dict[str, s
         ),
         (
             {**KAFKA, **ANN, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
-            "KAFKA_PASSWORD for kafka.example needs SASL_SSL",
+            "KAFKA_PASSWORD for kafka.example needs a KAFKA_SECURITY_PROTOCOL with SSL",
         ),
         ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL"),
         ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM"),
