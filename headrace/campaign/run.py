@@ -12,6 +12,7 @@ import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 from msgspec import Struct
 
+from connectors.kafka import for_confluent
 from connectors.lag import LagTimeoutError, wait_until_quiet
 from connectors.sources import generate_network
 from connectors.stack.local import LocalStack
@@ -160,7 +161,7 @@ def publish(brokers: str, records: Iterable[Mutated], say: Callable[[str], None]
     """
     producer = Producer(
         {
-            "bootstrap.servers": brokers,
+            **for_confluent(brokers),
             "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": 20,
