@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors.kafka import for_confluent
 from schemas.dead_letters import DeadLetter, Handled, handled_key
 from schemas.topics import Topic
 
@@ -174,7 +175,7 @@ def open_letters(brokers: str, ends: Mapping[int, int] | None = None) -> Iterato
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": brokers,
+            **for_confluent(brokers),
             "group.id": "headrace-dead-letters",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
