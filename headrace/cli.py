@@ -17,6 +17,7 @@ COMMANDS = {
     "generate": "headrace.commands.replay:generate",
     "check-event": "headrace.commands.check_event:check_event",
     "dead-letters": "headrace.commands.dead_letters:dead_letters",
+    "schemas": "headrace.commands.schemas:schemas",
     "source": "headrace.commands.source:source",
     "erase": "headrace.commands.erase:erase",
     "train": "headrace.commands.train:train",

@@ -47,31 +47,43 @@ class UndecodableError(Exception):
         self.code = code
 
 
-class _Version(msgspec.Struct, frozen=True):
-    """One version of one schema, ready for use."""
+class Version(msgspec.Struct, frozen=True):
+    """One version of one schema, ready for use; `text` is its file's, `schema` has no logical
+    types."""
 
     id: int
     subject: str
     number: int
     event: type[Published]
+    text: str
     schema: Any
+
+    @property
+    def header(self) -> bytes:
+        """How records of this version begin."""
+        return header_of(self.id)
 
 
 class LockError(Exception):
     """The lock and the schema files do not agree."""
 
 
-def _as_long(schema: Any) -> Any:
+def header_of(number: int) -> bytes:
+    """How records of the schema with an id begin."""
+    return bytes([MAGIC]) + number.to_bytes(4, "big")
+
+
+def as_long(schema: Any) -> Any:
     """The same schema with logical types left out: times stay integers, which is quicker."""
     if isinstance(schema, dict):
-        return {k: _as_long(v) for k, v in schema.items() if k != "logicalType"}
+        return {k: as_long(v) for k, v in schema.items() if k != "logicalType"}
     if isinstance(schema, list):
-        return [_as_long(item) for item in schema]
+        return [as_long(item) for item in schema]
     return schema
 
 
 @cache
-def versions() -> tuple[_Version, ...]:
+def versions() -> tuple[Version, ...]:
     """Every version in the lock, its file checked against the lock's SHA-256."""
     found = []
     for entry in json.loads((HERE / "lock.json").read_text()):
@@ -82,32 +94,29 @@ def versions() -> tuple[_Version, ...]:
                 "was ever written is never changed; add a new version instead"
             )
         found.append(
-            _Version(
+            Version(
                 id=entry["id"],
                 subject=entry["subject"],
                 number=entry["version"],
                 event=_TYPES[entry["subject"]],
-                schema=parse_schema(_as_long(json.loads(text))),
+                text=text.decode(),
+                schema=parse_schema(as_long(json.loads(text))),
             )
         )
     return tuple(found)
 
 
 @cache
-def _by_id() -> dict[int, _Version]:
-    return {version.id: version for version in versions()}
-
-
-@cache
-def _newest() -> dict[type[Published], _Version]:
+def newest() -> dict[type[Published], Version]:
+    """The newest version of each type's schema, which is written."""
     return {version.event: version for version in sorted(versions(), key=lambda v: v.number)}
 
 
 @cache
 def _writers() -> dict[type[Published], tuple[bytes, Writer]]:
     return {
-        event: (bytes([MAGIC]) + version.id.to_bytes(4, "big"), compiled_writer(version.schema))
-        for event, version in _newest().items()
+        event: (version.header, compiled_writer(version.schema))
+        for event, version in newest().items()
     }
 
 
@@ -130,10 +139,7 @@ def encode(event: Published) -> bytes:
 def _readers() -> dict[bytes, tuple[type[Published], Reader]]:
     """By the first bytes of a record."""
     return {
-        bytes([MAGIC]) + version.id.to_bytes(4, "big"): (
-            version.event,
-            compiled_reader(version.schema, version.event),
-        )
+        version.header: (version.event, compiled_reader(version.schema, version.event))
         for version in versions()
     }
 
