@@ -18,7 +18,9 @@ from functools import partial
 from connectors import cassandra, redis
 from connectors.addresses import resolve_or_default
 from connectors.log_id import log_id_of
+from connectors.registry import Registry
 from connectors.settings import settings
+from connectors.translations import TranslationCache
 from schemas.events import Engagement, Feedback, Follow, Moderation, Post, User
 from schemas.topics import IN_CASSANDRA, IN_REDIS, INTERNAL, Topic
 from streams.archive_sink import PART_BYTES, CassandraStore
@@ -38,12 +40,14 @@ addresses = resolve_or_default()
 config = settings()
 
 app = App("app", addresses, config, config.monitor_port)
-app.stage(Topic.POSTS, partial(make_intake, Post))
-app.stage(Topic.ENGAGEMENTS, partial(make_intake, Engagement))
-app.stage(Topic.FOLLOWS, partial(make_intake, Follow))
-app.stage(Topic.USERS, partial(make_intake, User))
-app.stage(Topic.MODERATIONS, partial(make_intake, Moderation))
-app.stage(Topic.FEEDBACK, partial(make_intake, Feedback))
+registry_url = config.schema_registry_url.get_secret_value()
+translator = app.translator(TranslationCache(Registry(registry_url))) if registry_url else None
+app.stage(Topic.POSTS, partial(make_intake, Post), translator)
+app.stage(Topic.ENGAGEMENTS, partial(make_intake, Engagement), translator)
+app.stage(Topic.FOLLOWS, partial(make_intake, Follow), translator)
+app.stage(Topic.USERS, partial(make_intake, User), translator)
+app.stage(Topic.MODERATIONS, partial(make_intake, Moderation), translator)
+app.stage(Topic.FEEDBACK, partial(make_intake, Feedback), translator)
 app.stage(Topic.BY_POST, partial(PostFold, reports_to_hide=config.reports_to_hide))
 app.stage(Topic.BY_USER, UserFold)
 app.stage(Topic.BY_SOURCE, partial(SourceFold, heavy_followers=config.heavy_followers))

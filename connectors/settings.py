@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -28,6 +29,13 @@ class Settings(PartSettings):
 
     model_config = SettingsConfigDict(
         populate_by_name=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    schema_registry_url: SecretStr = Field(
+        SecretStr(""),
+        alias="SCHEMA_REGISTRY_URL",
+        description="http(s)://user:password@host:port, a registry that gives the ids in events "
+        "of producers; without it they are those of schemas/lock.json",
     )
 
     data_dir: Path = Field(
@@ -315,6 +323,14 @@ class Settings(PartSettings):
     def media_host_names(self) -> tuple[str, ...]:
         """The hosts in `media_hosts`."""
         return tuple(filter(None, self.media_hosts.split(",")))
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _is_address(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and not re.fullmatch(r"https?://([!-~]+@)?[^\s/?#@]+(/[^\s?#@]*)?", url):
+            raise ValueError("SCHEMA_REGISTRY_URL must be http(s)://user:password@host:port")
+        return value
 
     @field_validator("webhook_secret", "vapid_key")
     @classmethod

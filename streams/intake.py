@@ -8,6 +8,7 @@ from connectors.records import Record
 from schemas.codec import decode
 from schemas.events import Engagement, Event, Moderation, Post
 from schemas.topics import Topic
+from schemas.translation import Translations, translated
 from schemas.validation import BETWEEN_USERS, MAX_RECORD_BYTES, validate
 from streams.engine.outbox import Outbox
 from streams.engine.records import RejectedError, Tags, tags_header
@@ -36,12 +37,18 @@ class IntakeFold(Fold):
     """Routes the records of one external topic; keeps no rows.
 
     What is about a post goes to the post's log, profile views and messages to the acting user's,
-    follows and user events to the user's. The original bytes are passed on.
+    follows and user events to the user's. The original bytes are passed on, with ids of our own:
+    what reads the logs needs no registry.
     """
 
     def __init__(self, expected: type[Event], outbox: Outbox) -> None:
         self._expected = expected
         self._outbox = outbox
+        self._translations: Translations | None = None
+
+    def translate_by(self, translations: Translations) -> None:
+        """See `Fold.translate_by`."""
+        self._translations = translations
 
     @property
     def writes(self) -> tuple[Topic, ...]:
@@ -55,6 +62,8 @@ class IntakeFold(Fold):
         raw = record.value or b""
         if len(raw) > MAX_RECORD_BYTES:
             raise RejectedError("too_large", f"the record has more than {MAX_RECORD_BYTES} bytes")
+        if self._translations is not None:
+            raw = translated(raw, self._translations)
         event = decode(raw, self._expected)
         validate(event, record.timestamp)
         match event:

@@ -23,6 +23,7 @@ from connectors.lag import LagReader, Standings
 from connectors.owner import LeavingError, PartitionOwner
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
+from connectors.translations import TranslationCache
 from connectors.transport import Consumer, broker_url
 from schemas.topics import Topic
 from streams.engine.dead_letters import Mailer
@@ -39,6 +40,7 @@ from streams.engine.stage import Stage, StageStats
 from streams.engine.standby import Follower
 from streams.engine.state import State
 from streams.engine.tables import ShownTable, ShownTables
+from streams.engine.translator import Translator
 from streams.engine.watchdog import Openings, Stalls, Watchdog
 
 log = structlog.get_logger(__name__)
@@ -173,7 +175,15 @@ class App(faust.App):  # type: ignore[misc]
         """Who owns the partitions of each topic."""
         return self.processors
 
-    def stage(self, topic: Topic, make_fold: MakeFold) -> Stage:
+    def translator(self, cache: TranslationCache) -> Translator:
+        """Translates the ids in records for the stages that it is given to."""
+        translator = Translator(cache, lambda: self.consumer.leaving)
+        self.outages.append(translator.outage)
+        return translator
+
+    def stage(
+        self, topic: Topic, make_fold: MakeFold, translator: Translator | None = None
+    ) -> Stage:
         """Run a fold on a topic."""
         stage = Stage(
             topic,
@@ -188,6 +198,7 @@ class App(faust.App):  # type: ignore[misc]
             leaving=lambda: self.consumer.leaving,
             moved=lambda tp, position: self.consumer.moved(tp, position),
             pace=self.pace,
+            translator=translator,
         )
         self.stages[topic] = stage
         self.add(stage)

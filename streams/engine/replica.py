@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from connectors.records import Record
 from schemas.topics import Topic
+from schemas.translation import Translations
 from streams.engine.outbox import Outbox
 from streams.engine.rows import RowStore
 from streams.engine.state import State
@@ -33,6 +34,10 @@ class Fold(ABC):
             RejectedError, UndecodableError: before anything was changed; the record goes to
                 the dead letters.
         """
+
+    def translate_by(self, _translations: Translations) -> None:  # noqa: B027
+        """How the ids in the records of the next batch are translated, if a registry gives them:
+        for what reads producers' records."""
 
     @property
     def backlog(self) -> int:

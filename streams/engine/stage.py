@@ -32,6 +32,7 @@ from streams.engine.replica import MakeFold, Replica
 from streams.engine.restore import Progress, restore
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.standby import Follower, Following
+from streams.engine.translator import Translator
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +116,7 @@ class Stage:
 
     A batch with many deliveries takes several checkpoints: `moved` is told of each, and none begins
     while `leaving` is set, when partitions may go to another worker. What the fold has put off goes
-    on at a `pace`.
+    on at a `pace`. With a `translator` the ids in records are those of a schema registry.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Stage:
         leaving: Callable[[], asyncio.Event] = asyncio.Event,
         moved: Callable[[TP, int], None] = lambda *_: None,
         pace: Pace | None = None,
+        translator: Translator | None = None,
     ) -> None:
         self.topic = topic
         self.make_fold = make_fold
@@ -145,6 +147,7 @@ class Stage:
         self._leaving = leaving
         self._moved = moved
         self._pace = pace or Pace(dict)
+        self._translator = translator
         self.stats = StageStats.of(CODES)
         self.restores: dict[int, Progress] = {}
         self.queued: set[int] = set()
@@ -232,8 +235,11 @@ class Stage:
         """Fold a batch and checkpoint it; returns when it is durable.
 
         Raises:
-            LeavingError: a part of it is, and the partition may be another's now.
+            LeavingError: a part of it is, or nothing, and the partition may be another's now.
         """
+        if self._translator is not None:
+            translations = await self._translator.of(batch)
+            self._owned[batch.tp.partition].fold.translate_by(translations)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._pool, self._process, batch)
 

@@ -1,0 +1,143 @@
+"""What the ids in producers' records stand for, as a schema registry says; asked once for each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from connectors.registry import Registered
+from schemas.translation import (
+    Translate,
+    Translations,
+    headers_in,
+    number_of,
+    refused,
+    translated,
+    translation,
+)
+
+log = structlog.get_logger(__name__)
+
+MAX_KEPT = 1_000
+ABSENT_SECONDS = 60.0
+"""How long an id that nothing is registered under is not asked for again."""
+SECOND_LOOK_SECONDS = 1.0
+"""After which the registry is asked again for what it does not have: a server of it may not know
+yet what another has registered a moment ago."""
+
+
+class Schemas(Protocol):
+    """Knows schemas by their ids; see `Registry`."""
+
+    def schema(self, number: int) -> Registered | None:
+        """What is registered under an id; raises `RegistryDownError`."""
+
+
+class _Kept(NamedTuple):
+    translate: Translate
+    until: float
+
+
+class TranslationCache:
+    """The translations of the ids asked for last, at most 1,000; for several threads."""
+
+    def __init__(
+        self,
+        registry: Schemas,
+        *,
+        max_kept: int = MAX_KEPT,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._registry = registry
+        self._max_kept = max_kept
+        self._clock = clock
+        self._sleep = sleep
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def kept(self, headers: Iterable[bytes]) -> Translations | None:
+        """The translations for all these beginnings of records, None if one is not known; asks
+        nobody."""
+        found: dict[bytes, Translate] = {}
+        for header in headers:
+            known = self._known(header)
+            if known is None:
+                return None
+            found[header] = known
+        return found
+
+    def of(self, headers: Iterable[bytes]) -> Translations:
+        """The translations for all these beginnings of records, for as long as the caller needs
+        them.
+
+        Raises:
+            RegistryDownError: the registry must be asked, and cannot be now.
+        """
+        found: dict[bytes, Translate] = {}
+        absent = []
+        for header in headers:
+            known = self._known(header) or self._fetched(header)
+            if known is None:
+                absent.append(header)
+            else:
+                found[header] = known
+        if absent:
+            self._sleep(SECOND_LOOK_SECONDS)
+        for header in absent:
+            found[header] = self._fetched(header) or self._absent(header)
+        return found
+
+    def translated(self, raw: bytes) -> bytes:
+        """A record with an id of our own.
+
+        Raises:
+            UndecodableError: there can be none.
+            RegistryDownError: the registry must be asked, and cannot be now.
+        """
+        return translated(raw, self.of(headers_in([raw])))
+
+    def _known(self, header: bytes) -> Translate | None:
+        with self._lock:
+            kept = self._kept.get(header)
+            if kept is None or kept.until < self._clock():
+                return None
+            self._kept.move_to_end(header)
+            return kept.translate
+
+    def _fetched(self, header: bytes) -> Translate | None:
+        number = number_of(header)
+        registered = self._registry.schema(number)
+        if registered is None:
+            return None
+        log.info("schema fetched", id=number)
+        return self._keep(header, _translation(number, registered), float("inf"))
+
+    def _absent(self, header: bytes) -> Translate:
+        number = number_of(header)
+        log.warning("schema not registered", id=number)
+        translate = refused("unknown_schema", f"the registry has no schema with id {number}")
+        return self._keep(header, translate, self._clock() + ABSENT_SECONDS)
+
+    def _keep(self, header: bytes, translate: Translate, until: float) -> Translate:
+        with self._lock:
+            self._kept[header] = _Kept(translate, until)
+            self._kept.move_to_end(header)
+            while len(self._kept) > self._max_kept:
+                self._kept.popitem(last=False)
+        return translate
+
+
+def _translation(number: int, registered: Registered) -> Translate:
+    if registered.kind != "AVRO":
+        return refused("unknown_schema", f"the schema with id {number} is {registered.kind}")
+    if registered.references:
+        return refused(
+            "unknown_schema", f"the schema with id {number} refers to others, which ours never do"
+        )
+    return translation(number, registered.text)
