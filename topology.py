@@ -40,7 +40,7 @@ addresses = resolve_or_default()
 config = settings()
 
 app = App("app", addresses, config, config.monitor_port)
-registry_url = config.schema_registry_url.get_secret_value()
+registry_url = config.registry_address
 translator = app.translator(TranslationCache(Registry(registry_url))) if registry_url else None
 app.stage(Topic.POSTS, partial(make_intake, Post), translator)
 app.stage(Topic.ENGAGEMENTS, partial(make_intake, Engagement), translator)

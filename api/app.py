@@ -156,7 +156,7 @@ async def open_stores(settings: Settings, addresses: Addresses) -> Stores:
     return Stores(
         cache=cache,
         archive=archive,
-        writer=KafkaWriter(addresses.kafka),
+        writer=KafkaWriter(addresses.kafka, settings.registry_address),
         ledger=RedisLedger(cache.run, settings.partitions),
         rankings=RedisRankings(cache.run, settings.partitions),
     )

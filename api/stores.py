@@ -32,6 +32,7 @@ from schemas.views import (
 REDIS = "redis"
 CASSANDRA = "cassandra"
 KAFKA = "kafka"
+REGISTRY = "registry"
 USER = "u:"
 NEGLIGIBLE = 0.01
 """A score below it and no score are the same."""

@@ -14,9 +14,11 @@ from confluent_kafka import KafkaException, Producer
 
 from api.errors import unavailable
 from api.ids import Mint
-from api.stores import KAFKA, StoreDownError, Writer
+from api.stores import KAFKA, REGISTRY, StoreDownError, Writer
 from connectors.kafka import for_confluent
-from connectors.publisher import TOPIC_OF, key_of
+from connectors.publisher import key_of
+from connectors.registry import Registry, RegistryDownError
+from connectors.subjects import TOPIC_OF, Encode, NotRegisteredError, RegisteredIds
 from schemas.codec import Published, encode
 from schemas.events import Event
 from schemas.exposures import Exposure
@@ -25,6 +27,8 @@ DELIVERY_TIMEOUT_MS = 5_000
 LINGER_MS = 2
 POLL_SECONDS = 0.1
 PING_SECONDS = 2.0
+REGISTRY_SECONDS = 2.0
+"""Between two tries to learn the ids of schemas."""
 
 log = structlog.get_logger(__name__)
 
@@ -110,9 +114,15 @@ class RequestEvents(Events):
 
 
 class KafkaWriter:
-    """An idempotent producer whose deliveries can be awaited; a thread serves its callbacks."""
+    """An idempotent producer whose deliveries can be awaited; a thread serves its callbacks.
 
-    def __init__(self, brokers: str) -> None:
+    With `registry_url` events have the ids of that schema registry, which another thread asks for
+    until all are known; nothing is written before.
+    """
+
+    def __init__(self, brokers: str, registry_url: str = "") -> None:
+        self._encode: Encode = encode
+        self._unknown: str | None = None
         self._producer = Producer(
             {
                 **for_confluent(brokers),
@@ -120,6 +130,7 @@ class KafkaWriter:
                 "enable.idempotence": True,
                 "acks": "all",
                 "compression.type": "lz4",
+                "partitioner": "murmur2_random",
                 "linger.ms": LINGER_MS,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
                 "log_level": 2,
@@ -128,6 +139,13 @@ class KafkaWriter:
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka-delivery", daemon=True)
         self._thread.start()
+        if registry_url:
+            self._unknown = "the ids of the schemas are not known yet"
+            registry = Registry(registry_url)
+            ids = RegisteredIds(registry)
+            self._encode = ids.encode
+            asking = (registry, ids)
+            threading.Thread(target=self._ask, args=asking, name="registry", daemon=True).start()
 
     async def publish(self, events: Iterable[Published]) -> None:
         """Return when Kafka has all events on disk."""
@@ -156,9 +174,11 @@ class KafkaWriter:
                 loop.call_soon_threadsafe(settle, error)
 
         try:
-            self._producer.produce(
-                TOPIC_OF[type(event)], encode(event), key_of(event).encode(), on_delivery=delivered
-            )
+            value = self._encode(event)
+            key = key_of(event).encode()
+            self._producer.produce(TOPIC_OF[type(event)], value, key, on_delivery=delivered)
+        except RegistryDownError as error:
+            done.set_exception(StoreDownError(REGISTRY, str(error)))
         except BufferError:
             done.set_exception(StoreDownError(KAFKA, "the queue is full"))
         except KafkaException as error:
@@ -166,7 +186,9 @@ class KafkaWriter:
         return done
 
     async def ping(self) -> None:
-        """Return if Kafka answers."""
+        """Return if Kafka answers, and the ids of the schemas are known."""
+        if self._unknown is not None:
+            raise StoreDownError(REGISTRY, self._unknown)
         try:
             await asyncio.to_thread(self._producer.list_topics, timeout=PING_SECONDS)
         except KafkaException as error:
@@ -180,6 +202,18 @@ class KafkaWriter:
         self._producer.flush(DELIVERY_TIMEOUT_MS / 1000)
         self._is_closing.set()
         self._thread.join(timeout=5)
+
+    def _ask(self, registry: Registry, ids: RegisteredIds) -> None:
+        while not (ids.is_known or self._is_closing.is_set()):
+            try:
+                ids.ask()
+                self._unknown = None
+            except (NotRegisteredError, RegistryDownError) as error:
+                if self._unknown != str(error):
+                    self._unknown = str(error)
+                    log.error("ids of schemas not known", reason=str(error))
+                self._is_closing.wait(REGISTRY_SECONDS)
+        registry.close()
 
     def _serve(self) -> None:
         while not self._is_closing.is_set():

@@ -50,6 +50,7 @@ class Workers:
             "KAFKA_BROKERS": addresses.kafka,
             "REDIS_URL": addresses.redis,
             "CASSANDRA_HOSTS": addresses.cassandra,
+            "SCHEMA_REGISTRY_URL": "",
             "HEADRACE_DATA_DIR": str(directory),
             "HEADRACE_PARTITIONS": str(PARTITIONS),
             "HEADRACE_WORKER_ID": "",

@@ -11,20 +11,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from msgspec import Struct
 
 from connectors.kafka import for_confluent, metadata
-from schemas.codec import Published, encode
-from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
-from schemas.exposures import Exposure
-from schemas.topics import EXTERNAL, Topic
-
-TOPIC_OF: dict[type[Published], str] = {
-    Post: str(Topic.POSTS),
-    Engagement: str(Topic.ENGAGEMENTS),
-    Follow: str(Topic.FOLLOWS),
-    User: str(Topic.USERS),
-    Moderation: str(Topic.MODERATIONS),
-    Feedback: str(Topic.FEEDBACK),
-    Exposure: str(Topic.EXPOSURES),
-}
+from connectors.registry import RegistryDownError
+from connectors.subjects import TOPIC_OF, NotRegisteredError, encoder
+from schemas.codec import Published
+from schemas.events import Engagement, Event, Moderation, Post
+from schemas.topics import EXTERNAL
 
 BURST_SECONDS = 0.05
 """What a paced publisher may catch up at once when it has fallen behind."""
@@ -99,21 +90,34 @@ def key_of(event: Published) -> str:
 class Publisher:
     """A producer of events; leaving the context waits until all are acknowledged.
 
-    The partition is librdkafka's choice by the key, which no consumer relies on. `publish`
-    does not wait for the network, except when 200,000 events are under way.
+    Events of one key go to one partition, in order, the one that Kafka's Java client chooses too.
+    `publish` does not wait for the network, except when 200,000 events are under way. With
+    `registry_url` (`http://user:password@host:port`) events have the ids of that schema registry,
+    as the workers with this SCHEMA_REGISTRY_URL expect; it is asked once, here.
 
     Raises:
-        PublishError: Kafka cannot be reached, a topic is missing, or an event published
-            earlier could not be delivered.
+        PublishError: Kafka or the registry cannot be reached, a topic or a schema is missing, or
+            an event published earlier could not be delivered.
         RefusedError: a broker is not trusted, or refuses the password.
     """
 
-    def __init__(self, brokers: str, *, linger_ms: float = 5, timeout_seconds: float = 30) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        *,
+        linger_ms: float = 5,
+        timeout_seconds: float = 30,
+        registry_url: str = "",
+    ) -> None:
         self._failed: list[str] = []
         self._published = 0
         self._down: str | None = None
         self._timeout_seconds = timeout_seconds
         self._brokers = brokers
+        try:
+            self._encode = encoder(registry_url)
+        except (NotRegisteredError, RegistryDownError) as error:
+            raise PublishError(f"the ids of the schemas cannot be known: {error}") from error
         self._producer = Producer(
             {
                 **for_confluent(brokers),
@@ -121,6 +125,7 @@ class Publisher:
                 "enable.idempotence": True,
                 "acks": "all",
                 "compression.type": "lz4",
+                "partitioner": "murmur2_random",
                 "linger.ms": linger_ms,
                 "batch.size": 1 << 20,
                 "batch.num.messages": 20_000,
@@ -159,9 +164,14 @@ class Publisher:
         return max(0, self._published - len(self._producer) - len(self._failed))
 
     def publish(self, event: Event, key: str | None = None) -> None:
-        """Queue an event for its topic, by default under its post's or user's id."""
+        """Queue an event for its topic, by default under its post's or user's id.
+
+        Raises:
+            PublishError: an event could not be delivered, this one or one before.
+            ValueError: a field has a value that the schema does not know.
+        """
         topic = TOPIC_OF[type(event)]
-        value = encode(event)
+        value = self._encode(event)
         raw_key = (key if key is not None else key_of(event)).encode()
         while True:
             try:
@@ -182,7 +192,11 @@ class Publisher:
         self._raise_failures()
 
     def flush(self) -> None:
-        """Wait until every event is acknowledged."""
+        """Wait until every event is acknowledged.
+
+        Raises:
+            PublishError: not all are, in time.
+        """
         left = self._producer.flush(self._timeout_seconds + 5)
         self._raise_failures()
         if left:
@@ -226,6 +240,7 @@ def publish(
     *,
     rate: float | None = None,
     progress: Callable[[int], None] | None = None,
+    registry_url: str = "",
 ) -> PublishReport:
     """Publish all `events` and wait until Kafka has acknowledged the last one.
 
@@ -234,6 +249,7 @@ def publish(
         events: Taken one by one, each only when it is due.
         rate: Events a second, evenly paced; None is as fast as possible.
         progress: Called about ten times a second with the events published so far.
+        registry_url: See `Publisher`.
 
     Raises:
         PublishError: an event could not be delivered.
@@ -241,7 +257,7 @@ def publish(
     pacer = None if rate is None else Pacer(rate)
     started = told = time.perf_counter()
     count = 0
-    with Publisher(brokers) as publisher:
+    with Publisher(brokers, registry_url=registry_url) as publisher:
         due = events if pacer is None else _paced(events, pacer)
         for event in due:
             publisher.publish(event)

@@ -310,6 +310,11 @@ class Settings(PartSettings):
         return init_settings, SecretFiles(settings_cls), env_settings
 
     @property
+    def registry_address(self) -> str:
+        """What `schema_registry_url` hides."""
+        return self.schema_registry_url.get_secret_value()
+
+    @property
     def cors_origin_names(self) -> tuple[str, ...]:
         """The origins in `cors_origins`."""
         return tuple(filter(None, self.cors_origins.split(",")))

@@ -8,9 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-import structlog
-
-from connectors.registry import Registered
+from connectors.registry import Registered, Registry
 from schemas.translation import (
     Translate,
     Translations,
@@ -20,8 +18,6 @@ from schemas.translation import (
     translated,
     translation,
 )
-
-log = structlog.get_logger(__name__)
 
 MAX_KEPT = 1_000
 ABSENT_SECONDS = 60.0
@@ -115,12 +111,10 @@ class TranslationCache:
         registered = self._registry.schema(number)
         if registered is None:
             return None
-        log.info("schema fetched", id=number)
         return self._keep(header, _translation(number, registered), float("inf"))
 
     def _absent(self, header: bytes) -> Translate:
         number = number_of(header)
-        log.warning("schema not registered", id=number)
         translate = refused("unknown_schema", f"the registry has no schema with id {number}")
         return self._keep(header, translate, self._clock() + ABSENT_SECONDS)
 
@@ -131,6 +125,14 @@ class TranslationCache:
             while len(self._kept) > self._max_kept:
                 self._kept.popitem(last=False)
         return translate
+
+
+def own_ids(registry_url: str) -> Callable[[bytes], bytes]:
+    """For records of producers that the registry at an address gave ids to, or none if it is empty:
+    makes each a record with an id of our own. Raises as `TranslationCache.translated` does."""
+    if not registry_url:
+        return bytes
+    return TranslationCache(Registry(registry_url)).translated
 
 
 def _translation(number: int, registered: Registered) -> Translate:

@@ -11,6 +11,7 @@ from connectors import redis
 from connectors.publisher import Publisher
 from connectors.redis_keys import Keys, member
 from connectors.redis_servers import Client
+from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from schemas.events import Post
 
@@ -60,7 +61,8 @@ def measure(
             for follower, author in pairs[:: max(1, len(pairs) // (4 * posts))]
             if client.zscore(keys.following(follower), f"u:{author}") is not None
         ]
-        with Publisher(addresses.kafka, linger_ms=0) as publisher:
+        registry_url = settings().registry_address
+        with Publisher(addresses.kafka, linger_ms=0, registry_url=registry_url) as publisher:
             for number in range(posts):
                 follower, author = in_force[number * len(in_force) // posts]
                 post_id = f"probe:{run}:{number}"

@@ -74,6 +74,7 @@ class Registry:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def handle(self) -> None:
                 with suppress(ConnectionError):  # a client that goes is no error

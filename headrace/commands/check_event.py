@@ -24,10 +24,13 @@ def check_event(file: IO[bytes], quiet: bool) -> None:
 
     FILE has one JSON object a line, with its `type` (post, follow, engagement, user, moderation,
     feedback) beside the fields of that schema, as POST /api/v1/events takes it; or one record in
-    Avro, as producers write it (byte 0, the schema's id in 4 bytes, the value). Nothing is sent,
-    and Kafka is not needed. Exits 1 if an event would come to the dead letters.
+    Avro, as producers write it (byte 0, the schema's id in 4 bytes, the value); with
+    SCHEMA_REGISTRY_URL the id is that registry's. Nothing is sent, and Kafka is not needed. Exits 1
+    if an event would come to the dead letters.
     """
-    from connectors.publisher import TOPIC_OF, key_of
+    from connectors.publisher import key_of
+    from connectors.registry import RegistryDownError
+    from connectors.subjects import TOPIC_OF
     from schemas.codec import UndecodableError
     from schemas.validation import RejectedError
 
@@ -39,6 +42,8 @@ def check_event(file: IO[bytes], quiet: bool) -> None:
             refused += 1
             click.echo(f"{number}: refused, {error.code}: {error}")
             continue
+        except RegistryDownError as error:
+            raise click.ClickException(f"the schema registry cannot be asked: {error}") from error
         taken += 1
         if not quiet:
             topic, key = TOPIC_OF[type(event)], key_of(event)
@@ -66,6 +71,8 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 def _event(raw: bytes) -> Event:
     import msgspec
 
+    from connectors.settings import settings
+    from connectors.translations import own_ids
     from schemas.codec import decode
     from schemas.json_events import event_of
     from schemas.validation import MAX_RECORD_BYTES, RejectedError, validate
@@ -74,7 +81,8 @@ def _event(raw: bytes) -> Event:
     if raw.startswith(AVRO_START):
         if len(raw) > MAX_RECORD_BYTES:
             raise RejectedError("too_large", f"the record has more than {MAX_RECORD_BYTES} bytes")
-        event = decode(raw)
+        url = settings().registry_address
+        event = decode(own_ids(url)(raw))
         validate(event, now)
         return event
     try:

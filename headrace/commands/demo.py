@@ -157,7 +157,10 @@ def _feed_in(
     ) as progress:
         task = progress.add_task("publishing", total=total)
         report = publish(
-            addresses.kafka, stream, progress=lambda sent: progress.update(task, completed=sent)
+            addresses.kafka,
+            stream,
+            progress=lambda sent: progress.update(task, completed=sent),
+            registry_url=settings().registry_address,
         )
         progress.update(task, completed=report.acknowledged, description="published ")
         waiting = progress.add_task("processing", total=None)
@@ -251,7 +254,7 @@ def _stay(console: Console, addresses: Addresses, supervisor: Supervisor, pairs:
 def _live(addresses: Addresses, pairs: Pairs, stop: threading.Event) -> None:
     seed = time.time_ns()
     events = endless_activity(pairs, seed, lambda: time.time_ns() // 1_000_000)
-    with Publisher(addresses.kafka) as publisher:
+    with Publisher(addresses.kafka, registry_url=settings().registry_address) as publisher:
         while not stop.wait(1 / LIVE_RATE):
             publisher.publish(next(events))
             publisher.poll()

@@ -99,6 +99,7 @@ def erase(user_id: str, yes: bool, dry_run: bool, timeout_s: float, json_file: P
 def _publish(brokers: str, user_id: str) -> datetime:
     """Say that the user is deleted; when that was."""
     from connectors.publisher import Publisher, PublishError
+    from connectors.settings import settings
     from schemas.events import User
     from schemas.validation import validate
     from streams.engine.records import RejectedError
@@ -108,7 +109,7 @@ def _publish(brokers: str, user_id: str) -> datetime:
     event = User(event_id=uuid.uuid4().hex, action="deleted", user_id=user_id, at=at)
     try:
         validate(event, at)
-        with Publisher(brokers) as publisher:
+        with Publisher(brokers, registry_url=settings().registry_address) as publisher:
             publisher.publish(event)
     except RejectedError as error:
         raise click.BadParameter(str(error), param_hint="USER_ID") from error

@@ -57,6 +57,7 @@ def report(name: str, days: float, json_file: Path | None) -> None:
     from api.ranking.weights import WeightsError, load_weights
     from connectors.addresses import NoAddressError, resolve_kafka
     from connectors.merged_log import MergedLogError
+    from connectors.registry import RegistryDownError
     from connectors.settings import settings
     from headrace.experiments.outcome import TooManyError, Trial
 
@@ -74,7 +75,13 @@ def report(name: str, days: float, json_file: Path | None) -> None:
             )
         for event in _events(resolve_kafka(), since, now):
             trial.add(event)
-    except (MergedLogError, NoAddressError, TooManyError, WeightsError) as error:
+    except (
+        MergedLogError,
+        NoAddressError,
+        RegistryDownError,
+        TooManyError,
+        WeightsError,
+    ) as error:
         raise click.ClickException(str(error)) from error
     outcome = trial.outcome([(each.name, each.share) for each in found.variants])
     built = msgspec.to_builtins(outcome) | {"is_suspicious": outcome.is_suspicious}
@@ -89,11 +96,14 @@ def report(name: str, days: float, json_file: Path | None) -> None:
 
 def _events(brokers: str, since: int, until: int) -> Iterator[Exposure | Engagement]:
     from connectors.merged_log import read_merged
+    from connectors.settings import settings
+    from connectors.translations import own_ids
     from schemas.codec import UndecodableError, decode
     from schemas.events import Engagement
     from schemas.exposures import Exposure
     from schemas.topics import Topic
 
+    translated = own_ids(settings().registry_address)
     topics = [str(Topic.EXPOSURES), str(Topic.ENGAGEMENTS)]
     count = 0
     for count, record in enumerate(read_merged(brokers, topics, since, until), 1):
@@ -102,7 +112,9 @@ def _events(brokers: str, since: int, until: int) -> Iterator[Exposure | Engagem
         try:
             if record.topic == Topic.EXPOSURES:
                 yield decode(record.value, Exposure)
-            elif isinstance(event := decode(record.value, Engagement), Engagement):
+                continue
+            event = decode(translated(record.value or b""), Engagement)
+            if isinstance(event, Engagement):
                 yield event
         except UndecodableError:
             continue

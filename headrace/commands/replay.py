@@ -271,7 +271,8 @@ def _publish(
         def advance(count: int) -> None:
             bar.update(task, completed=count)
 
-        return publish(kafka, events, rate=rate, progress=advance)
+        url = settings().registry_address
+        return publish(kafka, events, rate=rate, progress=advance, registry_url=url)
 
 
 def _kafka(brokers: str | None) -> str:

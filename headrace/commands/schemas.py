@@ -59,3 +59,37 @@ def check(files: tuple[Path, ...], against: Path | None) -> None:
     versions = sum(map(len, kept.values()))
     new = f" and {len(files)} new" if files else ""
     click.echo(f"{versions}{new} versions of {len(kept)} schemas can all read each other")
+
+
+@schemas.command()
+def register() -> None:
+    """Register every version of the events' schemas in the registry at SCHEMA_REGISTRY_URL.
+
+    Each goes into the subject of its topic, `posts-value` and so on, oldest first; what is there
+    already stays. What publishes events (the API and headrace's commands) needs the newest versions
+    there; workers need none. Shows which ids the versions have there.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from connectors.registry import RegistrationError, Registry, RegistryDownError
+    from connectors.settings import settings
+    from connectors.subjects import register as register_all
+
+    url = settings().registry_address
+    if not url:
+        raise click.ClickException(
+            "SCHEMA_REGISTRY_URL is not set, so ids are those of schemas/lock.json.\n"
+            "hint: set it to http(s)://user:password@host:port"
+        )
+    registry = Registry(url)
+    try:
+        found = register_all(registry)
+    except (RegistrationError, RegistryDownError) as error:
+        raise click.ClickException(f"the schemas could not be registered: {error}") from error
+    finally:
+        registry.close()
+    table = Table("subject", "version", "id in lock.json", "id in the registry")
+    for each in found:
+        table.add_row(each.subject, str(each.version), str(each.own), str(each.id))
+    Console().print(table)

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from connectors.settings import settings
+
 ROOT = Path(__file__).parents[2]
 TELL_EVERY_S = 10.0
 
@@ -22,6 +24,12 @@ def end_in_order(*_: object) -> NoReturn:
 
 def need_oracle() -> None:
     """Make the oracle importable: it is part of a checkout and not of the package."""
+    if settings().registry_address:
+        raise click.ClickException(
+            "the oracle reads events by the ids in schemas/lock.json.\n"
+            "SCHEMA_REGISTRY_URL says that a registry gives them.\n"
+            "hint: unset it; parts that are started for this need none"
+        )
     if not (ROOT / "tests" / "oracle").is_dir():
         raise click.ClickException(
             f"the oracle is not there.\nIt is expected in {ROOT / 'tests' / 'oracle'}.\n"

@@ -108,6 +108,7 @@ def train(
     from api.ranking.weights import WeightsError, load_weights
     from connectors.addresses import NoAddressError
     from connectors.merged_log import MergedLogError
+    from connectors.registry import RegistryDownError
     from connectors.settings import settings
     from connectors.sources import SourceError
     from headrace.train.examples import examples_of
@@ -128,6 +129,7 @@ def train(
         write_model(model, fitted.text, parts.cut)
     except (
         MergedLogError,
+        RegistryDownError,
         ModelError,
         NoAddressError,
         SourceError,

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from connectors.merged_log import read_merged
+from connectors.settings import settings
 from connectors.sources import higgs_span, load_higgs
+from connectors.translations import own_ids
 from schemas.codec import UndecodableError, decode
 from schemas.events import Event, User
 from schemas.topics import Topic
@@ -21,6 +23,7 @@ def events_of_kafka(brokers: str, until_ms: int | None) -> Iterator[Event]:
 
     Raises:
         MergedLogError: Kafka cannot be read.
+        RegistryDownError: the schema registry, if ids are its own, cannot be asked.
     """
     erased = {
         event.user_id
@@ -34,9 +37,10 @@ def events_of_kafka(brokers: str, until_ms: int | None) -> Iterator[Event]:
 
 
 def _decoded(brokers: str, topics: tuple[Topic, ...], until_ms: int | None) -> Iterator[Event]:
+    translated = own_ids(settings().registry_address)
     for record in read_merged(brokers, [str(topic) for topic in topics], until_ms=until_ms):
         try:
-            yield decode(record.value)
+            yield decode(translated(record.value or b""))
         except UndecodableError:
             continue
 

@@ -12,12 +12,16 @@ from collections.abc import Awaitable, Callable, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import structlog
+
 from connectors.batch import Batch
 from connectors.owner import LeavingError
 from connectors.registry import RegistryDownError
 from connectors.translations import TranslationCache
-from schemas.translation import Translations, headers_in
+from schemas.translation import Translations, headers_in, number_of
 from streams.engine.outage import Outage, Place, pause_before
+
+log = structlog.get_logger(__name__)
 
 STORE = "registry"
 THREADS = 2
@@ -59,6 +63,7 @@ class Translator:
                     self.outage.failed(place, error)
                 else:
                     self.outage.succeeded(place)
+                    log.info("schemas fetched", ids=sorted(map(number_of, headers)))
                     return found
                 await self._unless_leaving(asyncio.sleep(pause_before(attempt)))
             raise AssertionError("unreachable")

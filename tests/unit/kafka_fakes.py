@@ -9,7 +9,7 @@ import pytest
 
 from connectors import addresses, merged_log
 from connectors.merged_log import Record
-from connectors.publisher import TOPIC_OF
+from connectors.subjects import TOPIC_OF
 from schemas.codec import encode
 from schemas.events import Engagement, Event
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from connectors.publisher import BURST_SECONDS, TOPIC_OF, Pacer, PublishReport, key_of
+from connectors.publisher import BURST_SECONDS, Pacer, PublishReport, key_of
+from connectors.subjects import TOPIC_OF
 from schemas.events import EVENT_TYPES, Engagement, Follow, Post, User
 from schemas.exposures import Exposure
 
