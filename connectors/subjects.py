@@ -56,17 +56,17 @@ def subject_of(event: type[Published]) -> str:
 
 
 def register(registry: Registry) -> list[Registration]:
-    """Register every version of the events' schemas, oldest first; what is there stays.
+    """Register every version of the events' schemas; what is there stays. They come in the order of
+    their ids in `schemas/lock.json`, so that an empty registry gives them the same ones.
 
     Raises:
         RegistrationError: the registry does not take one.
         RegistryDownError: it cannot now.
     """
     found = []
-    for event in SUBJECTS.values():
-        of_event = [version for version in versions() if version.event is event]
-        for version in sorted(of_event, key=lambda version: version.number):
-            subject = subject_of(event)
+    for version in sorted(versions(), key=lambda version: version.id):
+        if version.event is not Exposure:
+            subject = subject_of(version.event)
             number = registry.register(subject, version.text)
             found.append(Registration(subject, version.number, version.id, number))
     return found

@@ -65,9 +65,10 @@ def check(files: tuple[Path, ...], against: Path | None) -> None:
 def register() -> None:
     """Register every version of the events' schemas in the registry at SCHEMA_REGISTRY_URL.
 
-    Each goes into the subject of its topic, `posts-value` and so on, oldest first; what is there
-    already stays. What publishes events (the API and headrace's commands) needs the newest versions
-    there; workers need none. Shows which ids the versions have there.
+    Each goes into the subject of its topic, `posts-value` and so on; what is there already stays.
+    What publishes events (the API and headrace's commands) needs the newest versions there; workers
+    need none. Shows which ids the versions have there: in an empty registry those of lock.json, so
+    that what was published before is still read.
     """
     from rich.console import Console
     from rich.table import Table

@@ -77,6 +77,16 @@ def test_words_and_order_of_a_text_say_nothing() -> None:
     assert translation(NUMBER, text)(HEADER + encode(FOLLOW)[5:]) == encode(FOLLOW)
 
 
+def test_what_java_adds_to_a_text_says_nothing() -> None:
+    def change(schema: dict[str, Any]) -> None:
+        for each in schema["fields"]:
+            if each["type"] == "string":
+                each["type"] = {"type": "string", "avro.java.string": "String"}
+
+    translate = translation(NUMBER, text_of(Follow, change))
+    assert translate(HEADER + encode(FOLLOW)[5:]) == encode(FOLLOW)
+
+
 NEWER = text_of(
     Follow,
     first(
