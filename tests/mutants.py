@@ -767,4 +767,38 @@ MUTANTS = (
         'name = f"msg_{notice.message_key()}{self._clock()}"',
         "tests/unit/test_push_webhook.py",
     ),
+    Mutant(
+        "outage-is-no-schema",
+        "what a proxy says while the registry is away passes for the registry's own word",
+        "connectors/registry.py",
+        "        if self._refusal(status, body).error_code == NO_SCHEMA:\n",
+        "        if status == 404:\n",
+        "tests/unit/test_registry.py",
+    ),
+    Mutant(
+        "registry-gives-up",
+        "a batch whose ids are not known is folded after one try",
+        "streams/engine/translator.py",
+        "                    self.outage.failed(place, error)\n",
+        "                    self.outage.failed(place, error)\n                    return {}\n",
+        "tests/unit/test_translator.py",
+    ),
+    Mutant(
+        "ids-passed-on",
+        "an internal log gets the registry's ids",
+        "streams/intake.py",
+        "            raw = translated(raw, self._translations)\n"
+        "        event = decode(raw, self._expected)\n",
+        "            event = decode(translated(raw, self._translations), self._expected)\n"
+        "        else:\n            event = decode(raw, self._expected)\n",
+        "tests/unit/test_translator.py",
+    ),
+    Mutant(
+        "neighbours-only",
+        "a version of a schema is compared with the one before it alone",
+        "schemas/compatibility.py",
+        "in versions[:n]:",
+        "in versions[max(0, n - 1) : n]:",
+        "tests/unit/test_compatibility.py",
+    ),
 )
