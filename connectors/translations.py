@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from connectors.registry import Registered, Registry
@@ -127,12 +128,18 @@ class TranslationCache:
         return translate
 
 
-def own_ids(registry_url: str) -> Callable[[bytes], bytes]:
+@contextmanager
+def own_ids(registry_url: str) -> Iterator[Callable[[bytes], bytes]]:
     """For records of producers that the registry at an address gave ids to, or none if it is empty:
     makes each a record with an id of our own. Raises as `TranslationCache.translated` does."""
     if not registry_url:
-        return bytes
-    return TranslationCache(Registry(registry_url)).translated
+        yield bytes
+        return
+    registry = Registry(registry_url)
+    try:
+        yield TranslationCache(registry).translated
+    finally:
+        registry.close()
 
 
 def _translation(number: int, registered: Registered) -> Translate:

@@ -82,7 +82,8 @@ def _event(raw: bytes) -> Event:
         if len(raw) > MAX_RECORD_BYTES:
             raise RejectedError("too_large", f"the record has more than {MAX_RECORD_BYTES} bytes")
         url = settings().registry_address
-        event = decode(own_ids(url)(raw))
+        with own_ids(url) as translated:
+            event = decode(translated(raw))
         validate(event, now)
         return event
     try:

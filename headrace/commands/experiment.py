@@ -103,21 +103,21 @@ def _events(brokers: str, since: int, until: int) -> Iterator[Exposure | Engagem
     from schemas.exposures import Exposure
     from schemas.topics import Topic
 
-    translated = own_ids(settings().registry_address)
     topics = [str(Topic.EXPOSURES), str(Topic.ENGAGEMENTS)]
     count = 0
-    for count, record in enumerate(read_merged(brokers, topics, since, until), 1):
-        if count % TOLD_EVERY == 0:
-            click.echo(f"{count:,} records", err=True)
-        try:
-            if record.topic == Topic.EXPOSURES:
-                yield decode(record.value, Exposure)
+    with own_ids(settings().registry_address) as translated:
+        for count, record in enumerate(read_merged(brokers, topics, since, until), 1):
+            if count % TOLD_EVERY == 0:
+                click.echo(f"{count:,} records", err=True)
+            try:
+                if record.topic == Topic.EXPOSURES:
+                    yield decode(record.value, Exposure)
+                    continue
+                event = decode(translated(record.value or b""), Engagement)
+            except UndecodableError:
                 continue
-            event = decode(translated(record.value or b""), Engagement)
             if isinstance(event, Engagement):
                 yield event
-        except UndecodableError:
-            continue
     click.echo(f"{count:,} records in all", err=True)
 
 

@@ -37,12 +37,13 @@ def events_of_kafka(brokers: str, until_ms: int | None) -> Iterator[Event]:
 
 
 def _decoded(brokers: str, topics: tuple[Topic, ...], until_ms: int | None) -> Iterator[Event]:
-    translated = own_ids(settings().registry_address)
-    for record in read_merged(brokers, [str(topic) for topic in topics], until_ms=until_ms):
-        try:
-            yield decode(translated(record.value or b""))
-        except UndecodableError:
-            continue
+    records = read_merged(brokers, [str(topic) for topic in topics], until_ms=until_ms)
+    with own_ids(settings().registry_address) as translated:
+        for record in records:
+            try:
+                yield decode(translated(record.value or b""))
+            except UndecodableError:
+                continue
 
 
 def events_of_higgs(path: Path, until_ms: int | None) -> Iterator[Event]:

@@ -20,6 +20,7 @@ from connectors.publisher import Publisher, PublishError, publish
 from connectors.sources import follow_events, generate_activity, generate_network
 from schemas.codec import decode
 from schemas.events import Event, Follow
+from schemas.partitioning import partition_of
 from schemas.topics import EXTERNAL
 from schemas.validation import validate
 from tests.producing import PAGE, examples
@@ -133,6 +134,9 @@ def test_a_key_can_be_given(kafka_brokers: str) -> None:
         publisher.publish(event, key="mine")
     assert publisher.acknowledged == 1
     assert read_since(kafka_brokers, since) == [("follows", b"mine", event)]
+    (place,) = [place for place, end in ends(kafka_brokers).items() if end > since[place]]
+    partitions = sum(topic == "follows" for topic, _ in since)
+    assert place == ("follows", partition_of("mine", partitions))  # as Kafka's Java client does
 
 
 def test_more_than_the_queue_holds(kafka_brokers: str) -> None:
