@@ -81,9 +81,8 @@ def breaks(writer: Any, reader: Any) -> list[Break]:
     """
     writer_names: Names = {}
     reader_names: Names = {}
-    parsed = _parsed(writer, writer_names), _parsed(reader, reader_names)
-    judge = _Judge(writer_names, reader_names)
-    return list(dict.fromkeys(judge.breaks(*parsed, "")))
+    types = parsed(writer, writer_names), parsed(reader, reader_names)
+    return list(dict.fromkeys(_Judge(writer_names, reader_names).breaks(*types, "")))
 
 
 def is_named_alike(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> bool:
@@ -96,7 +95,12 @@ def is_named_alike(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> bool
     return is_same or name in aliases or simple in aliases
 
 
-def _parsed(schema: Any, names: Names) -> Any:
+def parsed(schema: Any, names: Names) -> Any:
+    """A schema with the full names of its types, which are put into `names`.
+
+    Raises:
+        SchemaError: it is no Avro schema.
+    """
     try:
         return parse_schema(schema, named_schemas=names, _write_hint=False)
     except (SchemaParseException, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from schemas.bounds import check_bounds
 from schemas.compatibility import Conflict, SchemaError, conflicts, is_named_alike
 
 LOCK = "lock.json"
@@ -33,14 +34,13 @@ def load(path: Path) -> Kept:
         SchemaError: there is none in it.
     """
     try:
-        text = path.read_text()
-    except (OSError, ValueError) as error:
+        return Kept(path.name, record_of(path.read_text()))
+    except (OSError, ValueError, SchemaError) as error:
         raise SchemaError(f"{path}: {error}") from error
-    return Kept(path.name, record_of(text, str(path)))
 
 
-def record_of(text: str, named: str) -> dict[str, Any]:
-    """The schema of a record in a text, whose name is for the error.
+def record_of(text: str) -> dict[str, Any]:
+    """The schema of a record in a text.
 
     Raises:
         SchemaError: there is none in it.
@@ -48,9 +48,9 @@ def record_of(text: str, named: str) -> dict[str, Any]:
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{named}: {error}") from error
+        raise SchemaError(f"no JSON: {error}") from error
     if not isinstance(schema, dict) or not isinstance(schema.get("name"), str):
-        raise SchemaError(f"{named}: it is no schema of a record")
+        raise SchemaError("it is no schema of a record")
     return schema
 
 
@@ -87,11 +87,13 @@ def conflicts_with(new: Kept, kept: dict[str, Family]) -> list[Conflict]:
     """Where a new version and one of the kept ones of its schema cannot read each other.
 
     Raises:
-        SchemaError: it is no Avro schema, or a version of none that is kept.
+        SchemaError: it is no Avro schema, one that may not be read (see `check_bounds`), or a
+            version of none that is kept.
     """
     for family in kept.values():
         newest = family[-1].schema
         if is_named_alike(new.schema, newest) or is_named_alike(newest, new.schema):
+            check_bounds(new.schema)
             found = conflicts_within([*family, new])
             return [each for each in found if new.name in (each.writer, each.reader)]
     raise SchemaError(

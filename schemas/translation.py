@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 import msgspec
 from fastavro import parse_schema, schemaless_reader
 from fastavro.read import SchemaResolutionError
-from fastavro.schema import to_parsing_canonical_form
+from fastavro.schema import SchemaParseException, to_parsing_canonical_form
 
+from schemas.bounds import check_bounds
 from schemas.codec import (
     HEADER_BYTES,
     MAGIC,
@@ -42,6 +43,15 @@ Raises:
 Translations = Mapping[bytes, Translate]
 """By how records begin: the byte 0 and the id of the writer's schema."""
 
+_NO_SCHEMA = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    RecursionError,
+    SchemaParseException,
+    TypeError,
+    ValueError,
+)
 _NOT_THE_SCHEMA = (
     EOFError,
     IndexError,
@@ -84,16 +94,23 @@ def refused(code: str, message: str) -> Translate:
 
 
 def translation(number: int, text: str) -> Translate:
-    """For records by the schema with an id in the registry, and this text."""
+    """For records by the schema with an id in the registry, and this text, whatever it is."""
     named = f"the schema with id {number}"
     try:
-        schema = record_of(text, named)
-        ours = _version_of(schema)
-        if ours is None:
-            return refused("unknown_schema", f"{named}, {schema['name']}, is of no event")
-        found = breaks(schema, json.loads(ours.text))
+        return _translation(named, text)
     except SchemaError as error:
-        return refused("unknown_schema", str(error))
+        return refused("unknown_schema", f"{named}: {error}")
+    except _NO_SCHEMA as error:  # what fastavro's parser lets through
+        return refused("unknown_schema", f"{named}: no Avro schema: {error!r}")
+
+
+def _translation(named: str, text: str) -> Translate:
+    schema = record_of(text)
+    ours = _version_of(schema)
+    if ours is None:
+        raise SchemaError(f"{schema['name']} is of no event")
+    check_bounds(schema)
+    found = breaks(schema, json.loads(ours.text))
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         return refused("incompatible_schema", f"{named} cannot be read: {found[0]}{more}")

@@ -15,6 +15,8 @@ from headrace.commands.schemas import schemas
 from schemas.codec import HERE
 from schemas.evolution import conflicts_within, families, lock_problems
 
+A = {"name": "a", "type": "long"}
+
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(schemas, ["check", *map(str, arguments)])
@@ -119,11 +121,11 @@ def test_versions_of_a_directory_without_a_lock_go_by_name_and_number(tmp_path: 
     base = tmp_path / "base"
     base.mkdir()
     for number in (2, 10):
-        schema = {"type": "record", "name": f"ns{number}.Mine", "fields": []}
+        schema = {"type": "record", "name": f"ns{number}.Mine", "fields": [A]}
         (base / f"mine.{number}.avsc").write_text(json.dumps(schema))
     assert [kept.name for kept in families(base)["Mine"]] == ["mine.2.avsc", "mine.10.avsc"]
     new = tmp_path / "mine.avsc"
-    new.write_text(json.dumps({"type": "record", "name": "Mine", "fields": []}))
+    new.write_text(json.dumps({"type": "record", "name": "Mine", "fields": [A]}))
     assert run(new, "--against", base).output == (
         "2 and 1 new versions of 1 schemas can all read each other\n"
     )
@@ -136,6 +138,7 @@ def test_versions_of_a_directory_without_a_lock_go_by_name_and_number(tmp_path: 
         pytest.param("no JSON", "Expecting value"),
         pytest.param('"string"', "no schema of a record"),
         pytest.param('{"type": "recrod", "name": "Follow"}', "no Avro schema"),
+        pytest.param('{"type": "record", "name": "Follow"}', "takes no bytes"),
     ],
 )
 def test_what_is_none_of_the_schemas_is_explained(tmp_path: Path, text: str, said: str) -> None:
