@@ -82,7 +82,10 @@ def breaks(writer: Any, reader: Any) -> list[Break]:
     writer_names: Names = {}
     reader_names: Names = {}
     types = parsed(writer, writer_names), parsed(reader, reader_names)
-    return list(dict.fromkeys(_Judge(writer_names, reader_names).breaks(*types, "")))
+    try:
+        return list(dict.fromkeys(_Judge(writer_names, reader_names).breaks(*types, "")))
+    except TypeError as error:  # a name that is none, which fastavro's parser lets through
+        raise SchemaError(f"no Avro schema: {error!r}") from error
 
 
 def is_named_alike(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> bool:
@@ -90,7 +93,9 @@ def is_named_alike(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> bool
     alias."""
     name = str(writer["name"])
     simple = name.rpartition(".")[2]
-    aliases = reader.get("aliases", [])
+    aliases = reader.get("aliases")
+    if not isinstance(aliases, list):
+        aliases = []
     is_same = simple == str(reader["name"]).rpartition(".")[2]
     return is_same or name in aliases or simple in aliases
 

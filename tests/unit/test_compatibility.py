@@ -261,6 +261,7 @@ def test_a_gap_between_neighbours_that_agree_is_found() -> None:
         pytest.param(rec(field("a", "Elsewhere")), id="a name that is not there"),
         pytest.param({"fields": []}, id="nothing"),
         pytest.param(7, id="a number"),
+        pytest.param(rec({"name": ["a"], "type": "long"}), id="a name that is a list"),
         pytest.param(rec(field("a", "long", default="x")), id="a default of another type"),
     ],
 )

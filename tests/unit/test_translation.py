@@ -134,6 +134,13 @@ def without(name: str) -> Callable[[dict[str, Any]], Any]:
     return change
 
 
+def nested(depth: int) -> str:
+    kind: Any = "long"
+    for _ in range(depth):
+        kind = {"type": "array", "items": kind}
+    return text_of(Follow, adding(field("x", kind, default=[])))
+
+
 def in_seconds(schema: dict[str, Any]) -> None:
     at = next(each for each in schema["fields"] if each["name"] == "at")
     at["type"]["logicalType"] = "timestamp-micros"
@@ -157,7 +164,9 @@ def in_seconds(schema: dict[str, Any]) -> None:
         ),
         pytest.param('"string"', "unknown_schema", "no schema of a record"),
         pytest.param("no JSON", "unknown_schema", "id 4711"),
-        pytest.param("[" * 100_000, "unknown_schema", "id 4711", id="too deep"),
+        pytest.param("[" * 100_000, "unknown_schema", "id 4711", id="too deep for JSON"),
+        pytest.param(nested(400), "unknown_schema", "id 4711", id="too deep for Python"),
+        pytest.param(nested(40), "unknown_schema", "more than 32 types", id="too deep for us"),
         pytest.param('{"type": "record", "name": "Follow"}', "unknown_schema", "takes no bytes"),
         pytest.param('{"type": "wreck", "name": "Follow"}', "unknown_schema", "no Avro schema"),
     ],
