@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, get_args
 
 from msgspec.structs import fields, replace
 
-from connectors.publisher import TOPIC_OF, key_of
+from connectors.publisher import key_of
+from connectors.subjects import TOPIC_OF
 from schemas.codec import HEADER_BYTES, encode
 from schemas.events import (
     Engagement,

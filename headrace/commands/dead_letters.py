@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.dead_letters.log import Letters
     from headrace.dead_letters.shown import Row
     from headrace.dead_letters.tally import Judge, Reasons
-    from headrace.dead_letters.verdict import Refusal
+    from headrace.dead_letters.verdict import OwnId, Refusal
     from schemas.dead_letters import DeadLetter
     from streams.engine.outbox import Output
 
@@ -157,9 +157,9 @@ def show(place: Place) -> None:
     from headrace.dead_letters.choice import Filter, chosen
     from headrace.dead_letters.shown import whole
 
-    with _letters() as letters:
+    with _letters() as letters, _own_ids() as own_id:
         for found in chosen(letters, [place], Filter()):
-            for line in whole(found, _judge(found.letter)):
+            for line in whole(found, _judge(own_id)(found.letter), own_id):
                 click.echo(line)
 
 
@@ -183,7 +183,8 @@ def replay(**options: Any) -> None:
       headrace dead-letters replay posts-3-17
       headrace dead-letters replay --code unknown_schema --since 1d --dry-run
     """
-    _handle("replay", _judge, options)
+    with _own_ids() as own_id:
+        _handle("replay", _judge(own_id), options)
 
 
 @dead_letters.command()
@@ -199,11 +200,25 @@ def drop(**options: Any) -> None:
     _handle("drop", lambda _: None, options)
 
 
-def _judge(letter: DeadLetter) -> Output | Refusal:
+@contextmanager
+def _own_ids() -> Iterator[OwnId]:
+    from connectors.registry import RegistryDownError
+    from connectors.settings import settings
+    from connectors.translations import own_ids
+
+    try:
+        with own_ids(settings().registry_address) as own_id:
+            yield own_id
+    except RegistryDownError as error:
+        raise click.ClickException(f"the schema registry cannot be asked: {error}") from error
+
+
+def _judge(own_id: OwnId) -> Callable[[DeadLetter], Output | Refusal]:
     from connectors.settings import settings
     from headrace.dead_letters.verdict import judge
 
-    return judge(letter, time.time_ns() // 1_000_000, settings().partitions)
+    partitions = settings().partitions
+    return lambda letter: judge(letter, time.time_ns() // 1_000_000, partitions, own_id)
 
 
 @contextmanager

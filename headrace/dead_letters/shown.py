@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.dead_letters.log import Found
-from headrace.dead_letters.verdict import BY_KEY, Refusal
+from headrace.dead_letters.verdict import BY_KEY, OwnId, Refusal
 from schemas.codec import UndecodableError
 from schemas.dead_letters import DeadLetter
 from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic
@@ -62,7 +62,7 @@ def row_of(found: Found) -> Row:
     )
 
 
-def whole(found: Found, verdict: Output | Refusal) -> Iterator[str]:
+def whole(found: Found, verdict: Output | Refusal, own_id: OwnId = bytes) -> Iterator[str]:
     """A letter, line by line, with its value and what would become of it now."""
     letter, handled = found.letter, found.handled
     yield f"letter     {found.place}, written {time_text(found.written_at)}"
@@ -72,7 +72,7 @@ def whole(found: Found, verdict: Output | Refusal) -> Iterator[str]:
     done = "no" if handled is None else f"{handled.what} {time_text(handled.at)}"
     yield f"handled    {done}"
     yield f"now        {verdict_text(verdict)}"
-    yield f"value      {len(letter.raw or b''):,} bytes, {_kind_and_value(letter)}"
+    yield f"value      {len(letter.raw or b''):,} bytes, {_kind_and_value(letter, own_id)}"
 
 
 def verdict_text(verdict: Output | Refusal) -> str:
@@ -94,20 +94,20 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _kind_and_value(letter: DeadLetter) -> str:
+def _kind_and_value(letter: DeadLetter, own_id: OwnId) -> str:
     raw = letter.raw or b""
-    found = _decoded(letter.topic, raw)
+    found = _decoded(letter.topic, raw, own_id)
     if found is None:
         return "\n".join(["not decodable:", *_dumped(raw)])
     text = msgspec.json.format(msgspec.json.encode(_named(found))).decode()
     return "\n".join(["decoded:", *map(printable, text.splitlines())])
 
 
-def _decoded(topic: str, raw: bytes) -> Any:
+def _decoded(topic: str, raw: bytes, own_id: OwnId) -> Any:
     """The event, fact or view in a value, None if it is none."""
     try:
         if topic in (*EXTERNAL, *INTERNAL):
-            return decode_record(raw)
+            return decode_record(own_id(raw) if topic in EXTERNAL else raw)
         if topic in (*VIEWS, Topic.TIMELINE_WRITES):
             return decode_view(Topic(topic), raw)
     except (UndecodableError, msgspec.DecodeError):

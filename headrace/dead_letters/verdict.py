@@ -12,10 +12,11 @@ would take the place of a newer one. An operation on timelines would undo what c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from connectors.publisher import TOPIC_OF, key_of
+from connectors.publisher import key_of
+from connectors.subjects import TOPIC_OF
 from schemas.codec import MAGIC, SUBJECTS, UndecodableError, decode
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
@@ -52,11 +53,18 @@ class _Published(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def judge(letter: DeadLetter, now: int, partitions: int) -> Output | Refusal:
+OwnId = Callable[[bytes], bytes]
+"""Makes a producer's record one with an id of our own (`connectors.translations.own_ids`)."""
+
+
+def judge(letter: DeadLetter, now: int, partitions: int, own_id: OwnId = bytes) -> Output | Refusal:
     """What is to be written so that a letter's record is taken at a time (ms), if it would be.
 
     That is, in an external topic, what a producer would publish: its partition is the choice of the
     client, by the key. In an internal log it is what the intake writes.
+
+    Raises:
+        RegistryDownError: the schema registry must be asked, and cannot be now.
     """
     raw = letter.raw or b""
     if letter.topic not in (*EXTERNAL, *INTERNAL):
@@ -68,9 +76,10 @@ def judge(letter: DeadLetter, now: int, partitions: int) -> Output | Refusal:
     if letter.topic in INTERNAL and raw and raw[0] != MAGIC:
         return Refusal(ORDERED, _why_ordered(letter.topic))
     try:
-        event = decode(raw, _EXPECTED.get(letter.topic))
+        own = own_id(raw) if letter.topic in EXTERNAL else raw
+        event = decode(own, _EXPECTED.get(letter.topic))
         outbox = Outbox(partitions)
-        IntakeFold(type(event), outbox).apply(_Published(raw, now))
+        IntakeFold(type(event), outbox).apply(_Published(own, now))
     except (RejectedError, UndecodableError) as error:
         return Refusal(error.code, str(error))
     if letter.topic in EXTERNAL:

@@ -212,3 +212,17 @@ def test_a_row_is_bounded_and_has_no_value() -> None:
     assert (row.place, row.topic, row.partition, row.offset) == ("3-41", "posts", 2, 17)
     assert len(msgspec.json.encode(row)) < 1_200
     assert (row.handled, row.handled_at) == (None, None)
+
+
+def test_a_record_by_a_registrys_id_is_judged_by_what_it_says_and_published_as_it_is() -> None:
+    raw = encode(POST)
+    foreign = b"\0\0\0\x07\xd1" + raw[5:]
+
+    def own_id(given: bytes) -> bytes:
+        assert given == foreign
+        return raw
+
+    found = judge(letter(topic="posts", raw=foreign), NOW, PARTITIONS, own_id)
+    assert found == Output("posts", BY_KEY, POST.post_id.encode(), foreign)
+    inside = letter(topic="by-post", partition=0, raw=foreign)
+    assert isinstance(judge(inside, NOW, PARTITIONS, own_id), Refusal), "there ids are our own"
