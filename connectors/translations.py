@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from connectors.registry import Registered, Registry
+from schemas.codec import UndecodableError
 from schemas.translation import (
     Translate,
     Translations,
@@ -115,8 +116,8 @@ class TranslationCache:
         return self._keep(header, _translation(number, registered), float("inf"))
 
     def _absent(self, header: bytes) -> Translate:
-        number = number_of(header)
-        translate = refused("unknown_schema", f"the registry has no schema with id {number}")
+        said = f"the registry has no schema with id {number_of(header)}"
+        translate = refused(UndecodableError("unknown_schema", said))
         return self._keep(header, translate, self._clock() + ABSENT_SECONDS)
 
     def _keep(self, header: bytes, translate: Translate, until: float) -> Translate:
@@ -143,10 +144,10 @@ def own_ids(registry_url: str) -> Iterator[Callable[[bytes], bytes]]:
 
 
 def _translation(number: int, registered: Registered) -> Translate:
+    named = f"the schema with id {number}"
     if registered.kind != "AVRO":
-        return refused("unknown_schema", f"the schema with id {number} is {registered.kind}")
+        return refused(UndecodableError("unknown_schema", f"{named} is {registered.kind}"))
     if registered.references:
-        return refused(
-            "unknown_schema", f"the schema with id {number} refers to others, which ours never do"
-        )
+        said = f"{named} refers to others, which ours never do"
+        return refused(UndecodableError("unknown_schema", said))
     return translation(number, registered.text)

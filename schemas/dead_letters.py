@@ -9,6 +9,7 @@ from msgspec import Struct
 CODES = (
     "not_avro",
     "unknown_schema",
+    "incompatible_schema",
     "wrong_topic",
     "not_decodable",
     "missing_field",

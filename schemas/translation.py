@@ -84,11 +84,11 @@ def translated(raw: bytes, translations: Translations) -> bytes:
     return raw if translate is None else translate(raw)
 
 
-def refused(code: str, message: str) -> Translate:
+def refused(error: UndecodableError) -> Translate:
     """Refuses every record."""
 
     def refuse(_raw: bytes) -> NoReturn:
-        raise UndecodableError(code, message)
+        raise error.with_traceback(None)
 
     return refuse
 
@@ -99,9 +99,9 @@ def translation(number: int, text: str) -> Translate:
     try:
         return _translation(named, text)
     except SchemaError as error:
-        return refused("unknown_schema", f"{named}: {error}")
+        return refused(UndecodableError("unknown_schema", f"{named}: {error}"))
     except _NO_SCHEMA as error:  # what fastavro's parser lets through
-        return refused("unknown_schema", f"{named}: no Avro schema: {error!r}")
+        return refused(UndecodableError("unknown_schema", f"{named}: no Avro schema: {error!r}"))
 
 
 def _translation(named: str, text: str) -> Translate:
@@ -113,7 +113,9 @@ def _translation(named: str, text: str) -> Translate:
     found = breaks(schema, json.loads(ours.text))
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        return refused("incompatible_schema", f"{named} cannot be read: {found[0]}{more}")
+        return refused(
+            UndecodableError("incompatible_schema", f"{named} cannot be read: {found[0]}{more}")
+        )
     same = _canonical(schema)
     for version in versions():
         if version.event is ours.event and _canonical(json.loads(version.text)) == same:
