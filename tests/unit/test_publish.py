@@ -46,10 +46,6 @@ class Producer:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def list_topics(self, timeout: float) -> Any:
-        assert timeout <= 10
-        return SimpleNamespace(topics=dict.fromkeys(self.topics))
-
     def produce(self, topic: str, value: bytes, key: bytes) -> None:
         self.produced.append((topic, value, key))
         self._waiting.append(topic)
@@ -70,7 +66,13 @@ class Producer:
 
 @pytest.fixture(autouse=True)
 def producers(monkeypatch: pytest.MonkeyPatch) -> list[Producer]:
+    def metadata(brokers: str, seconds: float) -> Any:
+        assert brokers == SETTINGS["bootstrap.servers"]
+        assert seconds <= 10
+        return SimpleNamespace(topics=dict.fromkeys(Producer.topics))
+
     monkeypatch.setattr(publisher_module, "Producer", Producer)
+    monkeypatch.setattr(publisher_module, "metadata", metadata)
     monkeypatch.setattr(Producer, "made", [])
     monkeypatch.setattr(Producer, "errors", [])
     return Producer.made
