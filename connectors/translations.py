@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from connectors.registry import Registered, Registry
 from schemas.codec import UndecodableError
@@ -20,6 +20,8 @@ from schemas.translation import (
     translated,
     translation,
 )
+
+Value = TypeVar("Value")
 
 MAX_KEPT = 1_000
 ABSENT_SECONDS = 60.0
@@ -36,13 +38,14 @@ class Schemas(Protocol):
         """What is registered under an id; raises `RegistryDownError`."""
 
 
-class _Kept(NamedTuple):
+class _Absent(NamedTuple):
     translate: Translate
     until: float
 
 
 class TranslationCache:
-    """The translations of the ids asked for last, at most 1,000; for several threads."""
+    """The translations of the ids asked for last, at most 1,000, and as many that nothing is
+    registered under: ids that mean nothing push out none that do. For several threads."""
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class TranslationCache:
         self._max_kept = max_kept
         self._clock = clock
         self._sleep = sleep
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: OrderedDict[bytes, Translate] = OrderedDict()
+        self._absent: OrderedDict[bytes, _Absent] = OrderedDict()
         self._lock = threading.Lock()
 
     def kept(self, headers: Iterable[bytes]) -> Translations | None:
@@ -88,7 +92,7 @@ class TranslationCache:
         if absent:
             self._sleep(SECOND_LOOK_SECONDS)
         for header in absent:
-            found[header] = self._fetched(header) or self._absent(header)
+            found[header] = self._fetched(header) or self._refused(header)
         return found
 
     def translated(self, raw: bytes) -> bytes:
@@ -102,31 +106,35 @@ class TranslationCache:
 
     def _known(self, header: bytes) -> Translate | None:
         with self._lock:
-            kept = self._kept.get(header)
-            if kept is None or kept.until < self._clock():
-                return None
-            self._kept.move_to_end(header)
-            return kept.translate
+            translate = self._kept.get(header)
+            if translate is not None:
+                self._kept.move_to_end(header)
+                return translate
+            absent = self._absent.get(header)
+            return absent.translate if absent and absent.until >= self._clock() else None
 
     def _fetched(self, header: bytes) -> Translate | None:
         number = number_of(header)
         registered = self._registry.schema(number)
         if registered is None:
             return None
-        return self._keep(header, _translation(number, registered), float("inf"))
+        translate = _translation(number, registered)
+        with self._lock:
+            self._put(self._kept, header, translate)
+        return translate
 
-    def _absent(self, header: bytes) -> Translate:
+    def _refused(self, header: bytes) -> Translate:
         said = f"the registry has no schema with id {number_of(header)}"
         translate = refused(UndecodableError("unknown_schema", said))
-        return self._keep(header, translate, self._clock() + ABSENT_SECONDS)
-
-    def _keep(self, header: bytes, translate: Translate, until: float) -> Translate:
         with self._lock:
-            self._kept[header] = _Kept(translate, until)
-            self._kept.move_to_end(header)
-            while len(self._kept) > self._max_kept:
-                self._kept.popitem(last=False)
+            self._put(self._absent, header, _Absent(translate, self._clock() + ABSENT_SECONDS))
         return translate
+
+    def _put(self, into: OrderedDict[bytes, Value], header: bytes, value: Value) -> None:
+        into[header] = value
+        into.move_to_end(header)
+        if len(into) > self._max_kept:
+            into.popitem(last=False)
 
 
 @contextmanager

@@ -123,6 +123,17 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes(
     assert len(cache._kept) == 3
 
 
+def test_ids_that_mean_nothing_push_out_none_that_do(
+    registry: Registry, cache: TranslationCache
+) -> None:
+    known = by(POSTS, b"")
+    cache.of([known])
+    cache.of([by(number, b"") for number in range(600, 700)])
+    assert cache.kept([known]) is not None
+    assert len(cache._absent) == 3
+    assert registry.asked.count(POSTS) == 1
+
+
 @pytest.mark.parametrize(
     ("registered", "said"),
     [
