@@ -113,7 +113,7 @@ class Suggestions:
         following = len(self._relations.following.get(user_id, ()))
         if followers == 0:
             return 0.0
-        return math.log(1 + followers, 10) * followers / (followers + following)
+        return round(math.log(1 + followers, 10) * followers / (followers + following), 6)
 
 
 def compare(

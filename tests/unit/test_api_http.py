@@ -122,7 +122,7 @@ def test_a_profile(world: World) -> None:
         "followers": 12,
         "following": 7,
         "posts": 3,
-        "influence": log10(13) * 12 / 19,
+        "influence": round(log10(13) * 12 / 19, 6),
         "is_following": True,
         "is_favourite": False,
     }

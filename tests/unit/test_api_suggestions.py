@@ -225,4 +225,9 @@ def test_sums_do_not_depend_on_the_order_of_friends() -> None:
     ],
 )
 def test_influence(followers: int, following: int, expected: float) -> None:
-    assert influence(followers, following) == pytest.approx(expected)
+    assert influence(followers, following) == pytest.approx(expected, abs=1e-6)
+
+
+def test_influence_that_is_the_same_is_equal() -> None:
+    """log10(8) * 7 / 21 is log10(2) * 1 / 1, but for the last bit of a float."""
+    assert influence(7, 14) == influence(1, 0)
