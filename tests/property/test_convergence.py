@@ -24,7 +24,6 @@ from streams.facts import (
     Refill,
     RelationFact,
     Release,
-    Removal,
     Tick,
 )
 from streams.posts import Counters, PostFold
@@ -49,6 +48,7 @@ from tests.unit.folds import (
     affinity_sums,
     interest_sums,
     noticed,
+    removal,
     standing,
 )
 
@@ -462,7 +462,7 @@ def test_a_source_never_shows_what_it_does_not_hold(drawn: list[Any]) -> None:
             if not there:
                 continue
             gone = there.pop(next(iter(there)))
-            folded.add(Removal(gone.source, gone.reason, gone.post_id, gone.at, gone.visibility))
+            folded.add(removal(gone))
         elif isinstance(fact, Activity):
             if fact.post_id in there:
                 continue
