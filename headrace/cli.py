@@ -25,6 +25,7 @@ COMMANDS = {
     "rebuild": "headrace.commands.rebuild:rebuild",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
+    "soak": "headrace.commands.soak:soak",
     "campaign": "headrace.commands.campaign:campaign",
     "bench": "headrace.commands.bench:bench",
     "plan": "headrace.commands.plan:plan",

@@ -71,6 +71,11 @@ class Child:
         """Whether the part still runs."""
         return self._guard is not None and self._guard.poll() is None
 
+    @property
+    def code(self) -> int | None:
+        """With what the part ended last, None while it runs."""
+        return None if self._guard is None else self._guard.poll()
+
     def wait_ready(self, probe: Callable[[], str | None], timeout_s: float, stop: Event) -> str:
         """Wait until the probe answers with the part's version.
 

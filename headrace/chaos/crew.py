@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -96,6 +97,21 @@ class Crew(Supervisor):
         with self._changing:
             self._workers[name].child.kill()
             yield
+
+    def restart(self, name: str) -> tuple[float, int | None]:
+        """End a worker as operators do, by SIGTERM, and start it again; after how many seconds it
+        ended, and with which code."""
+        with self._changing:
+            child, began = self._workers[name].child, time.monotonic()
+            child.stop()
+            took = round(time.monotonic() - began, 1)
+            code = child.code
+            self._workers[name].start()
+            return took, code
+
+    def age_s(self, name: str) -> float:
+        """How long ago the process of a worker was started (s)."""
+        return time.monotonic() - self._workers[name].started
 
     def are_ready(self, *names: str) -> bool:
         """Whether workers, all or those named, run and are ready."""

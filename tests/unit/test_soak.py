@@ -1,0 +1,87 @@
+"""Soaking: what its outcome must say for all to be right."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.chaos.outputs import Outputs
+from headrace.chaos.verdict import Once
+from headrace.soak.probe import Sample
+from headrace.soak.run import Life, Outcome, Restart, note_freshness, note_memory
+from headrace.verify.report import Report
+from tests.oracle.compare import Tally
+
+RESTART = Restart("app", 60.0, 1.2, 0, 2.0)
+
+
+def right() -> Outcome:
+    """An outcome with nothing wrong."""
+    views, tally = Report(), Tally("posts", "redis")
+    tally.compared = 1
+    views.add(tally)
+    outcome = Outcome(
+        seed=1,
+        restarts=[RESTART],
+        views=views,
+        once=Once(1, 1, 0, 0, 0, 0),
+        outputs=Outputs(1, 0, 0),
+    )
+    note_freshness(outcome, [Sample(1.0, 0.1)], 0)
+    return outcome
+
+
+def test_all_is_right() -> None:
+    assert right().wrong == []
+
+
+def test_an_outcome_of_nothing_is_not_right() -> None:
+    wrong = Outcome(seed=1).wrong
+    assert len(wrong) == 5
+    assert all(each.startswith("nothing was") for each in wrong)
+
+
+@pytest.mark.parametrize(
+    ("restart", "wrong"),
+    [
+        (Restart("app", 1.0, 10.4, 0, 2.0), ["app ended with 0 in 10.4 s"]),
+        (Restart("views", 1.0, 0.4, 137, 2.0), ["views ended with 137 in 0.4 s"]),
+        (Restart("views", 1.0, 9.9, 0, 70.0), []),
+    ],
+)
+def test_workers_must_end_in_order_and_in_time(restart: Restart, wrong: list[str]) -> None:
+    outcome = right()
+    outcome.restarts = [restart]
+    assert outcome.wrong == wrong
+
+
+def test_freshness_is_judged_minute_by_minute() -> None:
+    outcome = right()
+    samples = [Sample(number / 4, 0.1) for number in range(4 * 600)]
+    samples += [Sample(70.0 + number, 5.5) for number in range(3)]
+    note_freshness(outcome, samples, 0)
+    assert outcome.fresh_p99_s == 0.1
+    assert len(outcome.windows_p99_s) == 10
+    assert outcome.wrong == ["p99 was over 5 s in 1 minutes: 5.5 s"]
+
+
+def test_none_may_be_lost() -> None:
+    outcome = right()
+    note_freshness(outcome, [Sample(1.0, 0.1)], 2)
+    assert outcome.probes == 3
+    assert outcome.wrong == ["2 posts did not come"]
+
+
+@pytest.mark.parametrize(
+    ("lives", "wrong"),
+    [
+        ([[100], [124]], []),
+        ([[100], [125]], ["app grew from 100 to 125 MB"]),
+        ([[400, 400], [300], [440, 440]], []),
+        ([[400], [441]], ["app grew from 400 to 441 MB"]),
+        ([[400], [900], [400]], []),
+    ],
+)
+def test_memory_must_not_grow_from_life_to_life(lives: list[list[int]], wrong: list[str]) -> None:
+    outcome = right()
+    note_memory(outcome, [Life("app", pid, sizes) for pid, sizes in enumerate(lives)])
+    assert outcome.wrong == wrong
