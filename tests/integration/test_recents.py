@@ -58,6 +58,10 @@ class Noting(RedisCache):
         self.sent += commands
         return await super()._pipeline(commands)
 
+    async def _ask_within(self, commands: Sequence[Sequence[Any]], seconds: float) -> list[Any]:
+        self.sent += commands
+        return await super()._ask_within(commands, seconds)
+
     async def posts(self) -> list[str]:
         """The posts of the reader's timeline."""
         return [each.post_id for each in (await self.timeline("al")).walk(None)]
