@@ -31,7 +31,7 @@ def deliver() -> None:
     if not gateway.services:
         raise click.ClickException(
             "nothing to deliver by: set HEADRACE_WEBHOOK_URL, HEADRACE_VAPID_SUBJECT, "
-            "HEADRACE_FCM_CREDENTIALS or HEADRACE_APNS_KEY_FILE (docs/operations.md)"
+            "HEADRACE_FCM_CREDENTIALS or HEADRACE_APNS_KEY_FILE (docs/operating.md)"
         )
     configure_logs()
     click.echo(f"delivering by {', '.join(gateway.services)}; Ctrl-C stops", err=True)

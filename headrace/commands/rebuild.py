@@ -141,5 +141,5 @@ def _verdict(report: Report) -> str:
     return (
         f"{report.left:,} of {report.different:,} timelines differ still, in Cassandra "
         f"({users} ...): something else than its sink wrote or deleted rows, later than the log.\n"
-        "Hint: give these writes times of the log (docs/operations.md)"
+        "Hint: give these writes times of the log (docs/operating.md)"
     )

@@ -209,13 +209,13 @@ def test_expressions_are_taken_apart(
 def test_every_alert_is_explained() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES) > 5
     anchors = {}
-    for line in (ROOT / "docs" / "operations.md").read_text().splitlines():
+    for line in (ROOT / "docs" / "operating.md").read_text().splitlines():
         if line.startswith("#"):
             title = line.lstrip("#").strip()
             anchors[re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")] = title
     for rule in RULES:
         page, _, anchor = rule.texts["runbook"].partition("#")
-        assert page == "docs/operations.md"
+        assert page == "docs/operating.md"
         assert anchors.get(anchor) == rule.name
         assert rule.severity in ("page", "ticket")
         assert rule.texts["summary"]

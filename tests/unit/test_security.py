@@ -178,7 +178,7 @@ def test_files_are_looked_into_at_the_start(
 def test_the_example_of_the_documentation_works(
     monkeypatch: pytest.MonkeyPatch, certificates: Certificates
 ) -> None:
-    section = (ROOT / "docs/operations.md").read_text().partition("## TLS and passwords\n")[2]
+    section = (ROOT / "docs/operating.md").read_text().partition("## TLS and passwords\n")[2]
     example = section.partition("```sh\n")[2].partition("```")[0]
     values = dict(re.findall(r"^export (\w+)=(\S+)", example, re.MULTILINE))
     assert len(values) == 15
