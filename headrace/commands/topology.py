@@ -36,7 +36,7 @@ def topology(form: str, out: Path | None) -> None:
     import msgspec
 
     import topology as wired
-    from headrace.drawing import FORMATS, graph_of
+    from streams.engine.drawing import FORMATS, graph_of
     from streams.engine.wiring import wiring
 
     parts = wiring((wired.app, wired.views, wired.archive))

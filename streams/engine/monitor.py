@@ -11,6 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from streams.engine.app import App
+from streams.engine.drawing import graph_of, svg
+from streams.engine.pages import Rates, stages_page
+from streams.engine.wiring import wiring
 
 _COUNTERS = {
     "records": "Records processed",
@@ -105,13 +108,28 @@ class Figures(Collector):
 
 
 def add_pages(app: App) -> None:
-    """Serve `/stages/`, `/metrics/` and `/readyz/` beside Faust's own pages."""
+    """Serve `/stages/` (JSON, or a page for browsers), `/topology/`, `/metrics/` and `/readyz/`
+    beside Faust's own pages."""
     registry = CollectorRegistry()
     registry.register(Figures(app))
+    rates = Rates()
 
     @app.page("/stages/", name=f"{app.conf.id}.stages")  # type: ignore[untyped-decorator]
-    async def stages(view: Any, _request: Any) -> Any:
-        return view.json({topic: _describe(app, topic) for topic in app.processors})
+    async def stages(view: Any, request: Any) -> Any:
+        said = {topic: _describe(app, topic) for topic in app.processors}
+        now = rates.of({topic: each["records"] for topic, each in said.items()})
+        is_page = "text/html" in request.headers.get("Accept", "")
+        if not is_page or request.query.get("format") == "json":
+            return view.json(said)
+        page = stages_page(
+            app.conf.id, said, now, not_ready=not_ready(app), degraded=_degraded(app)
+        )
+        return view.html(page)
+
+    @app.page("/topology/", name=f"{app.conf.id}.topology")  # type: ignore[untyped-decorator]
+    async def topology(view: Any, _request: Any) -> Any:
+        picture = svg(graph_of(wiring([app])))
+        return view.bytes(picture.encode(), content_type="image/svg+xml")
 
     @app.page("/metrics/", name=f"{app.conf.id}.metrics")  # type: ignore[untyped-decorator]
     async def metrics(view: Any, _request: Any) -> Any:
@@ -120,8 +138,7 @@ def add_pages(app: App) -> None:
     @app.page("/readyz/", name=f"{app.conf.id}.readyz")  # type: ignore[untyped-decorator]
     async def readyz(view: Any, _request: Any) -> Any:
         reason = not_ready(app)
-        degraded = [outage.store for outage in app.outages if outage.reason is not None]
-        body = {"ready": reason is None, "reason": reason, "degraded": degraded}
+        body = {"ready": reason is None, "reason": reason, "degraded": _degraded(app)}
         return view.json(body, status=200 if reason is None else 503)
 
 
@@ -133,6 +150,11 @@ def not_ready(app: App) -> str | None:
     if not app.consumer.is_ready:
         return "partitions are not assigned or still being restored"
     return None
+
+
+def _degraded(app: App) -> list[str]:
+    """The stores that cannot be reached."""
+    return [outage.store for outage in app.outages if outage.reason is not None]
 
 
 def _waiting(app: App) -> dict[str, dict[int, int]]:

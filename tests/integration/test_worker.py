@@ -20,9 +20,10 @@ ROOT = Path(__file__).parents[2]
 READY_SECONDS = 90
 
 
-def fetch(url: str) -> tuple[int, bytes]:
+def fetch(url: str, accept: str = "*/*") -> tuple[int, bytes]:
+    request = urllib.request.Request(url, headers={"Accept": accept})
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -64,6 +65,17 @@ def test_worker(environment: dict[str, str], tmp_path: Path, app: str, topics: s
         stages = json.loads(body)
         assert topics <= stages.keys()
         assert all(stage["partitions"] == list(range(8)) for stage in stages.values())
+
+        status, body = fetch(f"{url}/stages/", "text/html,*/*;q=0.8")
+        assert status == 200
+        assert body.startswith(b"<!doctype html>")
+        assert all(f"<td>{topic}</td>".encode() in body for topic in stages)
+        assert (
+            json.loads(fetch(f"{url}/stages/?format=json", "text/html")[1]).keys() == stages.keys()
+        )
+        status, body = fetch(f"{url}/topology/")
+        assert status == 200
+        assert all(f">{topic}<".encode() in body for topic in stages)
 
         restores = [stage["restores"] for stage in stages.values()]
         if app == "topology":

@@ -14,11 +14,11 @@ from click.testing import CliRunner
 import topology
 from connectors.sources import Upheaval, generate_activity, generate_network
 from headrace.cli import main
-from headrace.drawing import graph_of, mermaid, svg
 from schemas.codec import encode
 from schemas.events import User
 from schemas.partitioning import partition_of
 from schemas.topics import EXTERNAL, IN_CASSANDRA, IN_REDIS, INTERNAL, Topic, changelog_of
+from streams.engine.drawing import graph_of, mermaid, svg
 from streams.engine.outbox import Outbox
 from streams.engine.state import State
 from streams.engine.wiring import Part, wiring
