@@ -7,12 +7,19 @@ from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from schemas.topics import Topic
 from streams.engine.app import App
 from streams.engine.drawing import graph_of, svg
 from streams.engine.pages import Rates, stages_page
+from streams.engine.sink import Sink
 from streams.engine.wiring import wiring
 
 _COUNTERS = {
@@ -39,6 +46,7 @@ class Figures(Collector):
         yield self._rows()
         yield from self._standbys()
         yield self._outages()
+        yield self._ages()
 
     def _work(self) -> Iterator[Metric]:
         for field, text in _COUNTERS.items():
@@ -105,6 +113,17 @@ class Figures(Collector):
         for store in self._app.outages:
             outage.add_metric([store.store], store.seconds)
         return outage
+
+    def _ages(self) -> Metric:
+        family = HistogramMetricFamily(
+            "headrace_event_to_view_seconds",
+            "From the time of an event until an entry that it made is on timelines in the store",
+            labels=["topic"],
+        )
+        for topic, sink in self._app.processors.items():
+            if topic == Topic.TIMELINE_WRITES and isinstance(sink, Sink):
+                family.add_metric([topic], sink.ages.buckets(), sink.ages.seconds)
+        return family
 
 
 def add_pages(app: App) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from connectors.owner import LeavingError
 from schemas.dead_letters import NOT_DECODABLE
 from schemas.topics import Topic
 from schemas.views import decode_view
+from streams.engine.ages import Ages
 from streams.engine.dead_letters import Mailer, dead_letter
 from streams.engine.outage import Outage, Place, pause_before
 from streams.engine.restore import Progress
@@ -119,6 +121,7 @@ class Sink:
     ) -> None:
         self.topic = topic
         self.stats = StageStats.of((NOT_DECODABLE,))
+        self.ages = Ages()
         self.restores: dict[int, Progress] = {}  # a sink restores nothing
         self.queued: set[int] = set()
         self._reach = reach
@@ -277,4 +280,8 @@ class Sink:
     def _write(self, partition: int, writes: list[Write], position: int) -> None:
         reach("before-sink", f"{self.topic}/{partition}", len(writes))
         self._reach.store().write(self.topic, partition, writes, position)
+        if self.topic == Topic.TIMELINE_WRITES:
+            now = time.time()
+            for write in writes:
+                self.ages.note(write.view or (), now)
         reach("after-sink", f"{self.topic}/{partition}", len(writes))
