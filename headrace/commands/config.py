@@ -13,6 +13,8 @@ from rich.table import Table
 from connectors.secret_files import SUFFIX, secret_variables
 from connectors.settings import Settings
 
+WIDE = 400
+
 
 @click.command()
 def config() -> None:
@@ -36,6 +38,8 @@ def config() -> None:
         source = "default" if usual.get(name) == value else "HEADRACE_RANKING"
         ranking.add_row(name, str(value), source)
     console = Console()
+    if not console.is_terminal:  # for a file or a pipe nothing is cut
+        console = Console(width=WIDE)
     console.print(table)
     console.print(ranking)
 

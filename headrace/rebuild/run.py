@@ -127,6 +127,8 @@ class Rebuild:
         for partition in partitions:
             self._progress.step(f"partition {partition}")
             with PartitionLog(self._brokers, partition) as log:
+                if not log.end():  # nothing was ever put onto a timeline there
+                    continue
                 window = window_of(log, partition, self._options.moment, now_ms)
                 self._note(window)
                 known = feeds.get(partition, ())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from unittest import mock
 
 import pytest
 from cassandra.cluster import Session
 
 from connectors.redis_shadow import Feed
+from headrace.rebuild import run as run_module
 from headrace.rebuild.compare import (
     Difference,
     compare_feed,
@@ -19,7 +21,7 @@ from headrace.rebuild.log import PartitionLog, Placed
 from headrace.rebuild.moment import AHEAD_MS, DAYS_MS, Moment, MomentError, parse_moment, window_of
 from headrace.rebuild.replay import Replay, Share, WentBackError
 from headrace.rebuild.rows import CorrectionError, TimelineRows, missed_removals
-from headrace.rebuild.run import Options, partitions_of
+from headrace.rebuild.run import Options, Rebuild, partitions_of
 from headrace.rebuild.withheld import Now, PostNow
 from schemas.partitioning import partition_of
 from schemas.views import (
@@ -452,3 +454,33 @@ def test_a_share_of_one_owner_is_not_halved() -> None:
     replay = Replay(log, Timelines(LONGEST), window_of_all(), Share())
     assert replay.begin(1, 1, lambda _: None) == []
     assert replay.timelines.size == 2
+
+
+def test_a_partition_of_which_nothing_was_written_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its sink has no position yet, and there is nothing to compare."""
+    ends = {0: 0, 1: 7, 2: 0}
+    looked_at: list[int] = []
+
+    def log_of(_brokers: str, partition: int) -> Any:
+        log = mock.MagicMock(partition=partition)
+        log.__enter__.return_value = log
+        log.end.return_value = ends[partition]
+        return log
+
+    def each_share(log: Any, *_: Any) -> None:
+        looked_at.append(log.partition)
+
+    monkeypatch.setattr(run_module, "PartitionLog", log_of)
+    for name in ("scan_owners", "scan_buckets", "window_of"):
+        monkeypatch.setattr(run_module, name, lambda *_: {})
+    rebuild = Rebuild.__new__(Rebuild)
+    for name in ("_brokers", "_keys", "_redis", "_session", "_progress", "_note"):
+        setattr(rebuild, name, mock.Mock())
+    for name in ("_feeds", "_archive", "_log_id", "_withheld"):
+        setattr(rebuild, name, mock.Mock())
+    rebuild._options, rebuild._partitions = Options(), len(ends)
+    monkeypatch.setattr(rebuild, "_each_share", each_share, raising=False)
+    rebuild.run()
+    assert looked_at == [1, 1], "in Redis and in Cassandra"
