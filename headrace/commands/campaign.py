@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import sys
-import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from headrace.commands.chaos import need_own_parts
-from headrace.commands.steps import Shown, end_in_order, is_explained, need_oracle
+from headrace.commands.own_parts import report_options, run_on_own_parts
+from headrace.commands.steps import need_oracle
 
 if TYPE_CHECKING:
-    from headrace.campaign.run import Options, Outcome
+    from headrace.campaign.run import Outcome
 
 
 @click.group()
@@ -37,19 +34,7 @@ def campaign() -> None:
     show_default=True,
     help="Events a second of a well-behaved crowd beside them.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the report to this file too.",
-)
-@click.option(
-    "--logs",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where the workers log.  [default: deleted when all is right]",
-)
+@report_options
 def bad_input(
     records: int, seed: int, rate: float, json_file: Path | None, logs: Path | None
 ) -> None:
@@ -70,43 +55,11 @@ def bad_input(
       headrace campaign bad-input --records 100000
       headrace campaign bad-input --seed 7 --json report.json
     """
-    signal.signal(signal.SIGTERM, end_in_order)
     need_oracle()
-    need_own_parts()
-    from headrace.campaign.run import Options
+    from headrace.campaign.run import Options, run
 
-    log_dir = logs or Path(tempfile.mkdtemp(prefix="headrace-campaign-"))
-    console = Console()
-    try:
-        with Shown(Console(stderr=True)) as progress:
-            outcome = _run(Options(records=records, seed=seed, rate=rate), log_dir, progress)
-    except Exception as error:
-        click.echo(f"Error: {error}\nThe workers' logs are in {log_dir}.", err=True)
-        if not is_explained(error):
-            raise
-        sys.exit(2)
-    if json_file is not None:
-        json_file.write_bytes(outcome.json())
-    _show(outcome, console)
-    if outcome.is_right and logs is None:
-        shutil.rmtree(log_dir)
-    else:
-        console.print(f"the workers' logs are in {log_dir}", highlight=False, markup=False)
-    sys.exit(0 if outcome.is_right else 1)
-
-
-def _run(options: Options, log_dir: Path, progress: Any) -> Outcome:
-    from connectors.admin import prepare
-    from connectors.stack.local import LocalStack
-    from headrace.campaign.run import run
-
-    progress.step("starting Kafka, Valkey and Cassandra with fresh data")
-    with (
-        tempfile.TemporaryDirectory(prefix="headrace-campaign-") as data_dir,
-        LocalStack(Path(data_dir), fresh=True, say=progress.detail) as stack,
-    ):
-        prepare(stack.addresses)
-        return run(options, stack, log_dir, progress)
+    options = Options(records=records, seed=seed, rate=rate)
+    run_on_own_parts("campaign", partial(run, options), _show, json_file, logs)
 
 
 def _show(outcome: Outcome, console: Console) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import sys
-import tempfile
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -16,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.chaos.schedule import schedule, within
-from headrace.commands.steps import Shown, end_in_order, is_explained, need_oracle
+from headrace.commands.own_parts import report_options, run_on_own_parts
+from headrace.commands.steps import need_oracle
 
 if TYPE_CHECKING:
-    from headrace.chaos.run import Options, Outcome
+    from headrace.chaos.run import Outcome
 
 PLANNED = 60  # two rounds
 
@@ -54,19 +52,7 @@ PLANNED = 60  # two rounds
     show_default=True,
     help="Where workers keep rows; those on disk are damaged too.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the report to this file too.",
-)
-@click.option(
-    "--logs",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where the workers log.  [default: deleted when all is right]",
-)
+@report_options
 @click.option("--plan", "is_only_plan", is_flag=True, help="Print the first faults of the seed.")
 def chaos(
     seed: int,
@@ -102,59 +88,13 @@ def chaos(
         for number, fault in enumerate(islice(faults, PLANNED), 1):
             click.echo(f"{number:3} after {fault.pause_s:.1f} s: {fault}")
         return
-    signal.signal(signal.SIGTERM, end_in_order)
     need_oracle()
-    need_own_parts()
-    from headrace.chaos.run import Options
+    from headrace.chaos.run import Options, run
 
     options = Options(
         seed=seed, faults=within(faults, minutes * 60), rate=rate, users=users, state=state
     )
-    log_dir = logs or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
-    console = Console()
-    try:
-        with Shown(Console(stderr=True)) as progress:
-            outcome = _run(options, log_dir, progress)
-    except Exception as error:
-        click.echo(f"Error: {error}\nThe workers' logs are in {log_dir}.", err=True)
-        if not is_explained(error):
-            raise
-        sys.exit(2)
-    if json_file is not None:
-        json_file.write_bytes(outcome.json())
-    _show(outcome, console)
-    if outcome.is_right and logs is None:
-        shutil.rmtree(log_dir)
-    else:
-        console.print(f"the workers' logs are in {log_dir}", highlight=False, markup=False)
-    sys.exit(0 if outcome.is_right else 1)
-
-
-def need_own_parts() -> None:
-    """Refuse to break what somebody else runs."""
-    from connectors.settings import settings
-
-    config = settings()
-    if config.kafka_brokers or config.redis_url or config.cassandra_hosts:
-        raise click.ClickException(
-            "KAFKA_BROKERS, REDIS_URL or CASSANDRA_HOSTS is set.\n"
-            "This command kills and empties the parts that it uses, so it starts its own.\n"
-            "hint: unset them"
-        )
-
-
-def _run(options: Options, log_dir: Path, progress: Any) -> Outcome:
-    from connectors.admin import prepare
-    from connectors.stack.local import LocalStack
-    from headrace.chaos.run import run
-
-    progress.step("starting Kafka, Valkey and Cassandra with fresh data")
-    with (
-        tempfile.TemporaryDirectory(prefix="headrace-chaos-") as data_dir,
-        LocalStack(Path(data_dir), fresh=True, say=progress.detail) as stack,
-    ):
-        prepare(stack.addresses)
-        return run(options, stack, log_dir, progress)
+    run_on_own_parts("chaos", partial(run, options), _show, json_file, logs)
 
 
 def _show(outcome: Outcome, console: Console) -> None:
