@@ -56,8 +56,9 @@ def subject_of(event: type[Published]) -> str:
 
 
 def register(registry: Registry) -> list[Registration]:
-    """Register every version of the events' schemas; what is there stays. They come in the order of
-    their ids in `schemas/lock.json`, so that an empty registry gives them the same ones.
+    """Register every version of every schema; what is there stays. They come in the order of their
+    ids in `schemas/lock.json`, so that an empty registry gives them the same ones: hence exposures
+    too, though they go by our own ids.
 
     Raises:
         RegistrationError: the registry does not take one.
@@ -65,10 +66,9 @@ def register(registry: Registry) -> list[Registration]:
     """
     found = []
     for version in sorted(versions(), key=lambda version: version.id):
-        if version.event is not Exposure:
-            subject = subject_of(version.event)
-            number = registry.register(subject, version.text)
-            found.append(Registration(subject, version.number, version.id, number))
+        subject = subject_of(version.event)
+        number = registry.register(subject, version.text)
+        found.append(Registration(subject, version.number, version.id, number))
     return found
 
 

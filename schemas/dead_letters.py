@@ -13,6 +13,7 @@ CODES = (
     "wrong_topic",
     "not_decodable",
     "missing_field",
+    "unknown_field",
     "id_too_long",
     "id_invalid",
     "at_too_old",

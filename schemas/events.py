@@ -100,8 +100,9 @@ class Engagement(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class User(Struct, frozen=True, kw_only=True, gc=False):
-    """A user's profile or standing changed; a profile event carries the whole profile, and one of
-    `active` may say up to when (`seen_to`, ms) the notifications have been seen."""
+    """A user's profile or standing changed; a profile event carries the whole profile, or what of
+    it `changes` (names of `schemas.changes.CHANGEABLE`), and one of `active` may say up to when
+    (`seen_to`, ms) the notifications have been seen."""
 
     event_id: str
     action: UserAction
@@ -115,6 +116,7 @@ class User(Struct, frozen=True, kw_only=True, gc=False):
     preferences: dict[str, str] = {}
     device_tokens: tuple[str, ...] = ()
     seen_to: int | None = None
+    changes: tuple[str, ...] | None = None
 
 
 class Feedback(Struct, frozen=True, kw_only=True, gc=False):

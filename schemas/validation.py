@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from schemas.changes import CHANGEABLE
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
 
 MAX_ID_BYTES = 256
@@ -135,3 +136,10 @@ def _user(event: User) -> None:
     _optional_id("username", event.username or None)
     for field in ("display_name", "bio", "avatar"):
         _text(field, getattr(event, field))
+    if event.changes is None:
+        return
+    if not event.changes:
+        raise RejectedError("missing_field", "changes is empty; null stands for the whole profile")
+    unknown = set(event.changes) - CHANGEABLE
+    if unknown:
+        raise RejectedError("unknown_field", f"changes has {min(unknown)[:64]!a}, which cannot")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from schemas.changes import FIELDS, PREFERENCE, PREFERENCES
 from schemas.events import User
 from schemas.names import name_key
 from schemas.topics import Topic
@@ -20,7 +21,11 @@ from streams.relations import NEVER, Stamp
 
 class UserRow(Struct, frozen=True, array_like=True, gc=False):
     """A user: the newest profile, the newest standing, how many sources are followed, whether they
-    push to the user, by which event the user name was claimed, and whether it is the user's."""
+    push to the user, by which event the user name was claimed, and whether it is the user's.
+
+    `stamps` are of what has changed by itself after the newest whole profile, by the names of
+    `schemas.changes`; of a preference, also after the newest of all preferences.
+    """
 
     profile_stamp: Stamp = NEVER
     username: str | None = None
@@ -37,6 +42,7 @@ class UserRow(Struct, frozen=True, array_like=True, gc=False):
     is_dormant: bool = False
     claim_id: str = ""
     is_named: bool = False
+    stamps: dict[str, Stamp] = {}
 
     @property
     def status(self) -> str:
@@ -128,27 +134,60 @@ class Profiles:
 
 def _after(row: UserRow, event: User) -> UserRow:
     """The row after a user event, but for the name."""
-    stamp = (event.at, event.event_id)
     match event.action:
         case "deleted":
             return UserRow(is_deleted=True)
         case "active":
             return row
         case "profile":
-            if stamp <= row.profile_stamp:
-                return row
-            return replace(
-                row,
-                profile_stamp=stamp,
-                username=event.username,
-                display_name=event.display_name,
-                bio=event.bio,
-                avatar=event.avatar,
-                is_verified=event.verified,
-                preferences=event.preferences,
-                device_tokens=event.device_tokens,
-            )
+            return _edited(row, event)
         case "deactivated" | "reactivated":
+            stamp = (event.at, event.event_id)
             if stamp <= row.standing_stamp:
                 return row
             return replace(row, standing_stamp=stamp, is_deactivated=event.action == "deactivated")
+
+
+def _edited(row: UserRow, event: User) -> UserRow:
+    """The row after a profile event: each field is as the newest event says which changes it."""
+    stamp = (event.at, event.event_id)
+    if stamp <= row.profile_stamp:
+        return row
+    stamps = dict(row.stamps)
+    preferences = row.preferences
+    edited: dict[str, Any] = {}
+    for name in FIELDS if event.changes is None else event.changes:
+        if stamp <= stamps.get(name, NEVER):
+            continue
+        if name == PREFERENCES:
+            preferences = _with_newer(event.preferences, preferences, stamps, stamp)
+        elif name.startswith(PREFERENCE):
+            if stamp <= stamps.get(PREFERENCES, NEVER):
+                continue
+            preferences = _with(preferences, name.removeprefix(PREFERENCE), event.preferences)
+        else:
+            edited["is_verified" if name == "verified" else name] = getattr(event, name)
+        stamps[name] = stamp
+    if event.changes is None:
+        edited["profile_stamp"] = stamp
+        stamps = {name: newer for name, newer in stamps.items() if newer > stamp}
+    return replace(row, preferences=preferences, stamps=stamps, **edited)
+
+
+def _with_newer(
+    new: dict[str, str], before: dict[str, str], stamps: dict[str, Stamp], stamp: Stamp
+) -> dict[str, str]:
+    """New preferences, but for those that have changed by themselves since; the stamps of the
+    others are dropped."""
+    for name in [name for name in stamps if name.startswith(PREFERENCE)]:
+        if stamps[name] > stamp:
+            new = _with(new, name.removeprefix(PREFERENCE), before)
+        else:
+            del stamps[name]
+    return new
+
+
+def _with(preferences: dict[str, str], name: str, others: dict[str, str]) -> dict[str, str]:
+    """Preferences where one is as it is in others, which may be absent there."""
+    left = {key: value for key, value in preferences.items() if key != name}
+    return left | {name: others[name]} if name in others else left

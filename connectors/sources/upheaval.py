@@ -9,6 +9,7 @@ from random import Random
 from typing import get_args
 
 from connectors.sources import phrases
+from schemas.changes import CHANGEABLE
 from schemas.events import (
     Engagement,
     EngagementAction,
@@ -24,6 +25,7 @@ from schemas.events import (
     UserAction,
     Visibility,
 )
+from schemas.views import NoticeKind
 
 MOST_STEPPED = 4
 """Events of a surge between two of the crowd."""
@@ -38,6 +40,8 @@ _SURGE_EVERY = 500
 _OVER = 1.2
 _LEAVE = 0.4
 _FAVOURITES = 0.5  # of the follows
+_EDITS = 0.7  # of the profiles
+_CHANGEABLE = sorted(CHANGEABLE)
 
 Maker = Callable[[int], Event]
 
@@ -60,6 +64,7 @@ class Upheaval:
     def __init__(self, people: Sequence[str], seed: int, crossing: int, outcry: int) -> None:
         self._people = people
         self._rng = Random(f"upheaval:{seed}")
+        self._edits = Random(f"edits:{seed}")
         self._prefix = f"x{seed}:"
         self._count = 0
         self._posts: deque[Post] = deque(maxlen=_POSTS)
@@ -225,18 +230,29 @@ class Upheaval:
     def _be(self, *actions: UserAction) -> Maker:
         def make(at: int) -> Event:
             user, action = self._person(), self._rng.choice(actions)
-            name = self._name(user) if action == "profile" else None
-            return User(
-                event_id=self._id(),
-                action=action,
-                user_id=user,
-                at=self._time(at),
-                username=name,
-                display_name=name,
-                device_tokens=(f"fcm:{user}-device",) if name else (),
-            )
+            if action == "profile":
+                return self._profile(user, at)
+            return User(event_id=self._id(), action=action, user_id=user, at=self._time(at))
 
         return make
+
+    def _profile(self, user: str, at: int) -> User:
+        """A whole profile, or an edit of some of it, in which the rest stands for nothing."""
+        name, rng = self._name(user), self._edits
+        changes = rng.sample(_CHANGEABLE, rng.randint(1, 3))
+        silenced = rng.sample(get_args(NoticeKind), 2)
+        return User(
+            event_id=self._id(),
+            action="profile",
+            user_id=user,
+            at=self._time(at),
+            username=name,
+            display_name=name,
+            verified=rng.random() < 0.5,
+            preferences={f"notify.{kind}": "off" for kind in silenced},
+            device_tokens=(f"fcm:{user}-{self._count}",),
+            changes=tuple(changes) if rng.random() < _EDITS else None,
+        )
 
     def _judge(self, at: int) -> Event:
         return self._verdict(self._post(), self._time(at))

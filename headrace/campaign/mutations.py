@@ -146,7 +146,8 @@ def _follow(rng: Random, people: list[str], _posts: list[str], common: dict[str,
 def _user(rng: Random, people: list[str], _posts: list[str], common: dict[str, Any]) -> Event:
     action = rng.choice(_STANDINGS)
     name = rng.choice((None, rng.choice(people)))
-    return User(**common, action=action, user_id=rng.choice(people), username=name)
+    changes = rng.choice((None, None, ("username",), ("bio", "preferences.notify.like")))
+    return User(**common, action=action, user_id=rng.choice(people), username=name, changes=changes)
 
 
 def _feedback(rng: Random, people: list[str], _posts: list[str], common: dict[str, Any]) -> Event:
@@ -228,6 +229,14 @@ def _absent(rng: Random, event: Event) -> Mutated:
     return _record(replace(event, **{rng.choice(names): None}) if names else event)
 
 
+def _changes(rng: Random, event: Event) -> Mutated:
+    """A profile is said to change nothing, or what it has not; of other events, nothing is done."""
+    if not isinstance(event, User):
+        return _record(event)
+    names = rng.choice(((), ("user_id",), ("bio", "bio"), ("bio", rng.choice(_TEXTS))))
+    return _record(replace(event, changes=names))
+
+
 def _time(rng: Random, event: Event) -> Mutated:
     at = rng.choice(
         (
@@ -279,6 +288,7 @@ _MUTATIONS: dict[str, Callable[[Random, Event], Mutated]] = {
     "other-format": _other_format,
     "field": _field,
     "absent": _absent,
+    "changes": _changes,
     "time": _time,
     "size": _size,
     "wrong-topic": _wrong_topic,

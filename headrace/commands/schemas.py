@@ -63,7 +63,7 @@ def check(files: tuple[Path, ...], against: Path | None) -> None:
 
 @schemas.command()
 def register() -> None:
-    """Register every version of the events' schemas in the registry at SCHEMA_REGISTRY_URL.
+    """Register every version of the schemas in the registry at SCHEMA_REGISTRY_URL.
 
     Each goes into the subject of its topic, `posts-value` and so on; what is there already stays.
     What publishes events (the API and headrace's commands) needs the newest versions there; workers

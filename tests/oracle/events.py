@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from schemas import codec
 from schemas.codec import UndecodableError
 from schemas.events import Engagement, Event, Feedback, Follow, Moderation, Post, User
+from tests.oracle.edits import fields_of
 
 YEAR_2000_MS = 946_684_800_000
 AHEAD_MS = 5 * 60 * 1000
@@ -124,9 +125,18 @@ def whys_rejected(event: Event, broker_ms: int) -> Iterator[str]:
         yield "too_large"
     if isinstance(event, Post) and (len(event.media) > MEDIA or len(event.audience) > AUDIENCE):
         yield "too_large"
+    yield from _wrong_changes(event)
     about = {Follow: "target", Feedback: "subject"}.get(type(event))
     if about and getattr(event, about) == f"u:{event.user_id}":  # type: ignore[union-attr]
         yield "self_relation"
+
+
+def _wrong_changes(event: Event) -> Iterator[str]:
+    names = event.changes if isinstance(event, User) else None
+    if names is not None and not names:
+        yield "missing_field"
+    if any(not fields_of(name) for name in names or ()):
+        yield "unknown_field"
 
 
 def _names_nothing(event: Event) -> bool:

@@ -262,7 +262,7 @@ def expect(
     claims = Tally("name_claims", "kafka")
     compare_rows(
         claims,
-        names.wanted(e for e in people if e.action == "profile"),
+        names.wanted(people),
         names.claims(queues),
     )
     holders = names.holders(queues)

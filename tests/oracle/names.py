@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from schemas.events import User
 from streams.facts import Claim, Mentioned, Release
+from tests.oracle.edits import newest
 
 OfName = Claim | Release | Mentioned
 
@@ -18,13 +19,12 @@ def common(username: str | None) -> str:
 
 
 def wanted(profiles: Iterable[User]) -> dict[str, str]:
-    """User to the name that the newest profile asks for, where it does."""
-    newest: dict[str, User] = {}
-    for event in profiles:
-        before = newest.get(event.user_id)
-        if before is None or (event.at, event.event_id) > (before.at, before.event_id):
-            newest[event.user_id] = event
-    return {user_id: name for user_id, e in newest.items() if (name := common(e.username))}
+    """User to the name that the newest event asks for which changes it, where it does."""
+    return {
+        user_id: wish
+        for (user_id, name), event in newest(profiles).items()
+        if name == "username" and (wish := common(event.username))
+    }
 
 
 def queues(log: Iterable[OfName]) -> dict[str, list[str]]:

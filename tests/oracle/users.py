@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.events import User
+from tests.oracle.edits import NOTICES, newest
 from tests.oracle.names import common
-
-NOTICES = (
-    *("follow", "like", "comment", "share", "reply", "mention", "favourite_post", "comment_reply"),
-)
 
 NOBODY: dict[str, object] = {
     "username": None,
@@ -28,7 +25,7 @@ NOBODY: dict[str, object] = {
 
 @dataclass(slots=True)
 class _State:
-    profile: User | None = None
+    edits: dict[str, User] = field(default_factory=dict)
     standing: User | None = None
     is_deleted: bool = False
 
@@ -40,14 +37,15 @@ def fold_users(
 ) -> dict[str, dict[str, object]]:
     """User id to what the view must show; `holders` has whose each name is."""
     states: dict[str, _State] = {}
+    events = list(events)
     for event in events:
         state = states.setdefault(event.user_id, _State())
         if event.action == "deleted":
             state.is_deleted = True
-        elif event.action == "profile":
-            state.profile = _newer(state.profile, event)
         elif event.action in ("deactivated", "reactivated"):
             state.standing = _newer(state.standing, event)
+    for (user_id, name), event in newest(events).items():
+        states[user_id].edits[name] = event
     views = {}
     for user_id in states.keys() | following.keys():
         row = _view(states.get(user_id, _State()), len(following.get(user_id, ())))
@@ -59,12 +57,12 @@ def fold_users(
 
 
 def devices(events: Iterable[User]) -> dict[str, tuple[str, ...]]:
-    """User to the devices that the newest profile names, where it does."""
-    newest: dict[str, User] = {}
-    for event in events:
-        if event.action == "profile":
-            newest[event.user_id] = _newer(newest.get(event.user_id), event)
-    return {user_id: tuple(e.device_tokens) for user_id, e in newest.items() if e.device_tokens}
+    """User to the devices that the newest event names which changes them, where it does."""
+    return {
+        user_id: tuple(event.device_tokens)
+        for (user_id, name), event in newest(events).items()
+        if name == "device_tokens" and event.device_tokens
+    }
 
 
 def seen_to(events: Iterable[User]) -> dict[str, int]:
@@ -85,15 +83,15 @@ def _newer(before: User | None, event: User) -> User:
 
 def _view(state: _State, following: int) -> dict[str, object]:
     row = dict(NOBODY)
-    profile = state.profile
-    if profile is not None:
-        row["username"] = profile.username
-        row["display_name"] = profile.display_name
-        row["bio"] = profile.bio
-        row["avatar"] = profile.avatar
-        row["is_verified"] = profile.verified
-        off = (k for k in NOTICES if profile.preferences.get(f"notify.{k}") == "off")
-        row["silenced"] = tuple(off)
+    for name, event in state.edits.items():
+        if not name.startswith("preferences.") and name != "device_tokens":
+            row["is_verified" if name == "verified" else name] = getattr(event, name)
+    switches = {kind: state.edits.get(f"preferences.notify.{kind}") for kind in NOTICES}
+    row["silenced"] = tuple(
+        kind
+        for kind, event in switches.items()
+        if event is not None and event.preferences.get(f"notify.{kind}") == "off"
+    )
     row["following"] = following
     if state.is_deleted:
         row["status"] = "deleted"

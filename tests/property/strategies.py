@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from schemas.changes import FIELDS
 from schemas.events import Engagement, Event, Feedback, Follow, Media, Moderation, Post, User
 from tests.unit.folds import NOW
 
@@ -131,6 +132,14 @@ follows = st.builds(
     at=times,
     is_favourite=st.booleans(),
 )
+changes = st.lists(
+    st.sampled_from(
+        [*FIELDS, "preferences.notify.like", "preferences.notify.share", "username", "preferences"]
+    ),
+    min_size=1,
+    max_size=4,
+).map(tuple)
+"""What an edit of a profile names; what else stands in it does not count."""
 profiles = st.builds(
     User,
     event_id=event_ids,
@@ -142,7 +151,10 @@ profiles = st.builds(
     verified=st.booleans(),
     seen_to=st.none() | times,
     device_tokens=st.sampled_from([(), ("fcm:one",), ("fcm:one", "fcm:two")]),
-    preferences=st.sampled_from([{}, {"notify.like": "off", "notify.x": "off"}]),
+    preferences=st.sampled_from(
+        [{}, {"notify.like": "off", "notify.x": "off"}, {"notify.share": "off"}]
+    ),
+    changes=st.none() | changes,
 )
 erasures = st.builds(
     User,

@@ -50,6 +50,7 @@ def test_most_is_bad_and_much_is_not() -> None:
     assert 0.3 < len(rejected.rejected) / COUNT < 0.8
     assert set(rejected.rejected.values()) == {
         *("not_avro", "not_decodable", "unknown_schema", "wrong_topic", "missing_field"),
+        "unknown_field",
         *("id_too_long", "id_invalid", "at_too_old", "at_in_future", "too_large"),
     }
 

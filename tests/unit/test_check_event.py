@@ -34,6 +34,9 @@ POST = {
 }
 
 
+PROFILE = {"type": "user", "event_id": "e-3", "action": "profile", "user_id": "bob", "at": NOW}
+
+
 def _checked(tmp_path: Path, raw: bytes, *more: str) -> Result:
     file = tmp_path / "events"
     file.write_bytes(raw)
@@ -53,19 +56,21 @@ def test_each_line_has_its_topic_and_key(tmp_path: Path) -> None:
     assert end == "2 would be taken, 0 refused"
 
 
-REFUSED: dict[str, Any] = {
-    "unknown_type": {**FOLLOW, "type": "like"},
-    "unknown_field": {**FOLLOW, "targte": "u:alice"},
-    "not_valid": {**FOLLOW, "at": "today"},
-    "missing_field": {**FOLLOW, "event_id": ""},
-    "at_in_future": {**FOLLOW, "at": NOW + 3_600_000},
-    "not_json": [FOLLOW],
-}
+REFUSED: list[tuple[str, Any]] = [
+    ("unknown_type", {**FOLLOW, "type": "like"}),
+    ("unknown_field", {**FOLLOW, "targte": "u:alice"}),
+    ("unknown_field", {**PROFILE, "changes": ["name"]}),
+    ("not_valid", {**FOLLOW, "at": "today"}),
+    ("missing_field", {**FOLLOW, "event_id": ""}),
+    ("missing_field", {**PROFILE, "changes": []}),
+    ("at_in_future", {**FOLLOW, "at": NOW + 3_600_000}),
+    ("not_json", [FOLLOW]),
+]
 
 
-@pytest.mark.parametrize("code", REFUSED)
-def test_what_would_be_a_dead_letter_is_named(tmp_path: Path, code: str) -> None:
-    found = _checked(tmp_path, _lines(FOLLOW, REFUSED[code]), "--quiet")
+@pytest.mark.parametrize(("code", "event"), REFUSED)
+def test_what_would_be_a_dead_letter_is_named(tmp_path: Path, code: str, event: Any) -> None:
+    found = _checked(tmp_path, _lines(FOLLOW, event), "--quiet")
     assert found.exit_code == 1
     refusal, end = found.output.splitlines()
     assert refusal.startswith(f"2: refused, {code}: ")

@@ -38,6 +38,7 @@ EVENTS = [
     engaged("comment", comment_id="c", text="", parent="d"),
     contacted("message", "a", "b"),
     user("profile", username="x", verified=True, preferences={"k": "v"}, device_tokens=("t",)),
+    user("profile", bio="x", changes=("bio", "preferences.notify.like")),
     user("deleted", at=-(10**9)),
     user("active", seen_to=10**12),
     judged("cleared"),
@@ -63,9 +64,9 @@ def test_each_type_of_event_has_a_schema_with_its_id() -> None:
         1: Post,
         3: Engagement,
         5: Moderation,
-        6: User,
         7: Feedback,
         8: Follow,
+        10: User,
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.dead_letters import CODES
 
 ROOT = Path(__file__).parents[2]
-OF_JSON = {"unknown_type", "unknown_field", "not_valid", "not_encodable", "not_json"}
+OF_JSON = {"unknown_type", "not_valid", "not_encodable", "not_json"}
 """What only an event as JSON can be refused for, which is told to who sends it."""
 REFUSALS = ("RejectedError", "UndecodableError")
 

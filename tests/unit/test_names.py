@@ -16,6 +16,10 @@ def _wants(who: str, name: str | None, at: int = 1) -> Event:
     return user("profile", who, at, username=name)
 
 
+def _edits(who: str, at: int, *changes: str, username: str | None = None) -> Event:
+    return user("profile", who, at, username=username, changes=changes)
+
+
 def _shown(folded: Folded) -> tuple[dict[str, str], dict[str, str]]:
     """Names to whose they are, and users to the names that they show."""
     views = folded.views(Topic.VIEW_NAMES).values()
@@ -69,6 +73,36 @@ CASES = [
         {"sam": "ann"},
         {"ann": "sam"},
         id="an old profile claims nothing",
+    ),
+    pytest.param(
+        [_wants("ann", "sam"), _edits("ann", 2, "bio"), _edits("ann", 3, "preferences", "avatar")],
+        {"sam": "ann"},
+        {"ann": "sam"},
+        id="an edit that does not name it lets go of no name",
+    ),
+    pytest.param(
+        [_edits("ann", 1, "bio", username="sam"), _wants("bob", "sam")],
+        {"sam": "bob"},
+        {"bob": "sam"},
+        id="nor does it claim one",
+    ),
+    pytest.param(
+        [
+            _wants("ann", "old"),
+            _edits("ann", 3, "username", username="sam"),
+            _edits("ann", 4, "bio"),
+            _wants("ann", "late", 2),
+            _wants("bob", "old"),
+        ],
+        {"sam": "ann", "old": "bob"},
+        {"ann": "sam", "bob": "old"},
+        id="an edit of it claims one and lets go of the former",
+    ),
+    pytest.param(
+        [_wants("ann", "sam"), _wants("bob", "sam"), _edits("ann", 2, "username")],
+        {"sam": "bob"},
+        {"bob": "sam"},
+        id="an edit to none lets go of it",
     ),
 ]
 

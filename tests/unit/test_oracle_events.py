@@ -26,6 +26,10 @@ def _engagement(**fields: object) -> Engagement:
     return Engagement(**(given | fields))  # type: ignore[arg-type]
 
 
+def _edit(*changes: str) -> User:
+    return User(event_id="e", action="profile", user_id="a", at=NOW, changes=changes)
+
+
 @pytest.mark.parametrize(
     ("event", "code"),
     [
@@ -72,6 +76,9 @@ def _engagement(**fields: object) -> Engagement:
         (_engagement(action="message", post_id=None, target="b"), None),
         (User(event_id="e", action="profile", user_id="", at=NOW), "missing_field"),
         (User(event_id="e", action="active", user_id="a", at=NOW), None),
+        (_edit("username", "preferences", "preferences.notify.like"), None),
+        (_edit(), "missing_field"),
+        (_edit("bio", "at"), "unknown_field"),
     ],
 )
 def test_each_rule_of_the_table(event: Event, code: str | None) -> None:

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from schemas.events import Engagement, Post, User
-from tests.oracle import affinity, posts, users
+from tests.oracle import affinity, names, posts, users
 
 
 def _created(at: int, content: str, author: str = "a", event_id: str = "e") -> Post:
@@ -154,6 +154,28 @@ def test_users(
         holders = {"old": "u", "new": "u"}
         found = users.fold_users(order, following, holders)
         assert found == ({"u": users.NOBODY | view} if view else {})
+
+
+def test_a_field_is_that_of_the_newest_event_that_changes_it() -> None:
+    """What stands in an event that does not name it does not count."""
+    edits = [
+        User(event_id="a", action="profile", user_id="u", at=1, bio="b", changes=("bio",)),
+        User(event_id="b", action="profile", user_id="u", at=2, username="n", display_name="d"),
+        User(
+            event_id="c",
+            action="profile",
+            user_id="u",
+            at=3,
+            username="m",
+            bio="c",
+            preferences={"notify.like": "off", "notify.share": "off"},
+            changes=("bio", "preferences.notify.share"),
+        ),
+    ]
+    view = {"username": "n", "display_name": "d", "bio": "c", "silenced": ("share",)}
+    for order in itertools.permutations(edits):
+        assert users.fold_users(order, {}, {"n": "u"}) == {"u": users.NOBODY | view}
+        assert names.wanted(order) == {"u": "n"}
 
 
 DAY = 86_400_000

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from connectors.sources import Upheaval, generate_activity, generate_network
+from schemas.changes import CHANGEABLE
 from schemas.codec import encode
 from schemas.events import (
     Engagement,
@@ -77,6 +78,16 @@ def test_there_is_enough_of_every_action(action: str) -> None:
 def test_posts_change_to_every_visibility(visibility: str) -> None:
     edits = [e for e in _events() if isinstance(e, Post) and e.action == "edited"]
     assert sum(e.visibility == visibility for e in edits) >= 50
+
+
+def test_profiles_are_whole_or_change_any_of_their_fields() -> None:
+    profiles = [e for e in _events() if isinstance(e, User) and e.action == "profile"]
+    edits = [e for e in profiles if e.changes is not None]
+    assert min(len(edits), len(profiles) - len(edits)) >= 20
+    named = {name for e in edits for name in e.changes or ()}
+    assert named == CHANGEABLE
+    silent = [e for e in edits if "username" not in (e.changes or ())]
+    assert sum(e.username is not None for e in silent) >= 20, "what is not named does not count"
 
 
 def test_some_comes_before_its_post() -> None:

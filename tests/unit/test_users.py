@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
+from schemas.changes import CHANGEABLE
 from schemas.codec import UndecodableError, encode
 from schemas.events import Event
 from schemas.topics import Topic
-from schemas.views import CLOSENESS_PER_DAY, RelationView, UserView
+from schemas.views import CLOSENESS_PER_DAY, DevicesView, RelationView, UserView
 from streams import users
 from streams.decay import NOTHING, Faded, add
 from streams.facts import AffinityFact, Fact, Notice, RelationFact, Tick, encode_fact
+from streams.profiles import UserRow
 from streams.users import HOUR_MS, UserFold
 from tests.unit.folds import (
     DAY,
@@ -28,6 +31,8 @@ from tests.unit.folds import (
     time,
     user,
 )
+
+OFF = {"notify.like": "off", "notify.share": "off"}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,64 @@ from tests.unit.folds import (
             id="at one time the greater event id counts",
         ),
         pytest.param(
+            [
+                user("profile", at=1, bio="b", display_name="a", changes=("bio",)),
+                user("profile", at=1.1, display_name="d", changes=("display_name",)),
+            ],
+            UserView("ann", None, "d", "b"),
+            id="two edits of different fields are both in force",
+        ),
+        pytest.param(
+            [
+                user("profile", at=3, bio="new", changes=("bio",)),
+                user("profile", at=2, username="one", bio="old", avatar="a", verified=True),
+                user("profile", at=1, avatar="z", verified=False, changes=("avatar", "verified")),
+            ],
+            UserView("ann", "one", None, "new", "a", True),
+            id="a whole profile counts but for what has changed since",
+        ),
+        pytest.param(
+            [
+                user("profile", at=1, bio="old", changes=("bio",)),
+                user("profile", at=2, username="one"),
+            ],
+            UserView("ann", "one"),
+            id="a newer whole profile takes away what it does not have",
+        ),
+        pytest.param(
+            [
+                user("profile", at=1, username="one", display_name="d", bio="b"),
+                user("profile", at=2, bio="", changes=("bio", "display_name")),
+            ],
+            UserView("ann", "one", None, ""),
+            id="what is cleared is not what is left out",
+        ),
+        pytest.param(
+            [
+                user("profile", at=1, id="b", bio="two", changes=("bio",)),
+                user("profile", at=1, id="a", bio="one", changes=("bio",)),
+            ],
+            UserView("ann", bio="two"),
+            id="of one field at one time the greater event id counts",
+        ),
+        pytest.param(
+            [
+                user("profile", at=1, preferences=OFF, changes=("preferences.notify.like",)),
+                user("profile", at=2, preferences=OFF, changes=("preferences.notify.share",)),
+            ],
+            UserView("ann", silenced=("like", "share")),
+            id="preferences change one by one",
+        ),
+        pytest.param(
+            [
+                user("profile", at=3, changes=("preferences.notify.like",)),
+                user("profile", at=2, preferences=OFF, changes=("preferences",)),
+                user("profile", at=1, preferences=OFF, changes=("preferences.notify.follow",)),
+            ],
+            UserView("ann", silenced=("share",)),
+            id="of all preferences those that have changed since stay",
+        ),
+        pytest.param(
             [user("deactivated", at=2), user("reactivated", at=1)],
             UserView("ann", status="deactivated"),
             id="the newest standing counts",
@@ -73,8 +136,45 @@ from tests.unit.folds import (
     ],
 )
 def test_what_a_user_shows(events: Sequence[Event], shown: UserView) -> None:
-    folded = fold_all(UserFold, events).settle()
-    assert folded.view(Topic.VIEW_USERS) == shown
+    for order in (events, events[::-1]):
+        folded = fold_all(UserFold, [*order, *events]).settle()
+        assert folded.view(Topic.VIEW_USERS) == shown
+
+
+def _row(folded: Folded) -> UserRow:
+    row: UserRow = folded.checkpoint().state._tables["user"]._committed["ann"]
+    return row
+
+
+def test_a_row_of_before_has_one_time_for_all_of_a_profile() -> None:
+    """What was kept before fields had times of their own is read, and goes on."""
+    old = user("profile", at=2, username="one", bio="b", preferences=OFF)
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(_row(fold_all(UserFold, [old]))))
+    assert fields.pop() == {}
+    row = msgspec.convert(fields, UserRow)
+    folded = Folded(UserFold)
+    folded.state._tables["user"].put("ann", row)
+    folded.add(user("profile", at=1, bio="late", changes=("bio",)))
+    assert _row(folded) == row
+    edited = _row(folded.add(user("profile", at=3, bio="new", changes=("bio",))))
+    assert (edited.username, edited.bio, edited.preferences) == ("one", "new", OFF)
+
+
+def test_a_row_keeps_no_more_times_than_there_are_fields() -> None:
+    folded = Folded(UserFold)
+    for at, name in enumerate(sorted(CHANGEABLE) * 3):
+        folded.add(user("profile", at=at, changes=(name,)))
+    assert _row(folded).stamps.keys() == CHANGEABLE
+    assert _row(folded.add(user("profile", at=199))).stamps == {}
+
+
+def test_devices_change_alone() -> None:
+    events = [
+        user("profile", at=1, device_tokens=("fcm:a",), changes=("device_tokens",)),
+        user("profile", at=2, bio="b", changes=("bio",)),
+    ]
+    folded = fold_all(UserFold, events)
+    assert folded.view(Topic.VIEW_DEVICES) == DevicesView("ann", ("fcm:a",))
 
 
 FOLLOWING = (True, False, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.changes import CHANGEABLE
 from schemas.events import Event, Media
 from schemas.validation import EARLIEST_MS, validate
 from streams.engine.records import RejectedError
@@ -56,6 +57,8 @@ def _at(at: int) -> Event:
         pytest.param(followed("follow", target="t:rust"), id="following a topic"),
         pytest.param(followed("follow", "ann", "t:ann"), id="a topic with one's own name"),
         pytest.param(user("profile", bio=LARGEST), id="a long profile"),
+        *(pytest.param(user("profile", changes=(name,)), id=name) for name in sorted(CHANGEABLE)),
+        pytest.param(user("profile", changes=("bio", "bio")), id="a field that is named twice"),
     ],
 )
 def test_what_passes(event: Event) -> None:
@@ -129,6 +132,11 @@ def test_what_passes(event: Event) -> None:
         ),
         pytest.param(user("profile", username="x" * 257), "id_too_long", id="a long username"),
         pytest.param(user("profile", username="a\nb"), "id_invalid", id="a username of two lines"),
+        pytest.param(user("profile", changes=()), "missing_field", id="an edit of nothing"),
+        *(
+            pytest.param(user("profile", changes=("bio", name)), "unknown_field", id=repr(name))
+            for name in ("user_id", "seen_to", "is_verified", "preferences.", "", "preferences.x")
+        ),
         pytest.param(followed("follow", "ann", "u:ann"), "self_relation", id="following oneself"),
         pytest.param(followed("block", "ann", "u:ann"), "self_relation", id="blocking oneself"),
     ],
