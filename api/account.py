@@ -9,13 +9,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.auth import Caller, Reading, Writing
 from api.bodies import Body, Url
-from api.errors import ProblemError, invalid, not_found, unavailable
+from api.errors import ProblemError, invalid, not_found
 from api.ids import is_id
 from api.models import Accepted, Count, problems
 from api.state import Services, Shared
-from api.stores import StoreDownError
 from api.views import Needs, Reader
 from api.write_route import WriteRoute
+from schemas.changes import PREFERENCE
 from schemas.events import User, UserAction
 from schemas.names import name_key
 from schemas.views import NoticeKind, UserView
@@ -125,24 +125,21 @@ async def read_account(services: Shared, caller: Reading) -> Account:
     ),
 )
 async def edit_account(body: AccountPatch, services: Shared, caller: Writing) -> Accepted:
-    """Change the caller's profile and what is notified. The newest edit counts; of two within a
-    second, the later one may not know of the earlier, and undo it. A user name that is free now
-    may become another's first."""
+    """Change the caller's profile and what is notified. Of each field, and of each kind of
+    notifications, the newest edit counts, whatever is done to the others meanwhile. A user name
+    that is free now may become another's first."""
     reader = services.reader(caller)
     user = await _own(reader)
     if user.status == "deleted":
         raise not_found("user")
-    if not body.model_fields_set:
+    fields = _edited(body)
+    if not fields["changes"]:
         raise invalid("body", "nothing to change")
     if body.username is not None:
         holder = await reader.holder(name_key(body.username))
         if holder not in (None, caller.user_id):
             raise ProblemError(409, "name-taken", "The user name is another's.")
-    try:
-        devices = await reader.stores.cache.devices(caller.user_id)
-    except StoreDownError as error:
-        raise unavailable("The stores cannot be reached now.") from error
-    return await _publish(services, caller, "profile", device_tokens=devices, **_edited(user, body))
+    return await _publish(services, caller, "profile", **fields)
 
 
 @router.post(
@@ -179,16 +176,14 @@ async def _own(reader: Reader) -> UserView:
     return reader.user(user_id)
 
 
-def _edited(user: UserView, body: AccountPatch) -> dict[str, Any]:
-    """The whole profile after the change, as an event has it."""
-    given = body.model_fields_set
-    fields = ("username", "display_name", "bio", "avatar")
-    silenced = {*user.silenced} | {kind for kind, on in body.notifications.items() if on == "off"}
-    silenced -= {kind for kind, on in body.notifications.items() if on == "on"}
+def _edited(body: AccountPatch) -> dict[str, Any]:
+    """What changes of the profile, as an event says it."""
+    given = {name: getattr(body, name) for name in body.model_fields_set - {"notifications"}}
+    switches = {f"{SILENT}{kind}": on for kind, on in body.notifications.items()}
     return {
-        **{name: getattr(body if name in given else user, name) for name in fields},
-        "verified": user.is_verified,
-        "preferences": {f"{SILENT}{kind}": "off" for kind in sorted(silenced)},
+        **given,
+        "preferences": {name: "off" for name, on in switches.items() if on == "off"},
+        "changes": (*sorted(given), *sorted(f"{PREFERENCE}{name}" for name in switches)),
     }
 
 

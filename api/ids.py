@@ -12,6 +12,7 @@ MAX_ID_BYTES = 256
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_BITS = 80
 _LENGTH = 26
+_KEPT_TIMES = 4_096
 
 
 def is_id(value: object) -> bool:
@@ -49,17 +50,18 @@ def as_id(number: int) -> str:
 
 
 class Mint:
-    """Makes ids of 48 bits of time (ms) and 80 of randomness; those of one ms rise too."""
+    """Makes ids of 48 bits of time (ms) and 80 of randomness; those of one ms rise too, also when
+    some of other times are made between them: requests keep the time at which they came."""
 
     def __init__(self) -> None:
-        self._time = -1
-        self._random = 0
+        self._newest: dict[int, int] = {}
 
     def new(self, at: int) -> str:
         """A new id for the time `at` (ms since 1970 UTC)."""
-        if at == self._time:
-            self._random += 1
-        else:
-            # The top bit is left free, so that counting up never overflows.
-            self._time, self._random = at, secrets.randbits(_RANDOM_BITS - 1)
-        return as_id((at << _RANDOM_BITS) | self._random)
+        before = self._newest.get(at)
+        # The top bit is left free, so that counting up never overflows.
+        number = secrets.randbits(_RANDOM_BITS - 1) if before is None else before + 1
+        self._newest[at] = number
+        if len(self._newest) > _KEPT_TIMES:
+            del self._newest[next(iter(self._newest))]
+        return as_id((at << _RANDOM_BITS) | number)

@@ -583,6 +583,14 @@ MUTANTS = (
         "tests/unit/test_notices.py",
     ),
     Mutant(
+        "edits-undo-each-other",
+        "an edit of a profile changes what it does not name, too",
+        "streams/profiles.py",
+        "for name in FIELDS if event.changes is None else event.changes:",
+        "for name in FIELDS:",
+        "tests/unit/test_users.py tests/property/test_profile_edits.py",
+    ),
+    Mutant(
         "favourites-of-before-told",
         "whoever favours an author is told that a post of before is gone",
         "streams/favourites.py",

@@ -59,6 +59,7 @@ WRITES: list[tuple[str, str, Any]] = [
     ("DELETE", "/api/v1/users/al", None),
     ("POST", "/api/v1/feedback", {"action": "interested", "subject": "t:x"}),
     ("POST", "/api/v1/notifications/seen", {}),
+    ("PATCH", "/api/v1/users/me", {"bio": "b", "notifications": {"like": "off"}}),
 ]
 
 

@@ -268,3 +268,19 @@ def test_minted_ids_are_short_distinct_and_sort_by_time() -> None:
     assert len(set(made)) == len(made)
     assert {len(name) for name in made} == {26}
     assert Mint().new(NOW) < Mint().new(NOW + 1)
+
+
+def test_ids_of_one_time_rise_also_when_others_are_made_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests that came in one ms make them while others come: the later one is the newer."""
+    falling = iter(range(9_000, 0, -1))
+    monkeypatch.setattr("api.ids.secrets.randbits", lambda _bits: next(falling))
+    mint = Mint()
+    made = [(at, mint.new(at)) for at in [NOW, NOW + 1, NOW, NOW - 1, NOW + 1, NOW, NOW - 1]]
+    for at in (NOW - 1, NOW, NOW + 1):
+        of_one = [name for when, name in made if when == at]
+        assert sorted(of_one) == of_one
+    for number in range(5_000):
+        mint.new(NOW + number)
+    assert len(mint._newest) == 4_096

@@ -101,7 +101,12 @@ OFF = {"notify.like": "off", "notify.share": "off"}
         pytest.param(
             [
                 user("profile", at=1, preferences=OFF, changes=("preferences.notify.like",)),
-                user("profile", at=2, preferences=OFF, changes=("preferences.notify.share",)),
+                user(
+                    "profile",
+                    at=2,
+                    preferences={"notify.share": "off"},
+                    changes=("preferences.notify.share",),
+                ),
             ],
             UserView("ann", silenced=("like", "share")),
             id="preferences change one by one",
