@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import pytest
@@ -88,6 +89,7 @@ users = st.builds(
     preferences=st.dictionaries(TEXT, TEXT, max_size=3),
     device_tokens=st.lists(TEXT, max_size=3).map(tuple),
     seen_to=st.none() | LONGS,
+    changes=st.none() | st.lists(TEXT, max_size=3).map(tuple),
 )
 moderations = st.builds(
     Moderation,
@@ -108,13 +110,18 @@ feedback = st.builds(
 all_events = posts | follows | engagements | users | moderations | feedback
 
 
+def _fields(event: Event) -> Any:
+    """As fastavro takes them: a tuple in a union is something else to it."""
+    return msgspec.json.decode(msgspec.json.encode(event))
+
+
 def by_fastavro(event: Event) -> bytes:
     newest = max(
         (version for version in versions() if version.event is type(event)),
         key=lambda version: version.number,
     )
     out = io.BytesIO()
-    schemaless_writer(out, newest.schema, msgspec.to_builtins(event))
+    schemaless_writer(out, newest.schema, _fields(event))
     return out.getvalue()
 
 
@@ -146,7 +153,7 @@ def read_by_fastavro(raw: bytes, kind: type[Event]) -> Event:
 @given(all_events)
 def test_every_version_reads_what_any_other_wrote(event: Event) -> None:
     """Backward and forward: by Avro's own rules, what a version lacks is at its default."""
-    fields = msgspec.to_builtins(event)
+    fields = _fields(event)
     of_event = [version for version in versions() if version.event is type(event)]
     for written in of_event:
         known = {field["name"] for field in written.schema["fields"]}

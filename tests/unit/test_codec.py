@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastavro import schemaless_writer
 from msgspec.structs import replace
 
 from schemas import codec
@@ -68,6 +70,18 @@ def test_each_type_of_event_has_a_schema_with_its_id() -> None:
         8: Follow,
         10: User,
     }
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_profile_of_an_older_version_is_whole(number: int) -> None:
+    version = next(v for v in versions() if (v.event, v.number) == (User, number))
+    event = user("profile", username="x", preferences={"k": "v"})
+    fields = {field["name"]: getattr(event, field["name"]) for field in version.schema["fields"]}
+    raw = io.BytesIO(version.header)
+    raw.seek(0, io.SEEK_END)
+    schemaless_writer(raw, version.schema, fields)
+    assert decode(raw.getvalue()) == event
+    assert event.changes is None
 
 
 @pytest.mark.parametrize("ranker", [None, "weighted"])
