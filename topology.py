@@ -34,7 +34,7 @@ from streams.sources import SourceFold
 from streams.users import UserFold
 from streams.views_sink import RedisStore
 
-VIEWS_COMMIT_SECONDS = 0.05  # fan-out goes by it
+VIEWS_COMMIT_SECONDS = 0.02  # fan-out goes by it
 
 addresses = resolve_or_default()
 config = settings()

@@ -122,7 +122,7 @@ class App(faust.App):  # type: ignore[misc]
         self.processors: dict[str, Processor] = {}
         self.stages: dict[str, Stage] = {}
         self.follower = Follower(addresses.kafka)
-        self.pace = Pace(self._readers_of_work)
+        self.pace = Pace(self._readers_of_work, self._resume)
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
         self._lag: LagReader | None = None
@@ -211,6 +211,10 @@ class App(faust.App):  # type: ignore[misc]
             topics = {VIEWS_GROUP: (Topic.TIMELINE_WRITES,)}
             self._lag = LagReader(self.addresses.kafka, topics)
         return self._lag.standings(VIEWS_GROUP)
+
+    def _resume(self) -> None:
+        """What was put off may go on; called from the pace's thread."""
+        asyncio.run_coroutine_threadsafe(self.consumer.deliver(), self.loop)
 
     def _show_tables(self, topic: Topic, make_fold: MakeFold) -> None:
         def local() -> list[Path]:

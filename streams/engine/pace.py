@@ -1,4 +1,4 @@
-"""The pace of work that was put off: it rests while the sinks are behind with what came of it."""
+"""The pace of work that was put off: it rests while the sinks have enough of it to do."""
 
 from __future__ import annotations
 
@@ -14,47 +14,55 @@ from connectors.lag import Standings
 
 log = structlog.get_logger(__name__)
 
-BEHIND_SECONDS = 0.1
+WINDOW = 5_000
 REST_SECONDS = 1.0
-LOOK_SECONDS = 0.05
-AWAKE_SECONDS = 2.0
+LOOK_SECONDS = 0.01
 
 Ends = dict[tuple[str, int], int]
 
 
 class Pace:
-    """Whether a topic's readers have got to what was in it `BEHIND_SECONDS` ago.
+    """Whether the readers of a topic have yet to confirm `WINDOW` deliveries or more.
 
-    While there is work, a thread asks `read` for where they stand. Work rests for `REST_SECONDS` at
-    most, so that no reader that stands still stops it: it goes on slowly.
+    What others put into the topic waits behind those, so they are few: about as many as the readers
+    do in the time that it takes to hear of it. While some are not confirmed, a thread asks `read`
+    for where the readers stand, and calls `resume` when work may go on. Work rests for
+    `REST_SECONDS` at most, so that no reader that stands still stops it: it goes on slowly.
     """
 
     def __init__(
         self,
         read: Callable[[], Standings],
+        resume: Callable[[], None] = lambda: None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
+        self._resume = resume
         self._clock = clock
-        self._ends: deque[tuple[float, Ends]] = deque()
-        self._is_behind = False
-        self._worked_at = clock() - AWAKE_SECONDS
+        self._done = 0
+        self._confirmed = 0
+        self._seen: deque[tuple[int, Ends]] = deque()
+        self._worked_at = clock()
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="pace", daemon=True)
 
-    def worked(self) -> None:
-        """A piece of work was done; may be called from any thread."""
-        self._worked_at = self._clock()
+    def worked(self, deliveries: int) -> None:
+        """So many deliveries of a piece of work are in the topic; may be called from any thread."""
+        with self._lock:
+            self._done += deliveries
+            self._worked_at = self._clock()
         self._wake.set()
 
     def rests(self) -> bool:
         """Whether work is to wait; may be called from any thread."""
-        return self._is_behind and self._clock() - self._worked_at < REST_SECONDS
+        is_enough = self._done - self._confirmed >= WINDOW
+        return is_enough and self._clock() - self._worked_at < REST_SECONDS
 
     def start(self) -> None:
-        """Begin to look whenever there is work."""
+        """Begin to look whenever there is something to confirm."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -64,27 +72,28 @@ class Pace:
 
     def look(self) -> None:
         """See where the readers stand."""
+        done = self._done  # all of that is before the ends that are read now
         standing = self._read()
-        now = self._clock()
-        old: Ends = {}
-        while self._ends and self._ends[0][0] <= now - BEHIND_SECONDS:
-            old = self._ends.popleft()[1]
-        if old:
-            self._ends.appendleft((now - BEHIND_SECONDS, old))
+        if not self._seen or self._seen[-1][0] != done:
+            self._seen.append((done, {place: at.end for place, at in standing.items()}))
         # The last offset of a partition is the marker of a transaction, which is nothing to read.
-        self._is_behind = any(standing[place].committed < end - 1 for place, end in old.items())
-        self._ends.append((now, {place: at.end for place, at in standing.items()}))
+        while self._seen and all(
+            standing[place].committed >= end - 1 for place, end in self._seen[0][1].items()
+        ):
+            self._confirmed = self._seen.popleft()[0]
 
     def _run(self) -> None:
         while not self._is_stopped:
             self._wake.wait()
             self._wake.clear()
-            self._ends.clear()
-            while not self._is_stopped and self._clock() - self._worked_at < AWAKE_SECONDS:
+            while self._confirmed < self._done and not self._is_stopped:
+                rested = self.rests()
                 try:
                     self.look()
                 except KafkaException as error:
-                    self._is_behind = False
+                    self._seen.clear()
+                    self._confirmed = self._done
                     log.warning("readers not seen", detail=str(error))
+                if rested and not self.rests():
+                    self._resume()
                 time.sleep(LOOK_SECONDS)
-            self._is_behind = False

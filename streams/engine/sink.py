@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -99,6 +100,21 @@ class Reach:
             return self._store
 
 
+class _Parts:
+    """The parts of a batch, each read by the thread that writes it."""
+
+    def __init__(self, parts: Iterator[tuple[list[Write], int]]) -> None:
+        self._parts = parts
+        self._next: tuple[list[Write], int] | None = None
+
+    def write_next(self, write: Callable[[list[Write], int], None]) -> int:
+        """Write the next part, the same again after an error; the position behind it."""
+        writes, position = self._next = self._next or next(self._parts)
+        write(writes, position)
+        self._next = None
+        return position
+
+
 class Sink:
     """Writes one topic into a store.
 
@@ -174,12 +190,14 @@ class Sink:
         Raises:
             LeavingError: the store could not be reached, and the partition may be another's now.
         """
-        loop = asyncio.get_running_loop()
         partition = batch.tp.partition
-        writes = await loop.run_in_executor(self._pool, self._read, batch)
+        parts = _Parts(self._parts(batch))
         async with self._uses[partition]:
-            for part, position in self._parts(writes, batch.next_offset):
-                await self._persist(partition, self._write, partition, part, position)
+            position = None
+            while position != batch.next_offset:
+                position = await self._persist(
+                    partition, parts.write_next, partial(self._write, partition)
+                )
                 self._moved(batch.tp, position)
         self.stats.records += len(batch.records)
         self.stats.batches += 1
@@ -224,21 +242,21 @@ class Sink:
             self.stats.dead_letters[NOT_DECODABLE] += len(letters)
         return writes
 
-    def _parts(self, writes: list[Write], end: int) -> Iterator[tuple[list[Write], int]]:
-        """Writes part by part, each with the position after it; the last, with `end`, may be
+    def _parts(self, batch: Batch) -> Iterator[tuple[list[Write], int]]:
+        """What a batch says, part by part, each with the position behind it; the last may be
         empty."""
-        if self._part_bytes is None:
-            yield writes, end
-            return
-        part: list[Write] = []
-        size = 0
-        for write in writes:
-            if size >= self._part_bytes:
-                yield part, write.offset
-                part, size = [], 0
-            part.append(write)
-            size += len(write.value or b"")
-        yield part, end
+        writes = self._read(batch)
+        if self._part_bytes is not None:
+            part: list[Write] = []
+            size = 0
+            for write in writes:
+                if size >= self._part_bytes:
+                    yield part, write.offset
+                    part, size = [], 0
+                part.append(write)
+                size += len(write.value or b"")
+            writes = part
+        yield writes, batch.next_offset
 
     async def _persist(
         self, partition: int, function: Callable[..., Result], *arguments: Any

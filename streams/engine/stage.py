@@ -37,7 +37,7 @@ from streams.engine.translator import Translator
 log = structlog.get_logger(__name__)
 
 MAX_DELIVERIES_PER_CHECKPOINT = 20_000
-WORK_PER_CHECKPOINT = 5_000
+WORK_PER_CHECKPOINT = 2_500
 MAX_BACKLOG = 10_000
 _ANYONE = nullcontext()
 
@@ -272,9 +272,13 @@ class Stage:
         start = 0
         while True:
             with self._turn:
-                stop = self._work_and_fold(owned, records, start)
+                is_full = owned.fold.backlog > MAX_BACKLOG
+                deliveries = self._work(owned, is_full)
+                stop = start if is_full else self._fold(owned, records, start)
             next_offset = records[stop].offset if stop < len(records) else batch.next_offset
             self._checkpoint(owned, next_offset)
+            if deliveries:
+                self._pace.worked(deliveries)
             self._moved(batch.tp, next_offset)
             self.stats.records += stop - start
             if stop == len(records):
@@ -283,15 +287,12 @@ class Stage:
                 raise LeavingError
             start = stop
 
-    def _work_and_fold(self, owned: _Owned, records: list[Record], start: int) -> int:
-        """While too much waits, no more is taken on, and the sinks are not waited for."""
-        is_full = owned.fold.backlog > MAX_BACKLOG
-        if owned.fold.backlog and (is_full or not self._pace.rests()):
-            owned.fold.work(WORK_PER_CHECKPOINT)
-            self._pace.worked()
-        else:
-            owned.fold.work(0)
-        return start if is_full else self._fold(owned, records, start)
+    def _work(self, owned: _Owned, is_full: bool) -> int:
+        """Go on with what waits; the deliveries that come of it. While too much waits, no more is
+        taken on, and the sinks are not waited for."""
+        may_work = owned.fold.backlog and (is_full or not self._pace.rests())
+        owned.fold.work(WORK_PER_CHECKPOINT if may_work else 0)
+        return owned.outbox.deliveries
 
     def _checkpoint(self, owned: _Owned, position: int) -> None:
         began = time.perf_counter()

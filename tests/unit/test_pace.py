@@ -1,17 +1,19 @@
-"""Pace: work rests while a reader has not got to what was there a moment ago."""
+"""Pace: work rests while readers have yet to confirm a window's deliveries."""
 
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connectors.lag import Standing
 from streams.engine import pace as pace_module
-from streams.engine.pace import BEHIND_SECONDS, REST_SECONDS, Pace
+from streams.engine.pace import REST_SECONDS, WINDOW, Pace
 
 PLACE, OTHER = ("timeline-writes", 0), ("timeline-writes", 1)
+RECORDS = 5
 
 
 class Bench:
@@ -21,77 +23,123 @@ class Bench:
         self.now = 100.0
         self.ends = {PLACE: 10, OTHER: 5}
         self.read = {PLACE: 10, OTHER: 5}
-        self.pace = Pace(
-            lambda: {place: Standing(self.read[place], end) for place, end in self.ends.items()},
-            clock=lambda: self.now,
-        )
+        self.pace = Pace(self.standings, clock=lambda: self.now)
 
-    def look(self, seconds: float = 0.1) -> bool:
-        """Whether it rests, after a look so much later; a piece of work was just done."""
-        self.now += seconds
-        self.pace.worked()
+    def standings(self) -> dict[tuple[str, int], Standing]:
+        return {place: Standing(self.read[place], end) for place, end in self.ends.items()}
+
+    def work(self, deliveries: int) -> None:
+        """A piece of work is in the topic: records, and the marker of its transaction."""
+        self.ends[PLACE] += RECORDS + 1
+        self.pace.worked(deliveries)
+
+    def rests(self) -> bool:
+        """Whether work is to wait, as a look tells."""
         self.pace.look()
         return self.pace.rests()
 
 
-def test_who_is_at_the_end_is_not_waited_for() -> None:
+def test_who_has_less_than_a_window_to_do_is_not_waited_for() -> None:
     bench = Bench()
-    assert not any(bench.look() for _ in range(9))
+    assert not bench.rests()
+    bench.work(WINDOW - 1)
+    assert not bench.rests()
+    bench.work(1)
+    assert bench.pace.rests(), "before the next look"
+    assert bench.rests()
 
 
 def test_who_keeps_up_is_not_waited_for() -> None:
     bench = Bench()
     for _ in range(9):
-        bench.read[PLACE] = bench.ends[PLACE]
-        bench.ends[PLACE] += 100
-        assert not bench.look()
+        bench.work(WINDOW)
+        assert bench.pace.rests()
+        bench.read[PLACE] = bench.ends[PLACE] - 1
+        assert not bench.rests(), "the last is a transaction's marker"
 
 
-def test_who_is_behind_is_waited_for() -> None:
+def test_pieces_are_confirmed_in_order_as_all_readers_get_behind_them() -> None:
     bench = Bench()
-    bench.look()
-    bench.ends[PLACE] += 100
-    rests = [bench.look() for _ in range(9)]
-    assert rests.index(True) == pytest.approx(BEHIND_SECONDS / 0.1, abs=1)
-    assert all(rests[rests.index(True) :])
-    bench.read[PLACE] += 98
-    assert bench.look()
+    for _ in range(3):
+        bench.work(WINDOW // 2)
+        bench.pace.look()
+    bench.read[PLACE] += RECORDS - 1
+    assert bench.rests(), "a record of the first is missing"
     bench.read[PLACE] += 1
-    assert not bench.look(), "the last is a transaction's marker"
+    assert bench.rests(), "two halves are left"
+    bench.ends[OTHER] += 2
+    bench.read[PLACE] += RECORDS + 1
+    assert not bench.rests()
+    bench.work(WINDOW)
+    assert bench.rests()
+    bench.read[PLACE] = bench.ends[PLACE]
+    assert bench.rests(), "what others wrote before the last piece is not confirmed"
+    bench.read[OTHER] += 1
+    assert not bench.rests()
+
+
+def test_what_comes_after_a_look_is_not_confirmed_by_it() -> None:
+    """It may be in the topic behind the ends that were read."""
+    bench = Bench()
+    bench.work(WINDOW)
+
+    def read() -> dict[tuple[str, int], Standing]:
+        found = bench.standings()
+        bench.pace.worked(WINDOW)
+        return found
+
+    bench.read[PLACE] = bench.ends[PLACE]
+    bench.pace._read = read
+    assert bench.rests()
 
 
 def test_a_reader_that_stands_still_is_waited_for_a_while() -> None:
     bench = Bench()
-    bench.ends[PLACE] += 100
-    while not bench.look():
-        pass
+    bench.work(WINDOW)
     bench.now += 0.9 * REST_SECONDS
-    assert bench.pace.rests()
+    assert bench.rests()
     bench.now += 0.2 * REST_SECONDS
-    assert not bench.pace.rests()
+    assert not bench.rests()
+    bench.work(1)
+    assert bench.rests(), "it goes on slowly"
 
 
-def test_it_looks_while_there_is_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And goes on when Kafka did not answer."""
-    looked = threading.Semaphore(0)
-    answers: list[Exception] = [KafkaException(KafkaError(KafkaError._TRANSPORT))]
+def test_it_looks_while_something_is_not_confirmed() -> None:
+    """And says so when work may go on; it does not wait for a Kafka that does not answer."""
+    answers = [Standing(0, 9), Standing(0, 9), Standing(9, 9)]
+    looked, resumed = threading.Semaphore(0), threading.Event()
 
     def read() -> dict[tuple[str, int], Standing]:
         looked.release()
-        if answers:
-            raise answers.pop()
-        return {PLACE: Standing(0, 9)}
+        if not answers:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return {PLACE: answers.pop(0)}
 
-    monkeypatch.setattr(pace_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(pace_module, "BEHIND_SECONDS", 0.0)
-    monkeypatch.setattr(pace_module, "AWAKE_SECONDS", 0.2)
-    pace = Pace(read)
+    pace = Pace(read, resumed.set)
     pace.start()
     assert not looked.acquire(timeout=0.1), "without work"
-    pace.worked()
-    for _ in range(4):
+    pace.worked(WINDOW)
+    for _ in range(3):
         assert looked.acquire(timeout=5)
+    assert resumed.wait(5)
+    assert not pace.rests()
+    assert not looked.acquire(timeout=0.1), "all is confirmed"
+    resumed.clear()
+    pace.worked(WINDOW)
+    assert resumed.wait(5)
+    assert not pace.rests(), "Kafka did not answer"
+    pace.worked(1)
     pace.stop()
     pace._thread.join(5)
     assert not pace._thread.is_alive()
-    assert not pace.rests(), "when it has ended"
+
+
+def test_it_ends_while_something_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace_module, "LOOK_SECONDS", 0.001)
+    pace = Pace(lambda: {PLACE: Standing(0, 9)})
+    pace.start()
+    pace.worked(1)
+    time.sleep(0.02)
+    pace.stop()
+    pace._thread.join(5)
+    assert not pace._thread.is_alive()

@@ -13,6 +13,11 @@ from connectors.slots import Slot, due, wanted
 from tests.unit.folds import record
 
 
+@pytest.fixture(autouse=True)
+def _two_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "IN_FLIGHT", 2)
+
+
 def _fetch(start: int, count: int, size: int = 10) -> list[Record]:
     return [record(b"x" * size, offset=start + n, key=b"k") for n in range(count)]
 

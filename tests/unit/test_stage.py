@@ -65,6 +65,7 @@ class WordFold(Fold):
             return 0
         self._words.put("later", Row(left - 1))
         self._outbox.route(Topic.BY_USER, "later", str(left).encode())
+        self._outbox.push("p", "u:later", left, ["a", "b"])
         return 1
 
     def apply(self, record: Record) -> None:
@@ -323,7 +324,7 @@ def test_work_rests_and_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_module, "MAX_BACKLOG", 1)
     bench.process("b", start=2)
     assert bench.sent(Topic.BY_USER) == [b"3", b"2"], "too much waits"
-    assert pace.worked.call_count == 2
+    assert pace.worked.mock_calls == [mock.call(2)] * 2, "with its deliveries"
     assert bench.sent("by-post") == [b"late", b"a", b"b"]
     assert bench.positions() == [1, 2, 2, 2, 3]
 

@@ -81,7 +81,7 @@ class Bench:
 
     async def fetch(self, start: int, count: int) -> None:
         self.slot.add(_fetch(start, count))
-        await self.consumer._deliver()
+        await self.consumer.deliver()
 
 
 def test_one_batch_is_in_flight_and_the_next_waits() -> None:
@@ -147,8 +147,9 @@ def test_work_that_rests_goes_on_afterwards() -> None:
     asyncio.run(run())
 
 
-def test_partitions_take_turns() -> None:
+def test_partitions_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two batches are in flight; each that ends lets the one follow that has waited longest."""
+    monkeypatch.setattr(slots, "IN_FLIGHT", 2)
 
     async def run() -> None:
         bench = Bench()
@@ -157,7 +158,7 @@ def test_partitions_take_turns() -> None:
         for tp in places:
             consumer._slots[tp] = Slot(0)
             consumer._slots[tp].add(_fetch(0, 2))
-            await consumer._deliver()
+            await consumer.deliver()
         assert [batch.tp for batch in bench.delivered] == places[:2]
         consumer._slots[places[0]].add(_fetch(2, 1))
         consumer._slots[places[2]].add(_fetch(2, 1))
@@ -170,6 +171,8 @@ def test_partitions_take_turns() -> None:
 
 
 def test_a_batch_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "IN_FLIGHT", 2)
+
     async def run() -> None:
         bench = Bench()
         consumer: Any = bench.consumer
@@ -183,6 +186,20 @@ def test_a_batch_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(slots, "SLOW_SECONDS", -1.0)
         await consumer._drain_once()
         assert len(bench.delivered) == 5, "without an end of those that are in flight"
+
+    asyncio.run(run())
+
+
+def test_no_turns_of_the_loop_go_into_checks_of_acks() -> None:
+    """One for each partition, each 2.5 commits, would hold up what comes meanwhile."""
+
+    async def run() -> None:
+        bench = Bench()
+        consumer: Any = bench.consumer
+        consumer.assignment = mock.Mock(return_value={PLACE})
+        checking = consumer.verify_all_partitions_active()
+        with pytest.raises(StopIteration):
+            checking.send(None)
 
     asyncio.run(run())
 
