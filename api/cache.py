@@ -15,7 +15,7 @@ from api.heavy import HeavySources
 from api.held import Entries, Held
 from api.reacted import Reacted
 from api.recents import Recents
-from api.redis_answers import decode, faded, in_order, marked, reactions, scored
+from api.redis_answers import decode, faded, filled, in_order, marked, reactions, scored
 from api.redis_calls import Client, OneServer, ask, connect
 from api.stores import (
     REDIS,
@@ -26,6 +26,8 @@ from api.stores import (
     Wanted,
 )
 from connectors.redis_keys import Keys, by_hash_tag, faded_score, floor_of
+from schemas.partitioning import partition_of
+from schemas.topics import Topic
 from schemas.views import (
     AVERSION_PER_DAY,
     CLOSENESS_PER_DAY,
@@ -56,7 +58,12 @@ _TRENDING = msgspec.msgpack.Decoder(TrendingView)
 
 
 class RedisCache:
-    """The views in Redis, in one server or in a cluster."""
+    """The views in Redis, in one server or in a cluster.
+
+    That something is not there means that there is none only where the sink has filled the
+    partition: of relations that is looked at in the same round trip, behind them. Until it has, as
+    after Redis has lost all, who asks for relations is told that Redis is down.
+    """
 
     def __init__(self, url: str, partitions: int) -> None:
         self._url = url
@@ -81,7 +88,9 @@ class RedisCache:
         ]
         if names:
             commands.append(self._heavy.question(user_id, names))
-        flat, raw_floor, *found = await self._pipeline(commands)
+        commands.append(("GET", self._mark(Topic.VIEW_RELATIONS, user_id)))
+        flat, raw_floor, *found, mark = await self._pipeline(commands)
+        filled([mark])
         followed = self._heavy.answer(names, found[0]) if names else []
         pulled = await self._heavy.held(followed)
         known_from = floor_of(raw_floor)
@@ -126,8 +135,12 @@ class RedisCache:
             commands.append(("ZMSCORE", keys.following(user_id), *followed))
         if not commands:
             return Found()
+        marks = await self._groups(self._marks(wanted))
+        commands += [("MGET", *group) for group in marks]
 
-        answers = iter(await self._pipeline(commands))
+        found_there = await self._pipeline(commands)
+        filled(mark for group in found_there[len(commands) - len(marks) :] for mark in group)
+        answers = iter(found_there)
         found = Found()
         if names:
             values = iter(in_order(names, groups, answers))
@@ -236,12 +249,14 @@ class RedisCache:
     async def circle(self, user_id: str, now: int) -> Circle:
         """The newest follows of a user, and who is closest at a time (ms); one round trip."""
         following, affinity = self._keys.following(user_id), self._keys.affinity(user_id)
-        followed, close = await self._pipeline(
+        followed, close, mark = await self._pipeline(
             [
                 ("ZREVRANGE", following, 0, MAX_FOLLOWS - 1),
                 ("ZREVRANGE", affinity, 0, MAX_CLOSE - 1, "WITHSCORES"),
+                ("GET", self._mark(Topic.VIEW_RELATIONS, user_id)),
             ]
         )
+        filled([mark])
         ranks = zip(close[::2], close[1::2], strict=True)
         return Circle(
             [source.decode() for source in followed],
@@ -300,6 +315,19 @@ class RedisCache:
     async def run(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """The answers to commands whose keys are known elsewhere, in one round trip."""
         return await self._pipeline(commands)
+
+    def _marks(self, wanted: Wanted) -> list[str]:
+        """The marks of the partitions in which what is not there is taken for none."""
+        users = {user_id for user_id, _ in wanted.follows}
+        if wanted.viewer and (wanted.blocks or wanted.favourites):
+            users.add(wanted.viewer)
+        marks = {self._mark(Topic.VIEW_RELATIONS, user_id) for user_id in users}
+        if wanted.viewer and wanted.mine:
+            marks.add(self._mark(Topic.VIEW_MINE, wanted.viewer))
+        return list(marks)
+
+    def _mark(self, topic: Topic, user_id: str) -> str:
+        return self._keys.position(topic, partition_of(user_id, self._keys.partitions))
 
     async def _groups(self, names: list[str]) -> list[list[str]]:
         """Names that one command may have together: all, but in a cluster those of a slot.

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from api.stores import NEGLIGIBLE
+from api.stores import NEGLIGIBLE, REDIS, StoreDownError
+from connectors.redis_fence import read_mark
 from connectors.redis_keys import faded_score
 
 LIKE = "like"
@@ -27,6 +28,16 @@ def in_order(
     for group in groups:
         values.update(zip(group, next(answers), strict=True))
     return [values[name] for name in names]
+
+
+def filled(marks: Iterable[bytes | None]) -> None:
+    """Go on only if partitions are filled, by their marks.
+
+    Raises:
+        StoreDownError: one is not, as of a Redis that has lost what it had.
+    """
+    if not all(raw is not None and read_mark(raw).is_filled for raw in marks):
+        raise StoreDownError(REDIS, "being filled", is_outage=False)
 
 
 def decode(

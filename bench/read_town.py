@@ -10,8 +10,10 @@ import msgspec
 from redis import Redis
 
 from api.ids import as_id
+from connectors.redis_fence import Fence
 from connectors.redis_keys import Keys, fading_rank, member
 from schemas.partitioning import partition_of
+from schemas.topics import Topic
 from schemas.views import CountersView, PostView, UserView
 
 ENTRIES = 1_000
@@ -83,6 +85,11 @@ class Town:
                 if number % _AT_ONCE == 0:
                     pipe.execute()
             pipe.execute()
+            fence = Fence(client, "town")
+            for topic in (Topic.VIEW_RELATIONS, Topic.VIEW_MINE):
+                for mark in (keys.position(topic, partition) for partition in range(partitions)):
+                    fence.take_over(mark)
+                    fence.fill(mark)
 
     def _posts_by(self, author: str, count: int) -> list[Place]:
         random = self._random

@@ -43,15 +43,16 @@ class LogBounds:
         self._wanted: set[TP] = set()
         self._coming: asyncio.Future[dict[TP, Bounds]] | None = None
 
-    async def within(self, tp: TP, position: int | None) -> int:
-        """Where to read from, for who has processed all below a position, or nothing.
+    async def within(self, tp: TP, position: int | None) -> Bounds:
+        """What is to be read, for who has processed all below a position, or nothing: from where,
+        and the log's end.
 
         Raises:
             PositionError: the log ends before the position.
         """
         oldest, end = await self.of(tp)
         if position is None:
-            return oldest
+            return Bounds(oldest, end)
         if position > end:
             raise PositionError(
                 f"{tp.topic}/{tp.partition} ends at {end}, and {position} was processed before: "
@@ -65,7 +66,7 @@ class LogBounds:
                 position=position,
                 oldest=oldest,
             )
-        return max(position, oldest)
+        return Bounds(max(position, oldest), end)
 
     async def of(self, tp: TP) -> Bounds:
         """The bounds of a partition, as they are after this was asked."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 from connectors.failpoints import reach
@@ -39,13 +40,15 @@ class Mark(Struct, frozen=True):
     `epoch` names who took the partition over last, `position` the offset that the next write
     has, None while nothing was written. All below `position` was written; of what stands from
     there to `reached` some was too, if that is set: by a write of several round trips, or one
-    that was refused in part.
+    that was refused in part. `is_filled` once all was written that the log held when it was last
+    found to be missing: until then, what is not there may exist all the same.
     """
 
     log_id: str
     epoch: str
     position: int | None
     reached: int | None = None
+    is_filled: bool = False
 
 
 _encode = msgspec.json.Encoder().encode
@@ -100,6 +103,28 @@ class Fence:
         if found not in self._left[key]:
             raise StoreMovedError(key)
 
+    def fill(self, key: str) -> None:
+        """Say in the mark that the partition is filled.
+
+        Raises:
+            StoreMovedError: the mark is not what this writer left.
+        """
+        self.position(key)  # after a write whose outcome is not known
+        (before,) = self._left[key]
+        mark = _decode(before)
+        if mark.is_filled:
+            return
+        after = _encode(replace(mark, is_filled=True))
+        self._left[key] |= {after}
+        with self._transaction(key) as transaction:
+            if transaction.watch(key) != before:
+                raise StoreMovedError(key)
+            transaction.add("SET", key, after)
+            if not transaction.execute():
+                transaction.watch(key)  # raises if the mark went to another server
+                raise StoreMovedError(key)
+        self._left[key] = {after}
+
     @contextmanager
     def write(
         self, key: str, position: int, scripts: Iterable[str] = ()
@@ -115,8 +140,9 @@ class Fence:
         (before,) = self._left[key]
         mark = _decode(before)
         reached = position if mark.reached is None else max(position, mark.reached)
-        within = self._mark(mark.epoch, mark.position, reached)
-        after = self._mark(mark.epoch, position, reached if reached > position else None)
+        within = _encode(replace(mark, reached=reached))
+        rest = reached if reached > position else None
+        after = _encode(replace(mark, position=position, reached=rest))
         self._left[key] |= {within, after}
         with self._transaction(key) as transaction:
             fenced = FencedPipeline(transaction, key, before, within, scripts)
@@ -142,7 +168,7 @@ class Fence:
                 mark = Mark(self._log_id, "", None) if found is None else _decode(found)
                 if mark.log_id != self._log_id:
                     raise ForeignStoreError("Redis", mark.log_id, self._log_id)
-                claimed = self._mark(uuid.uuid4().hex, mark.position, mark.reached)
+                claimed = _encode(replace(mark, epoch=uuid.uuid4().hex))
                 self._left[key].add(claimed)
                 transaction.add("SET", key, claimed)
                 if transaction.execute():
@@ -160,9 +186,6 @@ class Fence:
     def _transaction(self, key: str) -> Iterator[Transaction]:
         with server_of(self._client, key) as server, Transaction(server) as transaction:
             yield transaction
-
-    def _mark(self, epoch: str, position: int | None, reached: int | None) -> bytes:
-        return _encode(Mark(self._log_id, epoch, position, reached))
 
 
 class FencedPipeline:

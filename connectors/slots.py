@@ -26,10 +26,12 @@ class Slot:
     that wait their turn; `has_work` says that the owner has more to do than those. `steps` counts
     what became durable. What it says of its log, from behind: everything below `position` is
     durable, below `reached` too (a part of what is in flight, or commit markers), and the next
-    fetch begins at `fetched_to`. Bytes are those of keys and values, as a sample of each fetch has
-    them: to touch every record here would cost a tenth of what it costs to fold it."""
+    fetch begins at `fetched_to`; `first_end` is where the log ended when the partition was opened.
+    Bytes are those of keys and values, as a sample of each fetch has them: to touch every record
+    here would cost a tenth of what it costs to fold it."""
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int, first_end: int | None = None) -> None:
+        self.first_end = position if first_end is None else first_end
         self.position = position
         self.reached = position
         self.fetched_to = position
@@ -40,6 +42,11 @@ class Slot:
         self._fetches: deque[tuple[float, int, Records]] = deque()
         self._waiting_bytes = 0
         self._flying_bytes = 0
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether all is durable that the log held when the partition was opened."""
+        return max(self.position, self.reached) >= self.first_end
 
     @property
     def is_empty(self) -> bool:

@@ -98,6 +98,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
         if slot := self._slots.get(tp):
             slot.move(position)
 
+    def has_caught_up(self, tp: TP) -> bool:
+        """Whether all of a partition is durable that its log held when it was opened."""
+        slot = self._slots.get(tp)
+        return slot is not None and slot.has_caught_up
+
     def abandon(self, batch: Batch) -> None:
         """The batch was given up while `leaving`: whoever gets the partition reads it again."""
         if slot := self._slots.get(batch.tp):
@@ -161,11 +166,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
                 await asyncio.wait([earlier])
             position = await self.owners[tp.topic].open(tp.partition)
             self._owned.add(tp)
-            position = await self._bounds.within(tp, position)
+            start, end = await self._bounds.within(tp, position)
             if generation != self.generation:
                 return
-            await self._thread.seek_wait({tp: position})
-            slot = self._slots[tp] = Slot(position)
+            await self._thread.seek_wait({tp: start})
+            slot = self._slots[tp] = Slot(start, end)
             slot.has_work = self._has_work(tp)
             self._wake.set()
         except LeavingError:

@@ -112,6 +112,10 @@ class CassandraStore:
         if found not in left:
             raise LostWritesError(topic, partition, left, found)
 
+    def fill(self, topic: Topic, partition: int) -> None:
+        """Nobody asks whether Cassandra has all of a partition: it is where what is lost in Redis
+        is looked for."""
+
     def write(self, topic: Topic, partition: int, writes: Sequence[Write], position: int) -> None:
         """Apply writes, then set the position.
 

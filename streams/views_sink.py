@@ -94,6 +94,14 @@ class RedisStore:
         """
         self._fence.check(self._keys.position(topic, partition))
 
+    def fill(self, topic: Topic, partition: int) -> None:
+        """Say beside the position that the partition is filled.
+
+        Raises:
+            StoreMovedError: Redis lost writes, or another worker has taken over.
+        """
+        self._fence.fill(self._keys.position(topic, partition))
+
     def _load_feeds(self, partition: int) -> None:
         """Know which feeds are there. O(feeds of the partition), once it is taken over."""
         found: Any = self._client.hgetall(self._keys.opened(partition))

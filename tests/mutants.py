@@ -370,7 +370,7 @@ MUTANTS = (
         "group-offsets-read",
         "a partition is read from where the group's offsets stand",
         "connectors/transport.py",
-        "            await self._thread.seek_wait({tp: position})",
+        "            await self._thread.seek_wait({tp: start})",
         "            pass",
         "tests/unit/test_transport.py",
     ),
@@ -549,6 +549,14 @@ MUTANTS = (
         "    if post.hidden_by is not None:\n        return False\n",
         "",
         "tests/unit/test_api_moderation.py",
+    ),
+    Mutant(
+        "emptied-is-unblocked",
+        "a Redis that has lost all is taken for one in which nobody blocks anybody",
+        "api/redis_answers.py",
+        "    if not all(raw is not None and read_mark(raw).is_filled for raw in marks):",
+        "    if not all(raw is None or read_mark(raw).is_filled for raw in marks):",
+        "tests/unit/test_api_emptied.py",
     ),
     Mutant(
         "names-are-taken-away",

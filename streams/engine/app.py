@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -35,7 +35,7 @@ from streams.engine.pace import Pace
 from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
-from streams.engine.sink import CHECK_SECONDS, Reach, Sink
+from streams.engine.sink import CHECK_SECONDS, FILL_SECONDS, Reach, Sink
 from streams.engine.stage import Stage, StageStats
 from streams.engine.standby import Follower
 from streams.engine.state import State
@@ -239,20 +239,28 @@ class App(faust.App):  # type: ignore[misc]
                 pool=self.pool,
                 leaving=lambda: self.consumer.leaving,
                 moved=lambda tp, position: self.consumer.moved(tp, position),
+                has_caught_up=lambda tp: self.consumer.has_caught_up(tp),
                 part_bytes=part_bytes,
             )
             self.add(sink)
             sinks.append(sink)
 
         async def check() -> None:
-            try:
-                for sink in sinks:
-                    await sink.check()
-            except Exception as error:
-                await self.fault(error)
-                raise
+            await self._of_each(Sink.check, sinks)
+
+        async def fill() -> None:
+            await self._of_each(Sink.fill, sinks)
 
         self.timer(CHECK_SECONDS, name=f"{self.conf.id}.check")(check)
+        self.timer(FILL_SECONDS, name=f"{self.conf.id}.fill")(fill)
+
+    async def _of_each(self, look: Callable[[Sink], Awaitable[None]], sinks: list[Sink]) -> None:
+        try:
+            for sink in sinks:
+                await look(sink)
+        except Exception as error:
+            await self.fault(error)
+            raise
 
     def add(self, processor: Processor) -> None:
         """Run a processor: an agent hands it the batches of its topic, partitions side by side."""

@@ -7,6 +7,10 @@ filled from the beginning. Nothing is written before it is committed in Kafka.
 A store that cannot be reached is waited for: the part of a batch that is in flight is tried again
 until it is written, and its partition's slot holds back what comes after the batch. A store that no
 longer has what it confirmed is found out by the next write, or within `CHECK_SECONDS`.
+
+Who reads a store that is being filled must not take what is not there yet for what does not exist:
+so a store is told of each partition, within `FILL_SECONDS`, when all is written that the log held
+when the partition was opened.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ from streams.engine.stage import StageStats
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 2.0
+FILL_SECONDS = 0.2
 
 Result = TypeVar("Result")
 
@@ -77,6 +82,10 @@ class Store(Protocol):
 
     def check(self, topic: Topic, partition: int) -> None:
         """See whether the position is where it was left; raises as `write` does."""
+
+    def fill(self, topic: Topic, partition: int) -> None:
+        """All is written that the log held when the partition was opened; raises as `write`
+        does."""
 
 
 class Reach:
@@ -121,6 +130,7 @@ class Sink:
     A batch is written in parts of about `part_bytes` of its values, if that is given, so that a
     slow store is seen to move, and one that refuses some gets on: `moved` is told of each part.
     `leaving` is set while partitions may go to another worker: then nothing is waited for.
+    `has_caught_up` says whether all is written that a partition held when it was opened.
     """
 
     def __init__(
@@ -133,6 +143,7 @@ class Sink:
         pool: ThreadPoolExecutor,
         leaving: Callable[[], asyncio.Event],
         moved: Callable[[TP, int], None],
+        has_caught_up: Callable[[TP], bool],
         part_bytes: int | None = None,
     ) -> None:
         self.topic = topic
@@ -146,8 +157,10 @@ class Sink:
         self._pool = pool
         self._leaving = leaving
         self._moved = moved
+        self._has_caught_up = has_caught_up
         self._part_bytes = part_bytes
         self._owned: set[int] = set()
+        self._filling: set[int] = set()
         self._uses: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -170,6 +183,7 @@ class Sink:
             self.queued.add(partition)
             position = await self._persist(partition, self._open, partition)
         self._owned.add(partition)
+        self._filling.add(partition)
         self._reach.outage.opened(Place(self.topic, partition))
         log.info("partition opened", topic=self.topic.value, partition=partition, position=position)
         return position
@@ -177,6 +191,7 @@ class Sink:
     async def close(self, partition: int) -> None:
         """Let a partition go."""
         self._owned.discard(partition)
+        self._filling.discard(partition)
         self._reach.outage.closed(Place(self.topic, partition))
 
     def has_work(self, _partition: int) -> bool:
@@ -205,22 +220,22 @@ class Sink:
     async def check(self) -> None:
         """See whether the store still stands where it was left, partition by partition; those
         with a batch under way see for themselves. Raises as `Store.check` does."""
-        loop = asyncio.get_running_loop()
         for partition in self.owned:
             if partition not in self._owned or self._uses[partition].locked():
                 continue
-            place = Place(self.topic, partition)
             async with self._uses[partition]:
-                try:
-                    await loop.run_in_executor(self._pool, self._check, partition)
-                except Exception as error:
-                    if self._leaving().is_set() or partition not in self._owned:
-                        return  # it may be another's by now, which moves the position
-                    if not self._reach.is_passing(error):
-                        raise
-                    self._reach.outage.failed(place, error)
+                if not await self._ask(partition, self._check):
                     return
-            self._reach.outage.succeeded(place)
+
+    async def fill(self) -> None:
+        """Tell the store of the partitions that it has all of, once each. Raises as `Store.fill`
+        does."""
+        for partition in sorted(self._filling):
+            async with self._uses[partition]:
+                if partition in self._filling and self._has_caught_up(TP(self.topic, partition)):
+                    if not await self._ask(partition, self._fill):
+                        return
+                    self._filling.discard(partition)
 
     def rows(self) -> dict[str, int]:
         """A sink keeps no rows."""
@@ -258,6 +273,21 @@ class Sink:
             writes = part
         yield writes, batch.next_offset
 
+    async def _ask(self, partition: int, function: Callable[[int], None]) -> bool:
+        """Ask the store once, and say whether it has done it; raises what no repetition helps."""
+        place = Place(self.topic, partition)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, function, partition)
+        except Exception as error:
+            if self._leaving().is_set() or partition not in self._owned:
+                return False  # it may be another's by now, which moves the position
+            if not self._reach.is_passing(error):
+                raise
+            self._reach.outage.failed(place, error)
+            return False
+        self._reach.outage.succeeded(place)
+        return True
+
     async def _persist(
         self, partition: int, function: Callable[..., Result], *arguments: Any
     ) -> Result:
@@ -294,6 +324,9 @@ class Sink:
 
     def _check(self, partition: int) -> None:
         self._reach.store().check(self.topic, partition)
+
+    def _fill(self, partition: int) -> None:
+        self._reach.store().fill(self.topic, partition)
 
     def _write(self, partition: int, writes: list[Write], position: int) -> None:
         reach("before-sink", f"{self.topic}/{partition}", len(writes))

@@ -176,7 +176,11 @@ async def _run(stack: LocalStack, proxy: Proxy, sinks: Sinks) -> None:
         missing = await _away(stack, reads, "cassandra", stack.restart)
         assert missing == {(COLD, mode, "cassandra") for mode in ("latest", "ranked")}
 
-        missing = await _away(stack, reads, "redis", lambda _: start_empty(stack))
+        def start(_: str) -> None:
+            start_empty(stack)
+            sinks.fill()
+
+        missing = await _away(stack, reads, "redis", start)
         both = itertools.product((WARM, COLD), ("latest", "ranked"))
         assert missing == {(user, mode, "redis") for user, mode in both}
     assert {status for *_, status, _ in reads.answers} == {200}

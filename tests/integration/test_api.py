@@ -57,6 +57,7 @@ from schemas.views import (
 from streams.archive_sink import CassandraStore
 from streams.engine.sink import Write
 from streams.views_sink import RedisStore
+from tests.filled import fill
 
 KEY = "k" * 40
 PARTITION = 9_999
@@ -88,11 +89,16 @@ class Sinks:
         )
         self._views = RedisStore(self._redis, settings().partitions, "log")
         self._archive = CassandraStore(session, "log")
+        self.fill()
         for topic in IN_REDIS:
             self._views.open(topic, PARTITION)
         for topic in IN_CASSANDRA:
             self._archive.open(topic, PARTITION)
         self._offset = time.time_ns() // 1_000_000
+
+    def fill(self) -> None:
+        """Redis has all that there is."""
+        fill(self._redis, settings().partitions)
 
     def write(self, *views: Struct, redis: bool = True, cassandra: bool = True) -> None:
         """Write view values."""

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from connectors import redis
 from connectors.admin import prepare
+from connectors.log_id import log_id_of
 from connectors.push.gateway import open_gateway
 from connectors.redis_keys import Keys
 from connectors.settings import Settings
@@ -22,6 +23,7 @@ from headrace.deliver import serve
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from schemas.views import NotificationView, PostView, UserView
+from tests.filled import fill
 from tests.push.server import said
 from tests.push.services import Endpoint
 
@@ -38,6 +40,7 @@ class Scene:
         self.name = secrets.token_hex(6)
         self._keys = Keys(self.settings.partitions)
         self._redis = redis.connect(addresses.redis)
+        fill(self._redis, self.settings.partitions, log_id_of(addresses.kafka))
         self._producer = Producer({"bootstrap.servers": addresses.kafka})
         self.al, self.ann = f"al-{self.name}", f"ann-{self.name}"
         now = time.time_ns() // 1_000_000

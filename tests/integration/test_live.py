@@ -26,6 +26,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from api.app import create_app
 from api.auth import issue
 from connectors import redis
+from connectors.log_id import log_id_of
 from connectors.redis_keys import Keys
 from connectors.settings import Settings, settings
 from connectors.stack.addresses import Addresses
@@ -44,6 +45,7 @@ from schemas.views import (
     UserView,
     decode_view,
 )
+from tests.filled import fill
 
 KEY = "k" * 40
 CLIENTS = 100
@@ -64,6 +66,7 @@ class Scene:
         self._brokers = addresses.kafka
         self._keys = Keys(self.partitions)
         self._redis = redis.connect(addresses.redis)
+        fill(self._redis, self.partitions, log_id_of(addresses.kafka))
         self._set(self._keys.user(self.author), UserView(self.author, "author"))
         self.now = time.time_ns() // 1_000_000
         self.posts = [f"p{number}-{self.name}" for number in range(POSTS)]

@@ -18,6 +18,7 @@ from api.redis_calls import OneServer, connect
 from connectors.redis_keys import Keys, member
 from connectors.stack.local import LocalStack
 from schemas.partitioning import partition_of
+from tests.filled import fill
 
 PARTITIONS = 8
 KEYS = Keys(PARTITIONS)
@@ -39,6 +40,7 @@ def redis(url: str) -> Iterator[Redis]:
         client.sadd(KEYS.heavy(partition_of(HEAVY, PARTITIONS)), HEAVY)
         client.zadd(KEYS.following("al"), {HEAVY: 1})
         client.set(KEYS.floor("al"), "0")
+        fill(client, PARTITIONS)
         _post(client, "p1", 1)
         yield client
 
@@ -105,7 +107,7 @@ CHANGES: dict[str, tuple[Callable[[Redis], object], list[str]]] = {
     "added": (lambda client: _post(client, "p2", 2), ["p2", "p1"]),
     "removed": (lambda client: client.zrem(KEY, member("p1", HEAVY)), []),
     "deleted": (lambda client: client.delete(KEY), []),
-    "emptied": (lambda client: client.flushall(), []),
+    "emptied": (lambda client: (client.flushall(), fill(client, PARTITIONS)), []),
 }
 
 

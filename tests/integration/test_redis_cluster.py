@@ -171,6 +171,7 @@ def _write_all(url: str) -> None:
             for first, end in ((0, third), (third, 2 * third), (2 * third, len(of_partition))):
                 store.write(topic, partition, of_partition[first:end], end)
             store.check(topic, partition)
+            store.fill(topic, partition)
     client.close()
 
 
@@ -446,6 +447,9 @@ class Lists:
     def check(self, topic: Topic, partition: int) -> None:
         self._fence.check(KEYS.position(topic, partition))
 
+    def fill(self, topic: Topic, partition: int) -> None:
+        self._fence.fill(KEYS.position(topic, partition))
+
 
 def _list(partition: int, offset: int) -> str:
     return f"list:{{p{partition}}}:{offset // 25 * 25}"
@@ -478,6 +482,7 @@ class Load:
             pool=pool,
             leaving=lambda: leaving,
             moved=self._moved,
+            has_caught_up=lambda _: False,
         )
         leaving = asyncio.Event()
 

@@ -378,3 +378,68 @@ def test_the_newest_reactions_stay_with_their_kinds(client: Redis) -> None:
     assert client.zrange(reacted, 0, -1) == [b"post7", b"post8", b"post9"]
     assert client.hkeys(kinds) == [b"post8"]
     assert client.eval(redis.TRIM_WITH_HASH, 2, reacted, kinds, 3) == 0
+
+
+# Whether all is there
+
+
+def _is_filled(client: Redis) -> bool:
+    return redis_fence.read_mark(client.get(KEY)).is_filled
+
+
+def test_a_partition_is_filled_from_when_its_writer_says_so_until_it_is_lost(
+    client: Redis,
+) -> None:
+    fence = Fence(client, "log")
+    fence.take_over(KEY)
+    _write(fence, "a", 5)
+    assert not _is_filled(client)
+    fence.fill(KEY)
+    assert (_is_filled(client), fence.position(KEY)) == (True, 5)
+    _write(fence, "b", 9)
+    assert _is_filled(client)
+    owner = Fence(client, "log")
+    assert (owner.take_over(KEY), _is_filled(client)) == (9, True)
+    client.flushall()
+    assert (owner.take_over(KEY), _is_filled(client)) == (None, False)
+
+
+def test_a_mark_of_before_says_nothing_of_whether_it_is_filled(client: Redis) -> None:
+    client.set(KEY, '{"log_id":"log","epoch":"e","position":5,"reached":null}')
+    assert not _is_filled(client)
+    fence = Fence(client, "log")
+    assert (fence.take_over(KEY), _is_filled(client)) == (5, False)
+
+
+def test_who_was_taken_over_says_of_no_partition_that_it_is_filled(client: Redis) -> None:
+    stale, owner = Fence(client, "log"), Fence(client, "log")
+    stale.take_over(KEY)
+    owner.take_over(KEY)
+    with pytest.raises(StoreMovedError):
+        stale.fill(KEY)
+    assert not _is_filled(client)
+    client.flushall()
+    with pytest.raises(StoreMovedError):
+        owner.fill(KEY)
+    assert not client.exists(KEY)
+
+
+def test_a_partition_is_filled_though_the_answer_was_lost(
+    server: Redis, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence = Fence(client, "log")
+    fence.take_over(KEY)
+    execute = redis_fence.Transaction.execute
+
+    def lose(transaction: redis_fence.Transaction) -> bool:
+        execute(transaction)
+        raise ConnectionError("lost")
+
+    monkeypatch.setattr(redis_fence.Transaction, "execute", lose)
+    with pytest.raises(ConnectionError, match="lost"):
+        fence.fill(KEY)
+    monkeypatch.setattr(redis_fence.Transaction, "execute", execute)
+    fence.fill(KEY)
+    assert _is_filled(server)
+    _write(fence, "a", 5)
+    assert (_is_filled(server), fence.position(KEY)) == (True, 5)

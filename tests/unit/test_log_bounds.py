@@ -45,7 +45,7 @@ class KafkaLog:
     ],
 )
 def test_where_a_log_is_read_from(position: int | None, start: int) -> None:
-    assert asyncio.run(LogBounds(KafkaLog()).within(PLACE, position)) == start
+    assert asyncio.run(LogBounds(KafkaLog()).within(PLACE, position)) == Bounds(start, 20)
 
 
 def test_a_log_that_ends_before_the_position_is_another() -> None:

@@ -49,6 +49,7 @@ class Store:
         self.written: list[tuple[int, list[Write], int]] = []
         self.opened: list[int] = []
         self.checked: list[int] = []
+        self.filled: list[int] = []
         self.faults: list[Exception] = []
         self.may_confirm = threading.Event()
         self.may_confirm.set()
@@ -67,6 +68,10 @@ class Store:
         assert self.may_confirm.wait(5)
         self._fail()
         self.checked.append(partition)
+
+    def fill(self, _topic: Topic, partition: int) -> None:
+        self._fail()
+        self.filled.append(partition)
 
     def _fail(self) -> None:
         if self.faults:
@@ -104,6 +109,7 @@ class Bench:
         self.make_faults: list[Exception] = []
         self.leaving = asyncio.Event()
         self.moved: list[tuple[int, int]] = []
+        self.has_caught_up = True
         self.reach = Reach("redis", self._make, lambda error: isinstance(error, AwayError))
         self.topic = topic
         self.sink = Sink(
@@ -114,6 +120,7 @@ class Bench:
             pool=pool,
             leaving=lambda: self.leaving,
             moved=lambda tp, position: self.moved.append((tp.partition, position)),
+            has_caught_up=lambda tp: tp == TP(topic, 3) and self.has_caught_up,
             part_bytes=part_bytes,
         )
 
@@ -403,6 +410,50 @@ def test_a_batch_under_way_is_not_checked(bench: Callable[..., Bench]) -> None:
         assert one.store.checked == [3]
 
     asyncio.run(run())
+
+
+# What a store has
+
+
+def test_a_store_is_told_once_that_a_partition_is_filled(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.has_caught_up = False
+    asyncio.run(one.sink.open(3))
+    asyncio.run(one.sink.fill())
+    assert one.store.filled == [], "before it is"
+    one.has_caught_up = True
+    for _ in range(2):
+        asyncio.run(one.sink.fill())
+    assert one.store.filled == [3]
+    asyncio.run(one.sink.open(3))
+    asyncio.run(one.sink.fill())
+    assert one.store.filled == [3, 3], "whoever opens it anew may find an empty store"
+
+
+def test_a_store_that_is_away_is_told_later(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    asyncio.run(one.sink.open(3))
+    one.store.faults = [AwayError("refused")]
+    asyncio.run(one.sink.fill())
+    assert one.reach.outage.reason is not None
+    asyncio.run(one.sink.fill())
+    assert (one.store.filled, one.reach.outage.reason) == ([3], None)
+
+
+def test_a_store_that_stands_elsewhere_is_not_filled(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    asyncio.run(one.sink.open(3))
+    one.store.faults = [ValueError("stands elsewhere")]
+    with pytest.raises(ValueError, match="stands elsewhere"):
+        asyncio.run(one.sink.fill())
+
+
+def test_what_is_let_go_is_filled_by_another(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    asyncio.run(one.sink.open(3))
+    asyncio.run(one.sink.close(3))
+    asyncio.run(one.sink.fill())
+    assert one.store.filled == []
 
 
 def test_what_is_let_go_is_checked_no_longer(bench: Callable[..., Bench]) -> None:

@@ -232,3 +232,15 @@ def test_a_batch_that_was_given_up_moves_nothing() -> None:
     assert slot.position == 0
     assert slot.is_idle
     assert slot.held_bytes == 0
+
+
+def test_a_partition_has_caught_up_with_what_its_log_held_when_it_was_opened() -> None:
+    assert Slot(7, 7).has_caught_up, "a log without records"
+    slot = Slot(7, 9)
+    slot.add(_fetch(7, 1))
+    slot.take()
+    slot.move(8)
+    slot.land(8)
+    assert not slot.has_caught_up
+    slot.reached = 9  # a commit marker
+    assert slot.has_caught_up

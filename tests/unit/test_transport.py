@@ -580,6 +580,11 @@ def test_a_partition_is_read_from_where_its_owner_stands_not_from_the_groups_off
         await consumer._open(PLACE, consumer.generation)
         sought.assert_awaited_once_with({PLACE: 15})
         assert _positions(consumer) == {PLACE: 15}
+        assert not consumer.has_caught_up(PLACE), "the log ends behind it"
+        consumer.moved(PLACE, consumer._slots[PLACE].first_end)
+        assert consumer.has_caught_up(PLACE)
+        consumer._slots.clear()
+        assert not consumer.has_caught_up(PLACE), "it is another's"
 
     asyncio.run(run())
 
