@@ -11,8 +11,10 @@ from prometheus_client import Counter
 
 from api.gcra import Limit, Standing
 from api.idempotency import REMEMBERED_SECONDS, Remembered
-from api.stores import StoreDownError
+from api.redis_answers import decode
+from api.stores import StoreDownError, Taken
 from connectors.redis_keys import Keys
+from schemas.views import DELETED, UserView
 
 FORGET = """
 -- KEYS: a request; ARGV: what is kept of it. Forgets it unless something else is kept by now.
@@ -48,6 +50,7 @@ log = structlog.get_logger(__name__)
 
 _encode = msgspec.msgpack.encode
 _REMEMBERED = msgspec.msgpack.Decoder(Remembered)
+_USER = msgspec.msgpack.Decoder(UserView)
 
 
 def note_failure(call: str, error: StoreDownError) -> None:
@@ -82,9 +85,17 @@ class RedisLedger:
         name = self._keys.request(caller, key)
         await self._run([("EVAL", FORGET, 1, name, _encode(request))])
 
-    async def take(self, kind: str, caller: str, limit: Limit) -> Standing:
-        """Take one write of a class from a caller's limit."""
-        name = self._keys.limit(caller, kind)
-        command = ("EVAL", TAKE, 1, name, limit.interval_us, limit.tolerance_us)
-        ((is_allowed, ahead_us),) = await self._run([command])
-        return Standing(bool(is_allowed), ahead_us)
+    async def take(self, kind: str, caller: str, limit: Limit | None) -> Taken:
+        """Take one write of a class from a caller's limit, and see whether the caller is erased."""
+        commands: list[Sequence[Any]] = [("GET", self._keys.user(caller))]
+        if limit is not None:
+            name = self._keys.limit(caller, kind)
+            commands.append(("EVAL", TAKE, 1, name, limit.interval_us, limit.tolerance_us))
+        user, *taken = await self._run(commands)
+        users: dict[str, UserView] = {}
+        decode(_USER, [caller], [user], users)
+        is_erased = caller in users and users[caller].status == DELETED
+        if not taken:
+            return Taken(None, is_erased)
+        ((is_allowed, ahead_us),) = taken
+        return Taken(Standing(bool(is_allowed), ahead_us), is_erased)

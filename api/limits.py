@@ -1,4 +1,4 @@
-"""How often a caller may write, by class of write."""
+"""Whether a caller may write: not once the account is erased, and how often, by class of write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from api.errors import ProblemError
 from api.gcra import WINDOW_SECONDS, Limit, Standing, Takes
 from api.ledger import note_failure
-from api.stores import Ledger, StoreDownError
+from api.stores import Ledger, StoreDownError, Taken
 from connectors.settings import Settings
 
 Class = Literal["posts", "engagements", "follows", "batches", "writes"]
@@ -50,16 +50,25 @@ class Limiter:
         self._limits = limits
         self._takes = Takes(MAX_CALLERS)
 
-    async def take(self, kind: Class, caller: str) -> dict[str, str]:
+    async def take(self, kind: Class, caller: str, *, is_for_erased: bool) -> dict[str, str]:
         """Take one write of a caller; the headers that tell what is left. One round trip.
 
         Raises:
-            ProblemError: 429, when the caller has to wait.
+            ProblemError: 403, when the caller is erased and the write is not for such; 429, when
+                the caller has to wait.
         """
         limit = self._limits.get(kind)
-        if limit is None:
+        taken = await self._take(kind, caller, limit)
+        if taken.is_erased and not is_for_erased:
+            raise ProblemError(
+                403,
+                "account-erased",
+                "The account was erased, for ever: nothing that it writes is shown. Sign up for "
+                "another one.",
+            )
+        standing = taken.standing
+        if limit is None or standing is None:
             return {}
-        standing = await self._take(kind, caller, limit)
         headers = _headers(kind, limit, standing)
         if standing.is_allowed:
             return headers
@@ -72,12 +81,15 @@ class Limiter:
             headers={**headers, "Retry-After": str(seconds)},
         )
 
-    async def _take(self, kind: Class, caller: str, limit: Limit) -> Standing:
+    async def _take(self, kind: Class, caller: str, limit: Limit | None) -> Taken:
         try:
             return await self._ledger.take(kind, caller, limit)
         except StoreDownError as error:
             note_failure("take", error)
-            return self._takes.take(f"{kind}\0{caller}", time.monotonic_ns() // 1_000, limit)
+            if limit is None:
+                return Taken(None)
+            now_us = time.monotonic_ns() // 1_000
+            return Taken(self._takes.take(f"{kind}\0{caller}", now_us, limit))
 
 
 def _headers(kind: Class, limit: Limit, standing: Standing) -> dict[str, str]:

@@ -15,6 +15,7 @@ from api.errors import MEDIA_TYPE
 from api.idempotency import HEADER, MAX_KEY_LENGTH
 from api.models import Problem
 from api.produce import event_schemas
+from api.write_route import FOR_ERASED
 
 DESCRIPTION = """
 A news feed. Reads come from views in Redis and Cassandra; writes publish an event to Kafka and
@@ -120,6 +121,9 @@ def _described(app: FastAPI, public: set[str]) -> dict[str, Any]:
                 operation.setdefault("parameters", []).extend((_KEY, _WAIT))
                 responses["429"] = _limited()
                 responses["202"]["headers"] = _RATE_HEADERS
+                if operation["operationId"] not in FOR_ERASED:
+                    why = responses["403"]["description"].removesuffix(".")
+                    responses["403"]["description"] = f"{why}, or the caller's account is erased."
     schemas = page["components"]["schemas"]
     schemas.update(event_schemas())
     for unused in ("HTTPValidationError", "ValidationError"):

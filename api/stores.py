@@ -262,6 +262,14 @@ class Writer(Protocol):
         """Send what is under way and stop."""
 
 
+class Taken(Struct, frozen=True):
+    """How a caller stands who writes: with the limit, None without one, and whether the account is
+    erased, as far as the views show it."""
+
+    standing: Standing | None
+    is_erased: bool = False
+
+
 class Ledger(Protocol):
     """What the API itself keeps in Redis of who writes. Every call may raise `StoreDownError`."""
 
@@ -275,8 +283,9 @@ class Ledger(Protocol):
     async def forget(self, caller: str, key: str, request: Remembered) -> None:
         """Keep nothing of a request that came to nothing, unless another has settled it."""
 
-    async def take(self, kind: str, caller: str, limit: Limit) -> Standing:
-        """Take one write of a class from a caller's limit."""
+    async def take(self, kind: str, caller: str, limit: Limit | None) -> Taken:
+        """Take one write of a class from a caller's limit, if there is one, and see whether the
+        caller's account is erased."""
 
 
 class Rankings(Protocol):

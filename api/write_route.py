@@ -1,4 +1,5 @@
-"""What every write passes: a limit; it is made once for a key, and waits for its view."""
+"""What every write passes: a limit, and whether its caller is erased; it is made once for a key,
+and waits for its view."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ from api.stores import StoreDownError
 from api.writes import Ids, RequestEvents
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FOR_ERASED = frozenset({"erase"})
+"""Routes whose writes are taken of who is erased: to ask for it again does no harm."""
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -44,7 +47,9 @@ class WriteRoute(APIRoute):
                 return await handle(request)  # which refuses it
 
             async def limited(request: Request) -> Response:
-                headers = await services.limiter.take(kind, caller.user_id)
+                headers = await services.limiter.take(
+                    kind, caller.user_id, is_for_erased=self.name in FOR_ERASED
+                )
                 response = await handle(request)
                 response.headers.update(headers)
                 return response

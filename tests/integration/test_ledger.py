@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import httpx
+import msgspec
 import pytest
 
 from api.app import create_app
@@ -18,11 +19,12 @@ from api.ledger import RedisLedger
 from api.limits import limits_of
 from api.rankings import RedisRankings
 from api.state import Services
-from api.stores import StoreDownError, Stores
+from api.stores import StoreDownError, Stores, Taken
 from connectors import redis
 from connectors.redis_keys import Keys
 from connectors.settings import Settings
 from connectors.stack.local import LocalStack
+from schemas.views import UserView
 from tests.cluster import Cluster
 from tests.unit.api_fakes import KEY, NOW, FakeArchive, FakeWriter, Views, issue
 
@@ -90,13 +92,38 @@ def test_claims_at_once_have_one_winner(url: str) -> None:
     assert len({kept.at for kept in asyncio.run(run())}) == 1
 
 
+async def _take(ledger: RedisLedger, kind: str, limit: Limit, caller: str = "al") -> Standing:
+    taken = await ledger.take(kind, caller, limit)
+    assert taken.standing is not None
+    return taken.standing
+
+
+def test_who_is_erased_is_known_in_the_same_round_trip(url: str) -> None:
+    async def run() -> list[Taken]:
+        async with ledger_at(url) as ledger:
+            return [
+                await ledger.take("posts", user, limit)
+                for user in ("gone", "sleeper", "unknown")
+                for limit in (None, Limit(5))
+            ]
+
+    client = redis.connect(url)
+    keys = Keys(PARTITIONS)
+    for user, status in (("gone", "deleted"), ("sleeper", "deactivated")):
+        client.set(keys.user(user), msgspec.msgpack.encode(UserView(user, status=status)))
+    taken = asyncio.run(run())
+    client.close()
+    assert [each.is_erased for each in taken] == [True, True, False, False, False, False]
+    assert [each.standing is None for each in taken] == [True, False] * 3
+
+
 def test_a_limit_is_taken_by_the_clock_of_redis(url: str) -> None:
     limit = Limit(5)
 
     async def run() -> None:
         async with ledger_at(url) as ledger:
             began = time.monotonic_ns()
-            taken = await asyncio.gather(*(ledger.take("posts", "al", limit) for _ in range(9)))
+            taken = await asyncio.gather(*(_take(ledger, "posts", limit) for _ in range(9)))
             passed_us = (time.monotonic_ns() - began) // 1_000
             allowed = sorted((s for s in taken if s.is_allowed), key=lambda s: s.ahead_us)
             for number, standing in enumerate(allowed, 1):
@@ -105,8 +132,8 @@ def test_a_limit_is_taken_by_the_clock_of_redis(url: str) -> None:
             assert [s.is_allowed for s in taken].count(False) == 4
             refused = next(s for s in taken if not s.is_allowed)
             assert 0 < refused.retry_us(limit) <= limit.interval_us
-            assert (await ledger.take("follows", "al", limit)).is_allowed
-            assert (await ledger.take("posts", "cy", limit)).is_allowed
+            assert (await _take(ledger, "follows", limit)).is_allowed
+            assert (await _take(ledger, "posts", limit, "cy")).is_allowed
 
     asyncio.run(run())
     client = redis.connect(url)
@@ -122,10 +149,10 @@ def test_one_more_is_taken_when_it_is_said(url: str) -> None:
         async with ledger_at(url) as ledger:
             standing = Standing(True, 0)
             while standing.is_allowed:
-                standing = await ledger.take("writes", "al", limit)
+                standing = await _take(ledger, "writes", limit)
             await asyncio.sleep(standing.retry_us(limit) / 1e6 + 0.01)
-            assert (await ledger.take("writes", "al", limit)).is_allowed
-            assert not (await ledger.take("writes", "al", limit)).is_allowed
+            assert (await _take(ledger, "writes", limit)).is_allowed
+            assert not (await _take(ledger, "writes", limit)).is_allowed
 
     asyncio.run(run())
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.auth import issue
 from api.circle import FOLLOWS_OF_EACH, MAX_FOLLOWS, Circle, Follows
-from api.gcra import Limit, Standing, Takes
+from api.gcra import Limit, Takes
 from api.held import Entries, Held
 from api.idempotency import Remembered
 from api.limits import Limits
@@ -27,6 +27,7 @@ from api.stores import (
     Placed,
     StoreDownError,
     Stores,
+    Taken,
     TimelineRow,
     Told,
     Wanted,
@@ -421,8 +422,9 @@ class FakeLedger(FakeStore):
 
     name = "redis"
 
-    def __init__(self) -> None:
+    def __init__(self, views: Views) -> None:
         super().__init__()
+        self.views = views
         self.requests: dict[tuple[str, str], Remembered] = {}
         self.takes = Takes(1_000)
         self.now_us = 1
@@ -440,9 +442,13 @@ class FakeLedger(FakeStore):
         if self.requests.get((caller, key)) == request:
             del self.requests[caller, key]
 
-    async def take(self, kind: str, caller: str, limit: Limit) -> Standing:
+    async def take(self, kind: str, caller: str, limit: Limit | None) -> Taken:
         self.touch("take")
-        return self.takes.take(f"{kind} {caller}", self.now_us, limit)
+        user = self.views.found.users.get(caller)
+        is_erased = user is not None and user.status == "deleted"
+        if limit is None:
+            return Taken(None, is_erased)
+        return Taken(self.takes.take(f"{kind} {caller}", self.now_us, limit), is_erased)
 
 
 class FakeRankings:
@@ -492,7 +498,7 @@ class World:
         self.cache = FakeCache(self.redis)
         self.archive = FakeArchive(self.cassandra)
         self.writer = FakeWriter()
-        self.ledger = FakeLedger()
+        self.ledger = FakeLedger(self.redis)
         self.rankings = FakeRankings(self.cache)
         self.now = NOW
         stores = Stores(self.cache, self.archive, self.writer, self.ledger, self.rankings)

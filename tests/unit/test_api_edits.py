@@ -395,7 +395,7 @@ def test_a_name_is_one_users(world: World) -> None:
 def test_who_edits_which_profile(world: World) -> None:
     problem_of(world.ask("PATCH", ME, json={"bio": "x"}), 401)
     world.redis.user("al", status="deleted")
-    problem_of(world.ask("PATCH", ME, "al", json={"bio": "x"}), 404)
+    problem_of(world.ask("PATCH", ME, "al", json={"bio": "x"}), 403)
     assert world.writer.events == []
     assert world.ask("PATCH", ME, "new", json={"bio": "x"}).status_code == 202
     world.archive.is_down = True

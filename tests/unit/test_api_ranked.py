@@ -500,6 +500,7 @@ def test_a_view_counts_whether_it_can_be_noted_or_not(world: World) -> None:
 def test_nothing_is_noted_of_who_is_erased(world: World) -> None:
     post(world, "p", "ann")
     world.redis.user("al", status="deleted")
+    world.ledger.is_down = True  # else the write is refused
     response = world.ask("POST", "/api/v1/posts/p/engagements", "al", json={"action": "view"})
     assert response.status_code == 202
     assert world.rankings.seen_posts == set()
