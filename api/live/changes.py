@@ -50,6 +50,19 @@ class SourceRemoved(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class Hidden(Struct, frozen=True):
+    """The user has hidden a post."""
+
+    post_id: str
+
+
+class HiddenForOthers(Struct, frozen=True):
+    """A post is for its author alone now, by reports or by a moderator."""
+
+    post_id: str
+    author_id: str
+
+
 class Refilled(Struct, frozen=True):
     """A source has put onto the timeline what it holds."""
 
@@ -58,6 +71,8 @@ Change = (
     Added
     | Removed
     | SourceRemoved
+    | Hidden
+    | HiddenForOthers
     | Refilled
     | RelationView
     | NotificationView
@@ -135,6 +150,12 @@ def _of_users(topic: Topic) -> Selection:
     return selection
 
 
+def _mine(names: Names, key: bytes, value: bytes) -> Iterator[tuple[str, Change]]:
+    user_id = key.partition(b"\0")[0].decode()
+    if user_id in names.users and (view := decode_view(Topic.VIEW_MINE, value)).hidden_at:
+        yield user_id, Hidden(view.post_id)
+
+
 def _recents(names: Names, key: bytes, value: bytes) -> Iterator[tuple[str, Change]]:
     source, is_activity, _ = key.partition(b"\0")
     if not is_activity:
@@ -152,10 +173,19 @@ def _counters(names: Names, key: bytes, value: bytes) -> Iterator[tuple[str, Cha
         yield post_id, decode_view(Topic.VIEW_COUNTERS, value)
 
 
+def _posts(names: Names, key: bytes, value: bytes) -> Iterator[tuple[str, Change]]:
+    if (post_id := key.decode()) in names.posts:
+        view = decode_view(Topic.VIEW_POSTS, value)
+        if view.hidden_by is not None:
+            yield post_id, HiddenForOthers(post_id, view.author_id)
+
+
 _SELECTIONS: dict[Topic, Selection] = {
     Topic.TIMELINE_WRITES: _timelines,
     Topic.VIEW_RELATIONS: _of_users(Topic.VIEW_RELATIONS),
     Topic.VIEW_NOTIFICATIONS: _of_users(Topic.VIEW_NOTIFICATIONS),
+    Topic.VIEW_MINE: _mine,
     Topic.VIEW_RECENTS: _recents,
     Topic.VIEW_COUNTERS: _counters,
+    Topic.VIEW_POSTS: _posts,
 }

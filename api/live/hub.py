@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from api.errors import ProblemError, unavailable
-from api.live.changes import Change, Found
+from api.live.changes import Change, Found, HiddenForOthers
 from api.live.figures import Figures
 from api.live.inbox import ROOM
 from api.live.log import Batch, Logs
@@ -241,22 +241,25 @@ class Hub:
         return None
 
     def watch(self, stream: Stream, post_id: str) -> None:
-        """Follow the counts of a post."""
+        """Follow the counts of a post, and whether it is hidden."""
         with self._logs.lock:
             is_first = _add(self._logs.names.posts, post_id, stream)
-        if is_first:
-            each = (Topic.VIEW_COUNTERS, partition_of(post_id, self._partitions))
+        for each in self._logs_of(post_id) if is_first else ():
             self._wanted[each] += 1
             if self._wanted[each] == 1:
                 self._in_background(self._follow(each))
 
     def unwatch(self, stream: Stream, posts: list[str]) -> None:
-        """Follow the counts of posts no longer."""
+        """Follow posts no longer."""
         for post_id in posts:
             with self._logs.lock:
                 is_last = _discard(self._logs.names.posts, post_id, stream)
-            if is_last:
-                self._wanted[Topic.VIEW_COUNTERS, partition_of(post_id, self._partitions)] -= 1
+            for each in self._logs_of(post_id) if is_last else ():
+                self._wanted[each] -= 1
+
+    def _logs_of(self, post_id: str) -> tuple[Log, ...]:
+        partition = partition_of(post_id, self._partitions)
+        return (Topic.VIEW_COUNTERS, partition), (Topic.VIEW_POSTS, partition)
 
     def relate(self, stream: Stream, source: str, *, is_following: bool) -> None:
         """The user follows a source, or does not: it may have many followers."""
@@ -307,6 +310,12 @@ class Hub:
             for stream in names.posts.get(name, ()):
                 stream.inbox.count(change)
                 stream.wake()
+            return
+        if isinstance(change, HiddenForOthers):
+            for stream in names.posts.get(name, ()):
+                if stream.user_id != change.author_id:
+                    stream.inbox.hide(change.post_id)
+                    stream.wake()
             return
         of = names.sources if found.log[0] == Topic.VIEW_RECENTS else names.users
         for stream in of.get(name, ()):

@@ -45,6 +45,7 @@ class Inbox:
         self._queue: deque[Item] = deque()
         self._notices: OrderedDict[str, Notice] = OrderedDict()
         self._counts: OrderedDict[str, CountersView] = OrderedDict()
+        self._hidden: OrderedDict[str, None] = OrderedDict()
         self._newest: dict[Log, Place] = {}
         self._had: Places = {}
 
@@ -74,6 +75,12 @@ class Inbox:
         self._counts.move_to_end(view.post_id)
         if len(self._counts) > COUNTED:
             self._counts.popitem(last=False)
+
+    def hide(self, post_id: str) -> None:
+        """A post that was sent is for its author alone now, who is another."""
+        self._hidden[post_id] = None
+        if len(self._hidden) > COUNTED:
+            self._hidden.popitem(last=False)
 
     def missed(self, found: Iterable[tuple[Found, Change]], places: Mapping[Log, Place]) -> None:
         """Put before all else what was missed since `places`."""
@@ -114,6 +121,7 @@ class Inbox:
         self._queue.clear()
         self._notices.clear()
         self._counts.clear()
+        self._hidden.clear()
 
     def waiting(self, limit: int) -> list[Item]:
         """The first changes that wait; they go on waiting."""
@@ -155,6 +163,17 @@ class Inbox:
         """The newest counts of each post whose counts have changed."""
         taken = list(self._counts.values())
         self._counts.clear()
+        return taken
+
+    @property
+    def has_hidden(self) -> bool:
+        """Whether there are posts to be taken away."""
+        return bool(self._hidden)
+
+    def take_hidden(self) -> list[str]:
+        """The posts that are for their authors alone since they were sent."""
+        taken = list(self._hidden)
+        self._hidden.clear()
         return taken
 
     def catch_up(self, reached: Mapping[Log, int]) -> None:

@@ -14,9 +14,12 @@ from api.errors import ProblemError
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 
-VERSION = 1
+VERSION = 2
 MOST_CHARACTERS = 8_192
-OWN_TOPICS = (Topic.TIMELINE_WRITES, Topic.VIEW_RELATIONS, Topic.VIEW_NOTIFICATIONS)
+OWN_TOPICS = (
+    *(Topic.TIMELINE_WRITES, Topic.VIEW_RELATIONS, Topic.VIEW_NOTIFICATIONS),
+    Topic.VIEW_MINE,
+)
 """A user's partition of these is followed by each of the user's streams."""
 
 _MOST = 2**62
@@ -43,7 +46,7 @@ Places = dict[Log, Place]
 class _Token(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     version: int
     partitions: int
-    own: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    own: tuple[tuple[int, int], ...]
     heavy_at: int
     recents: tuple[tuple[int, int, int], ...] = ()
 
@@ -61,17 +64,17 @@ def own_logs(user_id: str, partitions: int) -> tuple[Log, ...]:
 def encode_token(places: Mapping[Log, Place], heavy_at: int, user_id: str, partitions: int) -> str:
     """The token of places; all logs of the user must be among them. `heavy_at` (ms) stands for the
     logs of sources with many followers that are not."""
-    first, second, third = (places[log] for log in own_logs(user_id, partitions))
+    own = tuple(places[log] for log in own_logs(user_id, partitions))
     recents = tuple(
         (log[1], *place) for log, place in places.items() if log[0] == Topic.VIEW_RECENTS
     )
-    raw = _encode(_Token(VERSION, partitions, (first, second, third), heavy_at, recents))
+    raw = _encode(_Token(VERSION, partitions, own, heavy_at, recents))
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def decode_token(text: str, user_id: str, partitions: int) -> tuple[Places, int] | None:
     """The places in a token, and the time (ms) that stands for others; None when it was made with
-    another number of partitions.
+    another number of partitions, or by an older version, which followed fewer logs.
 
     Raises:
         ProblemError: 400, when it is none of ours.
@@ -83,10 +86,12 @@ def decode_token(text: str, user_id: str, partitions: int) -> tuple[Places, int]
         token = _decode(raw)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise _refusal() from None
-    if token.version != VERSION:
+    if not 0 < token.version <= VERSION:
         raise _refusal()
-    if token.partitions != partitions:
+    if token.partitions != partitions or token.version != VERSION:
         return None
+    if len(token.own) != len(OWN_TOPICS):
+        raise _refusal()
     found: Places = {
         log: Place(*place)
         for log, place in zip(own_logs(user_id, partitions), token.own, strict=True)

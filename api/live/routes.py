@@ -58,8 +58,9 @@ async def read_stream(
     * `hello`: the stream stands; `heartbeat_seconds`. What comes from now on is told, or what has
       come since the `id` that was given.
     * `entry`: a new entry of the timeline, as a post of the feed is, with one reason.
-    * `remove`: entries that are gone: of a post (`post_id`) for `reasons`, all for `reasons`, or
-      all that is by a user or shared by one (`author_id`).
+    * `remove`: entries that are gone: of a post (`post_id`) for `reasons`, or without these all of
+      it, as the user has hidden it, or reports or a moderator have, of one that this stream has
+      sent; all for `reasons`; or all that is by a user or shared by one (`author_id`).
     * `counts`: `counts` of a post (`post_id`) that this stream has sent, at most one a second.
     * `notification`: a new state of a notification, as in the list of these.
     * `degraded`: what cannot be reached now (`kafka`, `redis`, `cassandra`), also when that is

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from api.errors import ProblemError
-from api.live.changes import Added, Refilled, Removed, SourceRemoved
+from api.live.changes import Added, Hidden, Refilled, Removed, SourceRemoved
 from api.live.inbox import Item
 from api.live.judging import SETTLE_MS, Judged, judge_entries, judge_notices, may_know_of
 from api.live.messages import EndReason, Message, MessageType, message
@@ -104,6 +104,10 @@ class Session:
             await self._stream.news(self._next_at() - self._now())
 
     async def _news(self) -> AsyncGenerator[Message]:
+        for post_id in self._inbox.take_hidden():
+            if gone := self._stream.memory.forget_post(post_id):
+                self._forget(gone)
+                yield self._say("remove", {"post_id": post_id})
         try:
             async for said in self._changes():
                 yield said
@@ -173,6 +177,9 @@ class Session:
             case SourceRemoved(reasons):
                 self._forget(self._stream.memory.forget_reasons(reasons))
                 return [self._say("remove", {"reasons": list(reasons)})]
+            case Hidden(post_id):
+                self._forget(memory.forget_post(post_id))
+                return [self._say("remove", {"post_id": post_id})]
             case RelationView() as view:
                 return self._relate(view)
             case Refilled() if self._stream.was_dormant and self._now() >= self._opened_at:
@@ -236,7 +243,7 @@ class Session:
     def _next_at(self) -> float:
         """When there is something to do though nothing comes."""
         times = []
-        if self._inbox.waiting(1):
+        if self._inbox.waiting(1) or self._inbox.has_hidden:
             times.append(self._now())
         if self._inbox.has_counts:
             times.append(self._counts_at + COUNTS_SECONDS)

@@ -84,10 +84,10 @@ class Switchboard(Protocol):
         """Have a stream stand in its logs, with what it has missed; `gap` says why not."""
 
     def watch(self, stream: Stream, post_id: str) -> None:
-        """Follow the counts of a post."""
+        """Follow the counts of a post, and whether it is hidden."""
 
     def unwatch(self, stream: Stream, posts: list[str]) -> None:
-        """Follow the counts of posts no longer."""
+        """Follow posts no longer."""
 
     def relate(self, stream: Stream, source: str, *, is_following: bool) -> None:
         """The user follows a source, or does not."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,13 +25,28 @@ numbers = st.integers(0, 2**62)
 places = st.builds(Place, numbers, numbers)
 
 
-@given(st.lists(places, min_size=3, max_size=3), st.dictionaries(st.integers(0, 7), places))
+@given(st.lists(places, min_size=4, max_size=4), st.dictionaries(st.integers(0, 7), places))
 def test_a_token_says_its_places(own: list[Place], recents: dict[int, Place]) -> None:
     found = dict(zip(own_logs("ann", 8), own, strict=True))
     found |= {(Topic.VIEW_RECENTS, number): place for number, place in recents.items()}
     token = encode_token(found, 5, "ann", 8)
     assert decode_token(token, "ann", 8) == (found, 5)
     assert decode_token(token, "ann", 16) is None
+
+
+def test_a_token_of_an_older_version_is_one_of_other_logs() -> None:
+    found = dict.fromkeys(own_logs("ann", 8), Place(0))
+    raw = base64.urlsafe_b64decode(encode_token(found, 0, "ann", 8) + "==")
+    version, partitions, own, *rest = msgspec.msgpack.decode(raw)
+
+    def token(version: int, own: list[list[int]]) -> str:
+        raw = msgspec.msgpack.encode([version, partitions, own, *rest])
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    assert decode_token(token(version - 1, own[:3]), "ann", 8) is None
+    for refused in (token(version, own[:3]), token(version + 1, own), token(0, own)):
+        with pytest.raises(ProblemError):
+            decode_token(refused, "ann", 8)
 
 
 @pytest.mark.parametrize("place", [Place(-1), Place(0, -1), Place(2**63)])

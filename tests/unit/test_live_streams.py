@@ -17,6 +17,8 @@ from schemas.views import (
     CountersView,
     FillTimeline,
     HeavySource,
+    HiddenBy,
+    MineView,
     NoticeKind,
     NotificationView,
     OpenTimeline,
@@ -317,6 +319,88 @@ def test_what_was_sent_is_taken_back_whoever_may_see_it_now(world: World) -> Non
             world.redis.found.follows.remove(("bob", "u:ann"))
             live.logs.operate("ann", RemoveEntry("f", "u:bob", NOW, ["ann"], "friends"))
             assert await ann.wait("remove") == [{"post_id": "f", "reasons": ["u:bob"]}]
+
+    run(world, test)
+
+
+@pytest.mark.parametrize("hidden_by", ["reports", "moderator"])
+def test_a_post_that_is_hidden_goes_from_who_was_sent_it(world: World, hidden_by: HiddenBy) -> None:
+    world.redis.post("p1", "bob")
+    world.redis.post("p2", "bob")
+    world.redis.post("p3", "bob")
+
+    def hide(live: Live, post_id: str) -> None:
+        world.redis.post(post_id, "bob", hidden_by=hidden_by)
+        live.logs.show(Topic.VIEW_POSTS, post_id, world.redis.found.posts[post_id])
+
+    async def test(live: Live) -> None:
+        async with live.client("ann") as ann, live.client("bob") as bob:
+            for user in (ann, bob):
+                await user.wait("hello")
+                live.logs.push(user.stream.user_id, "p1", "u:bob")
+                live.logs.push(user.stream.user_id, "p1", "s:cy")
+                assert await user.posts(2) == ["p1", "p1"]
+            await asyncio.sleep(0.01)
+            live.logs.show(Topic.VIEW_POSTS, "p1", world.redis.found.posts["p1"])
+            hide(live, "p2")  # which nobody was sent
+            hide(live, "p1")
+            assert await ann.wait("remove") == [{"post_id": "p1"}]
+            hide(live, "p1")  # once more, as by an edit
+            for user in (ann, bob):
+                live.logs.push(user.stream.user_id, "p1", "t:x")
+                live.logs.push(user.stream.user_id, "p3", "u:bob")
+            assert await ann.posts(1) == ["p3"]
+            assert await bob.posts(2) == ["p1", "p3"], "who wrote it has it still"
+
+    run(world, test)
+
+
+def test_what_is_watched_no_longer_is_not_taken_away(world: World) -> None:
+    world.redis.post("p1", "bob")
+
+    async def test(live: Live) -> None:
+        async with live.client("ann") as ann:
+            await ann.wait("hello")
+            live.logs.push("ann", "p1", "u:bob")
+            await ann.posts(1)
+            await asyncio.sleep(0.01)
+            assert any(topic == Topic.VIEW_POSTS for topic, _ in live.logs.followed)
+            live.logs.operate("ann", RemoveSource("ann", ["u:bob"]))
+            await ann.wait("remove")
+        assert not any(live.hub._wanted[log] for log in live.logs.followed)
+
+    run(world, test)
+
+
+def test_what_one_hides_goes_from_all_of_one_s_streams(world: World) -> None:
+    world.redis.post("p1", "bob")
+    world.redis.post("p2", "bob")
+
+    def mine(live: Live, user_id: str, hidden_at: int | None) -> None:
+        view = MineView(user_id, "p1", "like", NOW, hidden_at=hidden_at)
+        live.logs.show(Topic.VIEW_MINE, user_id, view, "p1")
+
+    async def test(live: Live) -> None:
+        async with live.client("ann") as ann:
+            await ann.wait("hello")
+            live.logs.push("ann", "p1", "u:bob")
+            await ann.posts(1)
+            async with live.client("ann") as other:
+                await other.wait("hello")
+                mine(live, "ann", None)
+                mine(live, "ann", 0)
+                mine(live, "cy", NOW)
+                mine(live, "ann", NOW)
+                for each in (ann, other):  # which may have it from the feed
+                    assert await each.wait("remove") == [{"post_id": "p1"}]
+                live.logs.push("ann", "p2", "u:bob")
+                assert await ann.posts(1) == ["p2"]
+                assert await other.posts(1) == ["p2"]
+                token = other.token
+            mine(live, "ann", NOW + 1)
+            async with live.client("ann", token) as back:
+                await back.wait("hello")
+                assert await back.wait("remove") == [{"post_id": "p1"}]
 
     run(world, test)
 

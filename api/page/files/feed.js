@@ -116,6 +116,10 @@ export class Feed {
   }
 
   #leave({ post_id, reasons, author_id }) {
+    if (reasons === undefined && author_id === undefined) {
+      this.remove(post_id);
+      return;
+    }
     const isGone = author_id === undefined
       ? (reason) => reasons.includes(reason)
       : (reason) => reason === `s:${author_id}`;
