@@ -68,7 +68,11 @@ def problem(
 
 def not_found(what: str) -> ProblemError:
     """The one answer for what is not there and for what the caller may not see."""
-    return ProblemError(404, "not-found", f"There is no such {what}.")
+    detail = (
+        f"There is no such {what}. Check the id; one that was made a moment ago shows within a "
+        "second, and one that you may not see is answered like this too."
+    )
+    return ProblemError(404, "not-found", detail)
 
 
 def invalid(field: str, detail: str) -> ProblemError:
@@ -101,9 +105,13 @@ async def _on_http(request: Request, error: Exception) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
     headers = dict(error.headers or {})
+    detail = f"{phrase}."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_methods(request))
-    return problem(error.status_code, code, f"{phrase}.", headers)
+        detail = f"This path takes another method: {headers['Allow']}."
+    elif error.status_code == HTTPStatus.NOT_FOUND:
+        detail = "This path names nothing: /docs lists those that do."
+    return problem(error.status_code, code, detail, headers)
 
 
 def _methods(request: Request) -> list[str]:

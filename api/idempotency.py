@@ -71,7 +71,9 @@ async def fingerprint_of(request: Request) -> bytes:
 def reused() -> ProblemError:
     """The answer when a key comes with another request than before."""
     return ProblemError(
-        422, "key-reused", f"The {HEADER} was used for another request within a day."
+        422,
+        "key-reused",
+        f"The {HEADER} was used for another request within a day: use another key.",
     )
 
 
