@@ -28,7 +28,11 @@ class CommentIn(Body):
     """A comment on a post."""
 
     text: Annotated[Text, Field(min_length=1, examples=["Well said."])]
-    parent: Id | None = Field(None, description="The comment that it answers.")
+    parent: Id | None = Field(
+        None,
+        description="The comment that it answers; any id is taken, as the one that it names need "
+        "not be in the views yet.",
+    )
     comment_id: Id | None = Field(None, description="Made when left out.")
 
 

@@ -181,7 +181,9 @@ class CommentOut(BaseModel):
     comment_id: str = Field(examples=[POST_ID])
     user: Author
     text: str = Field(examples=["Well said."])
-    parent: str | None = Field(description="The comment that it answers.")
+    parent: str | None = Field(
+        description="The comment that it answers, which need not be there, or not be shown."
+    )
     created_at: Time
     like_count: Count
     reply_count: Count = Field(description="The comments that answer it.")
