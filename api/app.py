@@ -53,6 +53,7 @@ from api.ranking.experiments import Experiments
 from api.ranking.rankers import ranker_of
 from api.ranking.weights import load_weights
 from api.rankings import RedisRankings
+from api.shortcut import Shortcut
 from api.state import Services
 from api.stores import Stores
 from api.writes import KafkaWriter, now_ms
@@ -136,7 +137,9 @@ def create_app(
         app.include_router(module.router)
     page.install(app, settings)
     errors.install(app)
-    openapi.install(app, [route for module in modules for route in module.router.routes])
+    routes = [route for module in modules for route in module.router.routes]
+    openapi.install(app, routes)
+    app.add_middleware(Shortcut, routes=routes)
     app.add_middleware(Boundary, registry=registry)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **cors_of(settings))

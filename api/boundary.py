@@ -50,6 +50,7 @@ class Boundary:
             buckets=_BUCKETS,
             registry=registry,
         )
+        self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -90,10 +91,22 @@ class Boundary:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", None) or "unmatched"
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        count, times = self._figures_of(method, route, status)
+        count.inc()
+        times.observe(seconds)
         write = log.debug if route in _QUIET else log.info
         write("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+
+    def _figures_of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """Looked up once: prometheus_client builds and checks the labels anew each time."""
+        found = self._figures.get((method, route, status))
+        if found is None:
+            count = self._requests.labels(method, route, str(status))
+            found = self._figures[method, route, status] = (
+                count,
+                self._seconds.labels(method, route),
+            )
+        return found
 
 
 def _log_fault(error: Exception) -> None:

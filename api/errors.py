@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -143,8 +143,22 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return problem(422, "invalid-request", "The request is not valid.", errors=errors)
 
 
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    ProblemError: _on_problem,
+    HTTPException: _on_http,
+    RequestValidationError: _on_invalid,
+}
+HANDLED = tuple(_HANDLERS)
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """The problem that one of the errors that are handled is answered with."""
+    return await next(
+        on(request, error) for kind, on in _HANDLERS.items() if isinstance(error, kind)
+    )
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the application a problem."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
