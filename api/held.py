@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cached_property, lru_cache
-from heapq import merge
-from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from msgspec import Struct
 
 from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, unpack_id
-from connectors.redis_keys import SEPARATOR, halves_of, split_member, unpack_reason
+from connectors.redis_keys import halves_of, split_member, unpack_reason
+
+MANY_ENTRIES = 200
+"""Of a set with more, times are decoded when they are looked at; of others at once, and kept."""
 
 Position = tuple[int, str]
 """(time in ms of an entry, post id): candidates are ordered by it, descending."""
@@ -52,27 +53,42 @@ class Entries:
     """The entries of a sorted set, given as member, score, member, score, newest first."""
 
     def __init__(self, flat: Sequence[bytes]) -> None:
-        members = flat[::2]
-        self._members = members
+        self._members = flat[::2]
         self._scores = flat[1::2]
-        self.posts = [
-            entry[:PACKED_BYTES] if entry[0] >= FIRST_LEAD else entry.partition(SEPARATOR)[0]
-            for entry in members
-        ]
-        numbers = range(len(members) - 1, -1, -1)
-        self.first = dict(zip(reversed(self.posts), numbers, strict=True))
-        """Packed post id to the number of its newest entry."""
+        self._is_packed = bool(self._members) and min(self._members) >= _PACKED
+        cut = map(_POST, self._members) if self._is_packed else map(_post_of, self._members)
+        self._posts = list(cut)
+        self._held = frozenset(self._posts)
 
-    def below(self, at: int | None) -> Iterator[tuple[int, bytes]]:
-        """Times and packed post ids, those of a time (ms) and older; None: all."""
-        start = 0 if at is None else bisect_left(self._scores, -at, key=_before)
-        times = map(_time_of, islice(self._scores, start, None))
-        return zip(times, islice(self.posts, start, None), strict=True)
+    def __len__(self) -> int:
+        return len(self._posts)
+
+    def down_to(self, at: int, start: int = 0) -> int:
+        """How many entries are of a time (ms) or newer, of which it is known that `start` are."""
+        if len(self._scores) > MANY_ENTRIES:
+            return bisect_right(self._scores, -at, start, key=_before)
+        return bisect_right(self._falling, -at, start)
+
+    def time_of(self, number: int) -> int:
+        """The time (ms) of an entry, from 0."""
+        return _time_of(self._scores[number])
+
+    def between(self, start: int, end: int) -> Iterable[tuple[int, bytes, bytes]]:
+        """Some entries: time (ms), packed post id and packed reason."""
+        members = self._members[start:end]
+        reasons = map(_REASON, members) if self._is_packed else map(_packed_reason, members)
+        return zip(
+            map(_time_of, self._scores[start:end]), self._posts[start:end], reasons, strict=True
+        )
+
+    def holding(self, posts: Set[bytes]) -> Set[bytes]:
+        """Which of some posts have an entry."""
+        return posts & self._held
 
     def of(self, post: bytes) -> Iterable[tuple[int, bytes]]:
-        """Times and members of the entries of a post that has some."""
-        numbers = self._repeated.get(post) or (self.first[post],)
-        return [(_time_of(self._scores[each]), self._members[each]) for each in numbers]
+        """Times and packed reasons of the entries of a post."""
+        numbers = self._numbers.get(post, ())
+        return [(self.time_of(each), halves_of(self._members[each])[1]) for each in numbers]
 
     @cached_property
     def rows(self) -> list[TimelineRow]:
@@ -81,14 +97,24 @@ class Entries:
         return [TimelineRow(at, *split_member(entry)) for at, entry in pairs]
 
     @cached_property
-    def _repeated(self) -> dict[bytes, list[int]]:
-        """The numbers of the entries of posts that have several."""
-        if len(self.first) == len(self.posts):
-            return {}
+    def repeated(self) -> Set[bytes]:
+        """The posts that have several entries."""
+        if len(self._held) == len(self._posts):
+            return frozenset()
+        return {post for post, count in Counter(self._posts).items() if count > 1}
+
+    @cached_property
+    def _numbers(self) -> dict[bytes, list[int]]:
+        """The numbers of the entries of each post."""
         numbers: defaultdict[bytes, list[int]] = defaultdict(list)
-        for number, post in enumerate(self.posts):
+        for number, post in enumerate(self._posts):
             numbers[post].append(number)
-        return {post: each for post, each in numbers.items() if len(each) > 1}
+        return numbers
+
+    @cached_property
+    def _falling(self) -> Sequence[int]:
+        """Times, less than zero: what grows down the entries."""
+        return list(map(_before, self._scores))
 
 
 class Held:
@@ -109,59 +135,79 @@ class Held:
         self.floor = floor
         self.is_partial = is_partial
         self._recents = recents
-        self._all = [each for each in (feed, *recents) if each.posts]
+        self._all = [each for each in (feed, *recents) if len(each)]
 
     @property
     def pulled(self) -> list[TimelineRow]:
         """All that heavy sources hold."""
         return [row for recent in self._recents for row in recent.rows]
 
-    def walk(self, after: Position | None) -> Iterator[Candidate]:
+    def walk(self, after: Position | None, at_once: int = 100) -> Iterator[Candidate]:
         """The posts below a position (None: from the top) and above the floor, once for each time
-        of their entries, with all reasons, whatever is below the floor among them. O(log n) each,
-        of n sorted sets."""
+        of their entries, with all reasons, whatever is below the floor among them.
+
+        Some `at_once` are made together, from the entries down to the time of which any set has as
+        many: O(at_once log(at_once) + n) for n sets, and O(entries) once if posts have several.
+        """
         if self.floor is None:
             return
-        group: dict[bytes, None] = {}
-        group_at = 0
-        for at, post in self._below(None if after is None else after[0]):
-            if at != group_at:
-                yield from self._named(group_at, group, after)
-                if at <= self.floor:
-                    return
-                group, group_at = {}, at
-            group[post] = None
-        yield from self._named(group_at, group, after)
+        lowest = self.floor + 1
+        starts = [0 if after is None else each.down_to(after[0] + 1) for each in self._all]
+        cut: int | None = None
+        while cut is None or cut > lowest:
+            cut = lowest
+            for each, start in zip(self._all, starts, strict=True):
+                if start + at_once <= len(each):
+                    cut = max(cut, each.time_of(start + at_once - 1))
+            ends = [each.down_to(cut, start) for each, start in zip(self._all, starts, strict=True)]
+            yield from self._named(starts, ends, after)
+            starts = ends
 
     def _named(
-        self, at: int, posts: Iterable[bytes], after: Position | None
+        self, starts: Sequence[int], ends: Sequence[int], after: Position | None
     ) -> Sequence[Candidate]:
-        """Posts that have entries of a time, those below a position."""
+        """The posts of entries between two numbers in each set, those below a position."""
+        entries: list[tuple[int, bytes, bytes]] = []
+        for each, start, end in zip(self._all, starts, ends, strict=True):
+            if start < end:
+                entries += each.between(start, end)
+        entries.sort(reverse=True)
+        repeated = self._repeated({post for _, post, _ in entries})
+        made: set[tuple[int, bytes]] = set()
         found = []
-        for post in posts:
+        last_at: int | None = None
+        is_sorted = True
+        for at, post, reason in entries:
             post_id = _id_of(post)
-            if after is not None and (at, post_id) >= after:
-                continue
-            entries = [(each, _reason_of(halves_of(entry)[1])) for each, entry in self._of(post)]
-            if len(entries) == 1:
-                found.append(Candidate(post_id, at, [entries[0][1]]))
-            else:
-                found.append(_among(post_id, at, entries))
-        if len(found) > 1:  # Redis has them in the order of their bytes, which is not that of ids
-            found.sort(key=_post_id, reverse=True)
+            if at == last_at:
+                is_sorted = False  # Redis has the order of bytes, which is not that of ids
+            last_at = at
+            if post not in repeated:
+                found.append(Candidate(post_id, at, [_reason_of(reason)]))
+            elif (at, post) not in made:
+                made.add((at, post))
+                found.append(_among(post_id, at, self._of(post)))
+        if not is_sorted:
+            found.sort(key=_position, reverse=True)
+        if after is not None and found and found[0].position >= after:
+            found = [each for each in found if each.position < after]
         return found
 
-    def _below(self, at: int | None) -> Iterable[tuple[int, bytes]]:
-        if len(self._all) == 1:
-            return self._all[0].below(at)
-        return merge(*(each.below(at) for each in self._all), reverse=True)
+    def _repeated(self, posts: Set[bytes]) -> Set[bytes]:
+        """Which of some posts have several entries, wherever these are."""
+        known: set[bytes] = set()
+        repeated: set[bytes] = set()
+        for each in self._all:
+            if here := each.holding(posts):
+                repeated |= here & known
+                repeated |= here & each.repeated
+                known |= here
+        return repeated
 
-    def _of(self, post: bytes) -> Iterable[tuple[int, bytes]]:
-        """Times and members of all entries of a post, newest first."""
-        having = [each for each in self._all if post in each.first]
-        if len(having) == 1:
-            return having[0].of(post)
-        return sorted((entry for each in having for entry in each.of(post)), reverse=True)
+    def _of(self, post: bytes) -> list[tuple[int, str]]:
+        """Times and reasons of all entries of a post, newest first."""
+        entries = sorted((entry for each in self._all for entry in each.of(post)), reverse=True)
+        return [(at, _reason_of(reason)) for at, reason in entries]
 
 
 def _among(post_id: str, at: int, entries: list[tuple[int, str]]) -> Candidate:
@@ -181,10 +227,21 @@ def _time_of(score: bytes) -> int:
 
 
 def _before(score: bytes) -> int:
-    """What grows down the entries."""
     return -_time_of(score)
 
 
-_post_id = attrgetter("post_id")
+def _post_of(entry: bytes) -> bytes:
+    return halves_of(entry)[0]
+
+
+def _packed_reason(entry: bytes) -> bytes:
+    return halves_of(entry)[1]
+
+
+_PACKED = bytes([FIRST_LEAD])
+_POST, _REASON = itemgetter(slice(PACKED_BYTES)), itemgetter(slice(PACKED_BYTES, None))
+"""The parts of a member whose post has a packed id."""
+
+_position = attrgetter("position")
 _id_of = lru_cache(50_000)(unpack_id)
 _reason_of = lru_cache(50_000)(unpack_reason)

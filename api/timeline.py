@@ -89,7 +89,7 @@ class Timeline:
     async def take(self, count: int) -> list[Candidate]:
         """The next candidates; fewer than `count` only at the end, or when `is_cut`."""
         if not self._is_open:
-            await self._open()
+            await self._open(count)
         found = list(islice(self._walk, count))
         if len(found) == count:
             return found
@@ -98,7 +98,7 @@ class Timeline:
             await self._read_on(count)
         return [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
 
-    async def _open(self) -> None:
+    async def _open(self, count: int) -> None:
         self._is_open = True
         if not self._reader.is_down(REDIS):
             try:
@@ -110,7 +110,7 @@ class Timeline:
             await self._pull()
         if self._held.floor is None:
             await self._look_who_slept()
-        self._walk = self._held.walk(self.after)
+        self._walk = self._held.walk(self.after, count)
         floor = self._held.floor
         if floor is None:
             floor = self._ahead

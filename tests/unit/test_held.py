@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.held import Entries, Held
+from api.held import MANY_ENTRIES, Entries, Held
 from connectors.redis_keys import member
 
 POSTS = (
@@ -32,14 +34,34 @@ def _given(feed: dict[tuple[str, str], int]) -> list[bytes]:
 
 
 @settings(deadline=None)
-@given(entries, st.lists(entries, max_size=2), st.integers(0, 4))
+@given(
+    entries,
+    st.lists(entries, max_size=2),
+    st.integers(0, 4),
+    st.integers(1, 4),
+    st.sampled_from([1, MANY_ENTRIES]),
+)
 def test_posts_come_by_time_and_id_wherever_they_have_entries(
-    feed: dict[tuple[str, str], int], recents: list[dict[tuple[str, str], int]], floor: int
+    feed: dict[tuple[str, str], int],
+    recents: list[dict[tuple[str, str], int]],
+    floor: int,
+    at_once: int,
+    many: int,
+) -> None:
+    with patch("api.held.MANY_ENTRIES", many):
+        _check(feed, recents, floor, at_once)
+
+
+def _check(
+    feed: dict[tuple[str, str], int],
+    recents: list[dict[tuple[str, str], int]],
+    floor: int,
+    at_once: int,
 ) -> None:
     held = Held(Entries(_given(feed)), floor, [Entries(_given(recent)) for recent in recents])
     rows = {(at, *entry) for some in (feed, *recents) for entry, at in some.items()}
     places = sorted({(at, post_id) for at, post_id, _ in rows if at > floor}, reverse=True)
-    found = list(held.walk(None))
+    found = list(held.walk(None, at_once))
     assert [each.position for each in found] == places
     for each in found:
         said = [(at - each.at, r) for at, post_id, r in rows if post_id == each.post_id]
@@ -48,8 +70,8 @@ def test_posts_come_by_time_and_id_wherever_they_have_entries(
         assert set(each.below) == {reason for later, reason in said if later < 0}
         assert len(set(each.reasons)) == len(each.reasons)
     for number, place in enumerate(places):
-        assert [each.position for each in held.walk(place)] == places[number + 1 :]
+        assert [each.position for each in held.walk(place, at_once)] == places[number + 1 :]
     for at in range(6):
         for post_id in ("", *POSTS, "\U0010ffff"):
             below = [place for place in places if place < (at, post_id)]
-            assert [each.position for each in held.walk((at, post_id))] == below
+            assert [each.position for each in held.walk((at, post_id), at_once)] == below
