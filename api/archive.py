@@ -262,8 +262,8 @@ class CassandraArchive:
             reads.append(self._into(found.users, "users", wanted.users, user_of))
         if wanted.sources:
             reads.append(self._into(found.sources, "sources", wanted.sources, source_of))
-        if wanted.viewer and wanted.mine:
-            reads.append(self._mine(found, wanted.viewer, wanted.mine))
+        if wanted.viewer and (mine := [*wanted.mine, *wanted.hidden]):
+            reads.append(self._mine(found, wanted.viewer, mine))
         for user_id in {user_id for user_id, _ in wanted.follows}:
             targets = [target for user, target in wanted.follows if user == user_id]
             reads.append(self._follows(found, wanted.viewer, user_id, targets))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -43,6 +44,9 @@ from schemas.views import (
     UserView,
 )
 
+KEPT_KEYS = 50_000
+"""Of each kind that a page of a feed has many of, for the ids that were asked for last."""
+
 TOLD_SECONDS = 2 * 24 * 60 * 60
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
@@ -67,7 +71,10 @@ class RedisCache:
 
     def __init__(self, url: str, partitions: int) -> None:
         self._url = url
-        self._keys = Keys(partitions)
+        self._keys = keys = Keys(partitions)
+        self._post_key = lru_cache(KEPT_KEYS)(keys.post)
+        self._counters_key = lru_cache(KEPT_KEYS)(keys.counters)
+        self._user_key = lru_cache(KEPT_KEYS)(keys.user)
         self._heavy = HeavySources(self._keys, self._pipeline, self._ask_within)
         self._redis: Client | None = None
         self._circuit = Breaker(REDIS, self._ping)
@@ -109,28 +116,19 @@ class RedisCache:
         """What is there of `wanted`, in one round trip."""
         keys = self._keys
         names = [
-            *map(keys.post, wanted.posts),
-            *map(keys.counters, wanted.counters),
-            *map(keys.user, wanted.users),
+            *map(self._post_key, wanted.posts),
+            *map(self._counters_key, wanted.counters),
+            *map(self._user_key, wanted.users),
             *map(keys.source, wanted.sources),
         ]
         targets: dict[str, list[str]] = defaultdict(list)
         for user_id, target in wanted.follows:
             targets[user_id].append(target)
 
-        commands: list[Sequence[Any]] = []
         groups = await self._groups(names)
-        commands += [("MGET", *group) for group in groups]
-        if wanted.viewer and wanted.mine:
-            commands.append(("ZMSCORE", keys.reacted(wanted.viewer), *wanted.mine))
-            commands.append(("HMGET", keys.kinds(wanted.viewer), *wanted.mine))
-            commands.append(("ZMSCORE", keys.shared(wanted.viewer), *wanted.mine))
-            commands.append(("ZMSCORE", keys.hidden(wanted.viewer), *wanted.mine))
-        if wanted.viewer and wanted.blocks:
-            commands.append(("SMISMEMBER", keys.blocks(wanted.viewer), *wanted.blocks))
-            commands.append(("SMISMEMBER", keys.mutes(wanted.viewer), *wanted.blocks))
-        if wanted.viewer and wanted.favourites:
-            commands.append(("SMISMEMBER", keys.favourites(wanted.viewer), *wanted.favourites))
+        commands: list[Sequence[Any]] = [("MGET", *group) for group in groups]
+        if wanted.viewer:
+            commands += self._asked_of(wanted.viewer, wanted)
         for user_id, followed in targets.items():
             commands.append(("ZMSCORE", keys.following(user_id), *followed))
         if not commands:
@@ -148,18 +146,28 @@ class RedisCache:
             decode(_COUNTERS, wanted.counters, values, found.counters)
             decode(_USER, wanted.users, values, found.users)
             decode(_SOURCE, wanted.sources, values, found.sources)
-        if wanted.viewer and wanted.mine:
-            found.reactions = reactions(wanted.mine, next(answers), next(answers))
-            found.shared.update(scored(wanted.mine, next(answers)))
-            found.hidden.update(scored(wanted.mine, next(answers)))
-        if wanted.viewer and wanted.blocks:
-            found.blocked.update(marked(wanted.blocks, next(answers)))
-            found.muted.update(marked(wanted.blocks, next(answers)))
-        if wanted.viewer and wanted.favourites:
-            found.favourites.update(marked(wanted.favourites, next(answers)))
+        if wanted.viewer:
+            _note_viewer(found, wanted, answers)
         for user_id, followed in targets.items():
-            found.follows.update((user_id, t) for t in scored(followed, next(answers)))
+            found.follows.update([(user_id, t) for t in scored(followed, next(answers))])
         return found
+
+    def _asked_of(self, viewer: str, wanted: Wanted) -> Iterator[Sequence[Any]]:
+        """The commands for what a viewer did with what is wanted; `_note_viewer` reads the
+        answers."""
+        keys = self._keys
+        if wanted.mine:
+            yield "ZMSCORE", keys.reacted(viewer), *wanted.mine
+            yield "HMGET", keys.kinds(viewer), *wanted.mine
+            yield "ZMSCORE", keys.shared(viewer), *wanted.mine
+            yield "ZMSCORE", keys.hidden(viewer), *wanted.mine
+        if wanted.hidden:
+            yield "ZMSCORE", keys.hidden(viewer), *wanted.hidden
+        if wanted.blocks:
+            yield "SMISMEMBER", keys.blocks(viewer), *wanted.blocks
+            yield "SMISMEMBER", keys.mutes(viewer), *wanted.blocks
+        if wanted.favourites:
+            yield "SMISMEMBER", keys.favourites(viewer), *wanted.favourites
 
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""
@@ -366,3 +374,18 @@ class RedisCache:
         if isinstance(client, OneServer):
             self._heavy.keep(Recents(client.connection))
         return client
+
+
+def _note_viewer(found: Found, wanted: Wanted, answers: Iterator[Any]) -> None:
+    """Note what a viewer did with what was wanted, by the answers to `_asked_of`."""
+    if wanted.mine:
+        found.reactions = reactions(wanted.mine, next(answers), next(answers))
+        found.shared.update(scored(wanted.mine, next(answers)))
+        found.hidden.update(scored(wanted.mine, next(answers)))
+    if wanted.hidden:
+        found.hidden.update(scored(wanted.hidden, next(answers)))
+    if wanted.blocks:
+        found.blocked.update(marked(wanted.blocks, next(answers)))
+        found.muted.update(marked(wanted.blocks, next(answers)))
+    if wanted.favourites:
+        found.favourites.update(marked(wanted.favourites, next(answers)))

@@ -36,30 +36,34 @@ def is_found(reasons: Sequence[str]) -> bool:
     return reasons[0] in _FOUND
 
 
-async def hydrate(reader: Reader, batch: list[Candidate], users: Iterable[str] = ()) -> None:
+async def hydrate(
+    reader: Reader, batch: list[Candidate], users: Iterable[str] = (), *, to_show: bool = True
+) -> None:
     """Load a batch, and users: in one round trip when the reasons name the authors, in one more
-    when they do not, and one more for what replies answer and found posts are about."""
+    when they do not, and one more for what replies answer and found posts are about. Unless it is
+    `to_show`, only what its posts are judged by, not what their reader did with them."""
     ids = [candidate.post_id for candidate in batch]
-    reasons = {
-        reason
-        for candidate in batch
-        for reason in (*candidate.reasons, *candidate.above, *candidate.below)
-    }
+    reasons: set[str] = set()
+    for candidate in batch:
+        reasons.update(candidate.reasons, candidate.above, candidate.below)
     authors = [reason for reason in reasons if reason.startswith("u:")]
     sources = set(map(_source_of, reasons - _FOUND))
-    found = {candidate.post_id for candidate in batch if is_found(candidate.reasons)}
     await reader.load(
         Needs(
             posts=ids,
             counters=ids,
-            mine=ids,
+            mine=ids if to_show else (),
+            hidden=() if to_show else ids,
             users=[*(author[2:] for author in authors), *users],
             blocks=sources,
             follows=[(reader.viewer or "", author) for author in authors],
         )
     )
     posts = list(_loaded(reader, ids))
-    topics = [topic for post in posts if post.post_id in found for topic in topics_of(post)]
+    topics: list[str] = []
+    if not _FOUND.isdisjoint(reasons):
+        found = {candidate.post_id for candidate in batch if is_found(candidate.reasons)}
+        topics = [topic for post in posts if post.post_id in found for topic in topics_of(post)]
     answered = [post.reply_to for post in posts if post.reply_to]
     await reader.load(Needs(posts=answered, blocks=topics))
     await reader.load_rights(posts)
@@ -77,7 +81,7 @@ def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING)
         return Verdict(dropped_by="hidden")
     if reader.is_muted(f"u:{post.author_id}"):
         return Verdict(dropped_by="muted")
-    if not wanted.takes(post):
+    if wanted is not EVERYTHING and not wanted.takes(post):
         return Verdict()
     here = _reasons(reader, post, candidate.reasons, wanted)
     if not here:
@@ -99,13 +103,17 @@ def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING)
 
 
 def _reasons(
-    reader: Reader, post: PostView, reasons: Iterable[str], wanted: FeedFilter
+    reader: Reader, post: PostView, reasons: Sequence[str], wanted: FeedFilter
 ) -> list[str]:
     """For which of some reasons a post is shown; a reply between others only if it was shared."""
-    found = [reason for reason in reasons if _stands(reader, post, reason)]
+    known = reader.known
+    if known.blocked or known.muted or not _FOUND.isdisjoint(reasons):
+        found = [reason for reason in reasons if _stands(reader, post, reason)]
+    else:
+        found = list(reasons)
     if found and post.reply_to is not None and not reader.joins(post):
         found = [reason for reason in found if reason.startswith(SHARED)]
-    return wanted.reasons(found)
+    return found if wanted is EVERYTHING else wanted.reasons(found)
 
 
 def _stands(reader: Reader, post: PostView, reason: str) -> bool:

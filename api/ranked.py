@@ -73,7 +73,7 @@ async def gather(
     accepted: dict[str, Candidate] = {}
     examined = 0
     while batch or found:
-        await hydrate(reader, [*batch, *found], users=[owner])
+        await hydrate(reader, [*batch, *found], users=[owner], to_show=False)
         # What is both stands for what brought it.
         async for some in _in_turns([*found, *batch]):
             for candidate in some:

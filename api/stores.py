@@ -61,8 +61,10 @@ class StoreDownError(Exception):
 
 
 class Wanted(Struct):
-    """What to load in one go. `follows` are pairs (user, target); `blocks` the sources that may be
-    blocked or muted, `favourites` those that may be the viewer's favourites."""
+    """What to load in one go. `mine` are posts to which the viewer may have reacted, or that are
+    shared or hidden, `hidden` those of which only the last is asked; `follows` pairs (user,
+    target); `blocks` the sources that may be blocked or muted, `favourites` those that may be the
+    viewer's favourites."""
 
     viewer: str | None = None
     posts: list[str] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Wanted(Struct):
     users: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     mine: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     follows: list[tuple[str, str]] = field(default_factory=list)
     blocks: list[str] = field(default_factory=list)
     favourites: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -40,22 +40,25 @@ class Absent:
 
 
 class Needs(Struct, kw_only=True):
-    """What a reader is to know; `follows` are pairs (user, target), `blocks` the sources of which
-    it is to be known whether they are blocked or muted, `favourites` those of which it is whether
-    they are favourites: of them, ask for the follow too."""
+    """What a reader is to know; `mine` are posts of which it is what the viewer did with them,
+    `hidden` those of which it is only whether the viewer hides them; `follows` are pairs (user,
+    target), `blocks` the sources of which it is to be known whether they are blocked or muted,
+    `favourites` those of which it is whether they are favourites: of them, ask for the follow
+    too."""
 
     posts: Iterable[str] = ()
     counters: Iterable[str] = ()
     users: Iterable[str] = ()
     sources: Iterable[str] = ()
     mine: Iterable[str] = ()
+    hidden: Iterable[str] = ()
     follows: Iterable[tuple[str, str]] = ()
     blocks: Iterable[str] = ()
     favourites: Iterable[str] = ()
 
 
 _DEGRADED: tuple[Degraded, ...] = ("cassandra", "redis")
-_OF_VIEWER = ("mine", "follows", "blocks", "favourites")
+_OF_VIEWER = ("mine", "hidden", "follows", "blocks", "favourites")
 _KINDS = ("posts", "counters", "users", "sources", *_OF_VIEWER)
 _REFILLED = ("posts", "counters", "users", "sources")
 
@@ -103,9 +106,10 @@ class Reader:
                 self._merge(await self.stores.cache.load(fresh))
                 misses = Wanted(viewer=self.viewer)
                 for kind in _REFILLED:
-                    there = getattr(self.known, kind)
-                    missing = [name for name in getattr(fresh, kind) if name not in there]
-                    setattr(misses, kind, self._absent.without(kind, missing))
+                    there, asked = getattr(self.known, kind), getattr(fresh, kind)
+                    if asked and not there.keys() >= set(asked):
+                        missing = [name for name in asked if name not in there]
+                        setattr(misses, kind, self._absent.without(kind, missing))
             except StoreDownError as error:
                 self.mark_down(error)
         await self._refill(misses)
@@ -138,9 +142,14 @@ class Reader:
         wanted = Wanted(viewer=self.viewer)
         is_empty = True
         for kind in _KINDS:
+            names = getattr(needs, kind)
+            if not names or (self.viewer is None and kind in _OF_VIEWER):
+                continue
             asked = self._asked[kind]
-            fresh = [name for name in dict.fromkeys(getattr(needs, kind)) if name not in asked]
-            if fresh and (self.viewer is not None or kind not in _OF_VIEWER):
+            fresh = list(dict.fromkeys(names))
+            if not asked.isdisjoint(fresh):
+                fresh = [name for name in fresh if name not in asked]
+            if fresh:
                 asked.update(fresh)
                 setattr(wanted, kind, fresh)
                 is_empty = False
@@ -203,40 +212,49 @@ class Reader:
         """Whether a user follows a source."""
         return (user_id, target) in self.known.follows
 
-    async def load_rights(self, posts: Iterable[PostView]) -> None:
+    async def load_rights(self, posts: Sequence[PostView]) -> None:
         """Know what decides who may see these posts, and which replies are of interest: authors,
         blocks, relations."""
         viewer = self.viewer
         others = [post for post in posts if post.author_id != viewer and not post.is_deleted]
         follows: list[tuple[str, str]] = []
-        for post in others:
-            if viewer is not None and post.visibility in ("followers", "friends", "custom"):
-                follows.append((viewer, f"u:{post.author_id}"))
-                if post.visibility == "friends":
-                    follows.append((post.author_id, f"u:{viewer}"))
-            answered = self.post(post.reply_to) if post.reply_to else None
-            if viewer is not None and answered is not None:
-                follows += [(viewer, f"u:{end}") for end in (post.author_id, answered.author_id)]
+        for post in others if viewer is not None else ():
+            if post.visibility != "public" or post.reply_to:
+                follows += self._deciding(viewer or "", post)
         await self.load(
             Needs(
                 users=[post.author_id for post in posts],
-                blocks=[f"u:{post.author_id}" for post in others],
+                blocks=[f"u:{author}" for author in {post.author_id for post in others}],
                 follows=follows,
             )
         )
 
+    def _deciding(self, viewer: str, post: PostView) -> Iterator[tuple[str, str]]:
+        """The follows that decide about another's post."""
+        author = post.author_id
+        if post.visibility in ("followers", "friends", "custom"):
+            yield viewer, f"u:{author}"
+        if post.visibility == "friends":
+            yield author, f"u:{viewer}"
+        answered = self.post(post.reply_to) if post.reply_to else None
+        if answered is not None:
+            yield viewer, f"u:{author}"
+            yield viewer, f"u:{answered.author_id}"
+
     def may_see(self, post: PostView) -> bool:
         """Whether the viewer may see a post whose rights are loaded."""
         viewer, author = self.viewer, post.author_id
-        is_others = viewer is not None and viewer != author
-        is_blocked = self.is_blocked(f"u:{author}") if is_others else False
-        relation = UNRELATED if is_blocked is False else Relation(is_blocked=is_blocked)
-        if is_others and post.visibility != "public":
-            relation = Relation(
-                is_following=self.follows(viewer or "", f"u:{author}"),
-                is_followed=self.follows(author, f"u:{viewer}"),
-                is_blocked=is_blocked,
-            )
+        relation = UNRELATED
+        if viewer is not None and viewer != author:
+            is_blocked = self.is_blocked(f"u:{author}")
+            if post.visibility != "public":
+                relation = Relation(
+                    is_following=self.follows(viewer, f"u:{author}"),
+                    is_followed=self.follows(author, f"u:{viewer}"),
+                    is_blocked=is_blocked,
+                )
+            elif is_blocked is not False:
+                relation = Relation(is_blocked=is_blocked)
         user = self.known.users.get(author)
         return may_see(post, "active" if user is None else user.status, viewer, relation)
 

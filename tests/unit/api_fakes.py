@@ -160,7 +160,7 @@ class Views:
             sources={k: held.sources[k] for k in wanted.sources if k in held.sources},
             reactions={k: reactions[k] for k in wanted.mine if k in reactions},
             shared=shared & set(wanted.mine),
-            hidden={k for k in wanted.mine if (wanted.viewer, k) in self.hidden},
+            hidden={k for k in (*wanted.mine, *wanted.hidden) if (wanted.viewer, k) in self.hidden},
             follows=held.follows & set(wanted.follows),
             blocked=blocked & set(wanted.blocks) if has_blocks else set(),
             muted=muted & set(wanted.blocks) if has_blocks else set(),

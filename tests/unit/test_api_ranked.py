@@ -12,7 +12,7 @@ from api.models import FeedPage
 from api.ranking.features import Features
 from api.ranking.order import KEPT
 from api.ranking.scores import Score
-from api.stores import Inclinations
+from api.stores import Found, Inclinations, Wanted
 from schemas.views import TrendingEntry
 from tests.unit.api_fakes import DAY, NOW, World, ids, problem_of
 
@@ -389,8 +389,28 @@ def test_a_ranking_is_a_round_trip_a_stage(world: World) -> None:
     many(world, 300)
     read(world)
     asked_at_once = ["timeline", "viral", "trending", "interests", "seen"]
-    assert world.cache.calls == [*asked_at_once, "load", "keep"]
+    candidates, shown = "load", "load"
+    assert world.cache.calls == [*asked_at_once, candidates, shown, "keep"]
     assert world.archive.calls == []
+
+
+def test_of_candidates_that_are_not_shown_it_is_asked_only_what_they_are_judged_by(
+    world: World,
+) -> None:
+    many(world, 300)
+    asked: list[Wanted] = []
+    load = world.cache.load
+
+    async def note(wanted: Wanted) -> Found:
+        asked.append(wanted)
+        return await load(wanted)
+
+    world.cache.load = note  # type: ignore[method-assign]
+    page = read(world, limit=5)
+    candidates, shown = asked
+    assert len(candidates.hidden) == 300
+    assert candidates.mine == []
+    assert {*ids(page)} < {*shown.mine} < {*candidates.hidden}
 
 
 def test_a_further_page_is_two_round_trips(world: World) -> None:
@@ -406,7 +426,7 @@ def test_viral_posts_cost_one_more_for_their_authors_and_topics(world: World) ->
     for number in range(20):
         viral(world, f"v{number}", f"s{number}", hashtags=("x",))
     read(world)
-    assert world.cache.calls.count("load") == 3
+    assert world.cache.calls.count("load") == 4
 
 
 # Explanations
