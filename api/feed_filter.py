@@ -43,6 +43,7 @@ class FeedFilter(Struct, frozen=True):
 
 
 EVERYTHING = FeedFilter()
+"""What is asked for without a filter; nobody else is given the same."""
 
 
 def _primary(language: str | None) -> str:
@@ -71,4 +72,7 @@ class FilterQuery(BaseModel):
     def filter(self) -> FeedFilter:
         """What they ask for."""
         tag = None if self.language is None else self.language.casefold()
-        return FeedFilter(self.author, self.topic, self.media, tag, self.no_replies, self.no_shares)
+        found = FeedFilter(
+            self.author, self.topic, self.media, tag, self.no_replies, self.no_shares
+        )
+        return EVERYTHING if found == EVERYTHING else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import cached_property, lru_cache
 from operator import attrgetter, itemgetter
 
@@ -15,6 +15,8 @@ from connectors.redis_keys import halves_of, split_member, unpack_reason
 
 MANY_ENTRIES = 200
 """Of a set with more, times are decoded when they are looked at; of others at once, and kept."""
+
+Cut = Callable[[bytes], bytes]
 
 Position = tuple[int, str]
 """(time in ms of an entry, post id): candidates are ordered by it, descending."""
@@ -55,13 +57,13 @@ class Entries:
     def __init__(self, flat: Sequence[bytes]) -> None:
         self._members = flat[::2]
         self._scores = flat[1::2]
-        self._is_packed = bool(self._members) and min(self._members) >= _PACKED
-        cut = map(_POST, self._members) if self._is_packed else map(_post_of, self._members)
-        self._posts = list(cut)
-        self._held = frozenset(self._posts)
+        is_packed = bool(self._members) and min(self._members) >= _PACKED
+        self._post_of: Cut = _PACKED_POST if is_packed else _post_of
+        self._reason_of: Cut = _PACKED_REASON if is_packed else _packed_reason
+        self._held = frozenset(map(self._post_of, self._members))
 
     def __len__(self) -> int:
-        return len(self._posts)
+        return len(self._members)
 
     def down_to(self, at: int, start: int = 0) -> int:
         """How many entries are of a time (ms) or newer, of which it is known that `start` are."""
@@ -75,11 +77,9 @@ class Entries:
 
     def between(self, start: int, end: int) -> Iterable[tuple[int, bytes, bytes]]:
         """Some entries: time (ms), packed post id and packed reason."""
-        members = self._members[start:end]
-        reasons = map(_REASON, members) if self._is_packed else map(_packed_reason, members)
-        return zip(
-            map(_time_of, self._scores[start:end]), self._posts[start:end], reasons, strict=True
-        )
+        members, times = self._members[start:end], map(_time_of, self._scores[start:end])
+        posts, reasons = map(self._post_of, members), map(self._reason_of, members)
+        return zip(times, posts, reasons, strict=True)
 
     def holding(self, posts: Set[bytes]) -> Set[bytes]:
         """Which of some posts have an entry."""
@@ -88,7 +88,7 @@ class Entries:
     def of(self, post: bytes) -> Iterable[tuple[int, bytes]]:
         """Times and packed reasons of the entries of a post."""
         numbers = self._numbers.get(post, ())
-        return [(self.time_of(each), halves_of(self._members[each])[1]) for each in numbers]
+        return [(self.time_of(each), self._reason_of(self._members[each])) for each in numbers]
 
     @cached_property
     def rows(self) -> list[TimelineRow]:
@@ -99,15 +99,16 @@ class Entries:
     @cached_property
     def repeated(self) -> Set[bytes]:
         """The posts that have several entries."""
-        if len(self._held) == len(self._posts):
+        if len(self._held) == len(self._members):
             return frozenset()
-        return {post for post, count in Counter(self._posts).items() if count > 1}
+        counts = Counter(map(self._post_of, self._members))
+        return {post for post, count in counts.items() if count > 1}
 
     @cached_property
     def _numbers(self) -> dict[bytes, list[int]]:
         """The numbers of the entries of each post."""
         numbers: defaultdict[bytes, list[int]] = defaultdict(list)
-        for number, post in enumerate(self._posts):
+        for number, post in enumerate(map(self._post_of, self._members)):
             numbers[post].append(number)
         return numbers
 
@@ -239,8 +240,11 @@ def _packed_reason(entry: bytes) -> bytes:
 
 
 _PACKED = bytes([FIRST_LEAD])
-_POST, _REASON = itemgetter(slice(PACKED_BYTES)), itemgetter(slice(PACKED_BYTES, None))
-"""The parts of a member whose post has a packed id."""
+_PACKED_POST, _PACKED_REASON = (
+    itemgetter(slice(PACKED_BYTES)),
+    itemgetter(slice(PACKED_BYTES, None)),
+)
+"""What cuts a member whose post has a packed id, in C."""
 
 _position = attrgetter("position")
 _id_of = lru_cache(50_000)(unpack_id)

@@ -631,6 +631,8 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
     sinks.write(AffinityView(al, authors[7], 90.0, now))
     entries = [TrendingEntry(viral, 9.0, 90, 90, is_viral=True)]
     sinks.write(TrendingView("posts", "1h", "", 0, now, tuple(entries)), cassandra=False)
+    disliked, liked = posts[58], posts[59]
+    sinks.write(MineView(al, disliked, None, hidden_at=now), MineView(al, liked, "love", now))
     sinks.push(al, [(p, f"u:{a}", now) for p, a in zip(posts, authors, strict=True)])
     params = {"mode": "ranked", "limit": 20, "explain": "true"}
     kept = "posts that were seen, ranked feeds (Redis)"
@@ -649,18 +651,20 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
             first = await read()
             best = [each["post_id"] for each in first["posts"]]
             assert viral in best[:3]
+            mine = {each["post_id"]: each["my_reaction"] for each in first["posts"]}
+            assert mine == {**dict.fromkeys(best), liked: "love"}
             near = next(n for n, p in enumerate(posts) if p in best and authors[n] == authors[7])
             terms = first["posts"][best.index(posts[near])]["explanation"]["first_pass"]["terms"]
             affinity = {term["name"]: term["value"] for term in terms}["affinity"]
             assert affinity == pytest.approx(1.9, abs=1e-3)
-            gone = sorted({*posts} - {*best})[:5]
+            gone = sorted({*posts} - {*best, disliked})[:5]
             sinks.write(*(PostView(post, star, now, is_deleted=True) for post in gone))
             cursor, shown = first["next_cursor"], best
             while cursor:
                 page = await read(cursor=cursor)
                 shown = shown + [each["post_id"] for each in page["posts"]]
                 cursor = page["next_cursor"]
-            assert sorted(shown) == sorted({*posts, viral} - {*gone})
+            assert sorted(shown) == sorted({*posts, viral} - {*gone, disliked})
             again = await ask(
                 "GET", "/api/v1/feed", star, params=params | {"cursor": first["next_cursor"]}
             )

@@ -9,6 +9,8 @@ import pytest
 
 from api import timeline
 from api.cursors import decode_place, encode_place
+from api.feed import FeedQuery
+from api.feed_filter import EVERYTHING
 from api.models import FeedPage
 from tests.unit.api_fakes import DAY, NOW, World, ids, problem_of
 
@@ -627,3 +629,8 @@ def test_a_feed_is_never_stored_by_others(world: World) -> None:
     assert headers["cache-control"] == "private, no-cache"
     assert "Authorization" in headers["vary"]
     assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_no_filter_asks_for_is_not_looked_for_in_each_post() -> None:
+    assert FeedQuery().filter() is EVERYTHING
+    assert FeedQuery(no_replies=True).filter() != EVERYTHING
