@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
-from msgspec import Struct
+from msgspec import Struct, field
 
 from connectors.kafka import for_confluent
 from connectors.lag import LagTimeoutError, wait_until_quiet
@@ -20,10 +20,7 @@ from headrace.campaign.mutations import Mutated, mutations
 from headrace.chaos.ground import Ground, NotLandedError
 from headrace.chaos.letters import EXACT, Place
 from headrace.chaos.load import now_ms
-from headrace.chaos.outputs import Outputs
-from headrace.chaos.run import MOST_MEMORY_MB
-from headrace.chaos.verdict import Once, compare
-from headrace.verify.report import Report
+from headrace.chaos.outcome import Outcome
 from headrace.verify.run import Progress
 from schemas.dead_letters import DeadLetter
 from schemas.topics import Topic
@@ -52,66 +49,39 @@ class Options(Struct, frozen=True, kw_only=True):
     quiet_s: float = 3_600.0
 
 
-class Outcome(Struct, kw_only=True):
-    """What came of a campaign; times in seconds, memory in MB by worker."""
+class CampaignOutcome(Outcome, kw_only=True):
+    """What came of a campaign, in which no worker may end; times in seconds."""
 
-    seed: int
     records: int = 0
     """That Kafka acknowledged."""
-    kinds: dict[str, int] = {}
+    kinds: dict[str, int] = field(default_factory=dict)
     """By what was done to them."""
-    events: int = 0
-    """Of the load beside them."""
     publish_s: float = 0.0
     quiet_s: float = 0.0
-    failure: str = ""
-    reasons: dict[str, int] = {}
+    reasons: dict[str, int] = field(default_factory=dict)
     """Dead letters by their reason."""
     misjudged: int = 0
     """Records whose dead letter has a wrong reason, or is missing, or one too many."""
-    examples: list[str] = []
-    ends: list[str] = []
-    """How workers ended, which none should."""
-    memory_peak: dict[str, int] = {}
-    views: Report = msgspec.field(default_factory=Report)
-    once: Once | None = None
-    outputs: Outputs | None = None
-
-    @property
-    def is_right(self) -> bool:
-        """Whether every record is in the views, or a dead letter with the right reason."""
-        return not self.wrong
+    examples: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[str]:
         """What is not as it must be."""
-        found = [self.failure] if self.failure else []
-        if not self.views.compared:
-            found.append("nothing was compared")
-        if self.views.different:
-            found.append(f"{self.views.different:,} of {self.views.compared:,} rows differ")
-        if self.misjudged:
-            found.append(f"{self.misjudged:,} dead letters are wrong: {', '.join(self.examples)}")
-        for counted in (self.once, self.outputs):
-            found += ["nothing was counted"] if counted is None else counted.wrong
-        found += [f"a worker ended: {end}" for end in self.ends]
-        for name, size in self.memory_peak.items():
-            if size > MOST_MEMORY_MB[name]:
-                found.append(f"{name} took {size:,} MB, and may take {MOST_MEMORY_MB[name]:,}")
-        return found
+        return [
+            *(*self.of_views(), *self._of_letters(), *self.of_counts()),
+            *(*self.of_ends(), *self.of_memory()),
+        ]
 
-    def json(self) -> bytes:
-        """Everything, with the verdict."""
-        values = msgspec.to_builtins(self, enc_hook=repr, str_keys=True)
-        values["views"] |= {"compared": self.views.compared, "different": self.views.different}
-        values |= {"is_right": self.is_right, "wrong": self.wrong}
-        return msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n"
+    def _of_letters(self) -> list[str]:
+        if not self.misjudged:
+            return []
+        return [f"{self.misjudged:,} dead letters are wrong: {', '.join(self.examples)}"]
 
 
-def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> Outcome:
+def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> CampaignOutcome:
     """Publish bad records into what runs on `stack`, which has its topics and tables, and account
     for each."""
-    outcome = Outcome(seed=options.seed)
+    outcome = CampaignOutcome(seed=options.seed)
     progress.step("starting the workers and the API")
     with Ground(
         stack,
@@ -142,13 +112,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
         except (NotLandedError, LagTimeoutError) as error:
             outcome.failure = str(error)
         outcome.quiet_s = _since(began)
-        outcome.ends = ground.crew.ends
-        outcome.memory_peak = dict(ground.peaks)
-        progress.step("comparing")
-        api = (ground.crew.api_url, ground.crew.token)
-        outcome.views, outcome.once, outcome.outputs, expected = compare(
-            ground.addresses, {}, api, options.seed, progress.detail
-        )
+        expected = outcome.compare(ground, {}, progress)
         judge_letters(outcome, expected, letters(brokers))
     return outcome
 
@@ -205,7 +169,9 @@ def letters(brokers: str) -> dict[Place, list[str]]:
     return found
 
 
-def judge_letters(outcome: Outcome, expected: Expected, found: dict[Place, list[str]]) -> None:
+def judge_letters(
+    outcome: CampaignOutcome, expected: Expected, found: dict[Place, list[str]]
+) -> None:
     """Count the dead letters by reason, and those that are not as the oracle has them."""
     outcome.reasons = dict(Counter(code for codes in found.values() for code in codes))
     for place in expected.rejected.keys() | found.keys():

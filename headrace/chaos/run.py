@@ -10,21 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from connectors.lag import LagTimeoutError, wait_until_quiet
 from connectors.stack.local import LocalStack
 from headrace.chaos.faults import inject
 from headrace.chaos.ground import Ground, NotLandedError
-from headrace.chaos.outputs import Outputs
+from headrace.chaos.outcome import Outcome
 from headrace.chaos.schedule import Fault, beside
-from headrace.chaos.verdict import Once, compare
-from headrace.verify.report import Report
 from headrace.verify.run import Progress
-
-MOST_MEMORY_MB = {"app": 768, "views": 512, "archive": 512, "api": 256}
-"""What a worker may take; docs/reliability.md says what that is made of."""
 
 
 class Landed(Struct, frozen=True):
@@ -37,52 +31,15 @@ class Landed(Struct, frozen=True):
     evidence: dict[str, Any]
 
 
-class Outcome(Struct, kw_only=True):
-    """What came of a run; times in seconds, memory in MB by worker."""
+class ChaosOutcome(Outcome, kw_only=True):
+    """What came of a run with faults, which workers' ends belong to; times in seconds."""
 
-    seed: int
-    faults: list[Landed] = []
-    failure: str = ""
-    """The fault that did not land, or what did not come to rest."""
-    events: int = 0
+    faults: list[Landed] = field(default_factory=list)
     load_s: float = 0.0
     quiet_s: float = 0.0
     """From the end of the load until nothing waited."""
-    memory_at_begin: dict[str, int] = {}
-    memory_at_end: dict[str, int] = {}
-    memory_peak: dict[str, int] = {}
-    ends: list[str] = []
-    """How workers ended."""
-    views: Report = msgspec.field(default_factory=Report)
-    once: Once | None = None
-    outputs: Outputs | None = None
-
-    @property
-    def is_right(self) -> bool:
-        """Whether every fault landed, no row differs, and nothing was lost or doubled."""
-        return not self.wrong
-
-    @property
-    def wrong(self) -> list[str]:
-        """What is not as it must be."""
-        found = [self.failure] if self.failure else []
-        if not self.views.compared:
-            found.append("nothing was compared")
-        if self.views.different:
-            found.append(f"{self.views.different:,} of {self.views.compared:,} rows differ")
-        for counted in (self.once, self.outputs):
-            found += ["nothing was counted"] if counted is None else counted.wrong
-        for name, size in self.memory_peak.items():
-            if size > MOST_MEMORY_MB[name]:
-                found.append(f"{name} took {size:,} MB, and may take {MOST_MEMORY_MB[name]:,}")
-        return found
-
-    def json(self) -> bytes:
-        """Everything, with the verdict."""
-        values = msgspec.to_builtins(self, enc_hook=repr, str_keys=True)
-        values["views"] |= {"compared": self.views.compared, "different": self.views.different}
-        values |= {"is_right": self.is_right, "wrong": self.wrong}
-        return msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n"
+    memory_at_begin: dict[str, int] = field(default_factory=dict)
+    memory_at_end: dict[str, int] = field(default_factory=dict)
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -100,13 +57,13 @@ class Options(Struct, frozen=True, kw_only=True):
     quiet_s: float = 600.0
 
 
-def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> Outcome:
+def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> ChaosOutcome:
     """Break what runs on `stack`, which has its topics and tables, and compare.
 
     The events that are in Kafka already count too. A fault that does not land ends the faults;
     the comparison is made in any case.
     """
-    outcome = Outcome(seed=options.seed)
+    outcome = ChaosOutcome(seed=options.seed)
     with ExitStack() as held:
         progress.step("starting the workers and the API")
         ground = Ground(
@@ -141,22 +98,13 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
         except (NotLandedError, LagTimeoutError) as error:
             outcome.failure = outcome.failure or str(error)
         outcome.quiet_s = _since(began)
-        outcome.ends = ground.crew.ends
         outcome.memory_at_end = ground.crew.memory_mb()
-        outcome.memory_peak = dict(ground.peaks)
-        progress.step("comparing")
-        outcome.views, outcome.once, outcome.outputs, _ = compare(
-            ground.addresses,
-            ground.planted,
-            (ground.crew.api_url, ground.crew.token),
-            options.seed,
-            progress.detail,
-        )
+        outcome.compare(ground, ground.planted, progress)
     return outcome
 
 
 def _break(
-    ground: Ground, outcome: Outcome, began: float, progress: Progress, faults: Iterable[Fault]
+    ground: Ground, outcome: ChaosOutcome, began: float, progress: Progress, faults: Iterable[Fault]
 ) -> None:
     """Inject one fault after the other, until one does not land."""
     for fault in faults:

@@ -54,6 +54,15 @@ class Once(Struct, frozen=True):
         }
         return [f"{count:,} {what}" for what, count in counts.items() if count]
 
+    @property
+    def told(self) -> str:
+        """What was counted, in a line."""
+        return (
+            f"{self.external:,} valid records, {self.routed:,} in the internal logs: {self.lost:,} "
+            f"lost, {self.doubled:,} doubled; {self.dead_letters:,} dead letters, "
+            f"{self.dead_letters_doubled:,} doubled"
+        )
+
 
 def compare(
     addresses: Addresses,

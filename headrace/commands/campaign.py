@@ -14,7 +14,7 @@ from headrace.commands.own_parts import report_options, run_on_own_parts
 from headrace.commands.steps import need_oracle
 
 if TYPE_CHECKING:
-    from headrace.campaign.run import Outcome
+    from headrace.campaign.run import CampaignOutcome
 
 
 @click.group()
@@ -62,7 +62,7 @@ def bad_input(
     run_on_own_parts("campaign", partial(run, options), _show, json_file, logs)
 
 
-def _show(outcome: Outcome, console: Console) -> None:
+def _show(outcome: CampaignOutcome, console: Console) -> None:
     """Print what was done, the comparison and the verdict."""
     done, reasons = Table("what was done", "records"), Table("dead letters", "records")
     for table, counts in ((done, outcome.kinds), (reasons, outcome.reasons)):
@@ -74,17 +74,12 @@ def _show(outcome: Outcome, console: Console) -> None:
         f"{outcome.records:,} records beside {outcome.events:,} events of the load in "
         f"{outcome.publish_s:.0f} s, then {outcome.quiet_s:.0f} s until nothing waited",
     ]
-    once = outcome.once
-    if once is not None:
-        lines.append(
-            f"{once.external:,} valid records, {once.routed:,} in the internal logs: {once.lost:,} "
-            f"lost, {once.doubled:,} doubled; {once.dead_letters:,} dead letters, "
-            f"{once.dead_letters_doubled:,} doubled, {outcome.misjudged:,} with a wrong reason"
-        )
+    if outcome.once is not None:
+        lines.append(f"{outcome.once.told}, {outcome.misjudged:,} with a wrong reason")
     lines.append(
-        f"every record is accounted for, and all {outcome.views.compared:,} rows are as the events "
-        "imply"
-        if outcome.is_right
-        else f"NOT RIGHT: {'; '.join(outcome.wrong)}"
+        outcome.verdict(
+            f"every record is accounted for, and all {outcome.views.compared:,} rows are as the "
+            "events imply"
+        )
     )
     console.print("\n".join(lines), highlight=False, markup=False)

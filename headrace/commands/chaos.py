@@ -17,7 +17,7 @@ from headrace.commands.own_parts import report_options, run_on_own_parts
 from headrace.commands.steps import need_oracle
 
 if TYPE_CHECKING:
-    from headrace.chaos.run import Outcome
+    from headrace.chaos.run import ChaosOutcome
 
 PLANNED = 60  # two rounds
 
@@ -97,7 +97,7 @@ def chaos(
     run_on_own_parts("chaos", partial(run, options), _show, json_file, logs)
 
 
-def _show(outcome: Outcome, console: Console) -> None:
+def _show(outcome: ChaosOutcome, console: Console) -> None:
     """Print the faults, the comparison and the verdict."""
     table = Table("at", "fault", "mended in", "what proves that it landed")
     for landed in outcome.faults:
@@ -113,24 +113,15 @@ def _show(outcome: Outcome, console: Console) -> None:
         f"memory in MB: {_sizes(outcome.memory_at_begin)} at the begin, "
         f"{_sizes(outcome.memory_at_end)} at the end, {_sizes(outcome.memory_peak)} at most",
     ]
-    once = outcome.once
-    if once is not None:
-        lines.append(
-            f"{once.external:,} valid records, {once.routed:,} in the internal logs: {once.lost:,} "
-            f"lost, {once.doubled:,} doubled; {once.dead_letters:,} dead letters, "
-            f"{once.dead_letters_doubled:,} doubled"
-        )
+    if outcome.once is not None:
+        lines.append(outcome.once.told)
     outputs = outcome.outputs
     if outputs is not None:
         lines.append(
             f"{outputs.implied:,} facts and timeline operations must come of the internal logs: "
             f"{outputs.missing:,} are missing, {outputs.surplus:,} are too many"
         )
-    lines.append(
-        f"all {outcome.views.compared:,} rows are as the events imply"
-        if outcome.is_right
-        else f"NOT RIGHT: {'; '.join(outcome.wrong)}"
-    )
+    lines.append(outcome.verdict(f"all {outcome.views.compared:,} rows are as the events imply"))
     console.print("\n".join(lines), highlight=False, markup=False)
 
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
@@ -17,22 +17,10 @@ from headrace.commands.steps import Shown, end_in_order, is_explained
 
 if TYPE_CHECKING:
     from connectors.stack.local import LocalStack
+    from headrace.chaos.outcome import Outcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Outcome(Protocol):
-    """What came of a run."""
-
-    @property
-    def is_right(self) -> bool:
-        """Whether all is as it must be."""
-
-    def json(self) -> bytes:
-        """Everything, with the verdict."""
-
-
-Judged = TypeVar("Judged", bound=Outcome)
+Judged = TypeVar("Judged", bound="Outcome")
 
 
 def report_options(command: Command) -> Command:

@@ -14,7 +14,7 @@ from headrace.commands.own_parts import report_options, run_on_own_parts
 from headrace.commands.steps import need_oracle
 
 if TYPE_CHECKING:
-    from headrace.soak.run import Outcome
+    from headrace.soak.run import SoakOutcome
 
 
 @click.command()
@@ -63,7 +63,7 @@ def soak(
     run_on_own_parts("soak", partial(run, options), _show, json_file, logs)
 
 
-def _show(outcome: Outcome, console: Console) -> None:
+def _show(outcome: SoakOutcome, console: Console) -> None:
     """Print the restarts, what was timed and compared, and the verdict."""
     table = Table("at", "worker", "ended in", "with", "ready after")
     for each in outcome.restarts:
@@ -85,8 +85,6 @@ def _show(outcome: Outcome, console: Console) -> None:
         f"{outcome.seconds:.0f} s; p50 {outcome.fresh_p50_s:.3f} s, p99 "
         f"{outcome.fresh_p99_s:.3f} s, in the worst minute {worst:.3f} s; {outcome.lost:,} lost",
         f"memory in MB, life by life: {memory}",
-        f"all {outcome.views.compared:,} rows are as the events imply"
-        if outcome.is_right
-        else f"NOT RIGHT: {'; '.join(outcome.wrong)}",
+        outcome.verdict(f"all {outcome.views.compared:,} rows are as the events imply"),
     ]
     console.print("\n".join(lines), highlight=False, markup=False)

@@ -8,19 +8,15 @@ from itertools import cycle
 from pathlib import Path
 from statistics import fmean
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from connectors.lag import LagTimeoutError, wait_until_quiet
 from connectors.settings import settings
 from connectors.stack.local import LocalStack
 from headrace.chaos.ground import Ground, NotLandedError
-from headrace.chaos.outputs import Outputs
-from headrace.chaos.run import MOST_MEMORY_MB
-from headrace.chaos.verdict import Once, compare
+from headrace.chaos.outcome import Outcome
 from headrace.freshness import percentile
 from headrace.soak.probe import Probe, Sample
-from headrace.verify.report import Report
 from headrace.verify.run import Progress
 
 WORKERS = ("app", "views", "archive", "api")
@@ -65,47 +61,28 @@ class Life(Struct):
     sizes: list[int] = []
 
 
-class Outcome(Struct, kw_only=True):
-    """What came of soaking; times in seconds, memory in MB."""
+class SoakOutcome(Outcome, kw_only=True):
+    """What came of soaking, in which no worker may end by itself; times in seconds, memory in
+    MB."""
 
-    seed: int
     seconds: float = 0.0
-    events: int = 0
-    restarts: list[Restart] = []
+    restarts: list[Restart] = field(default_factory=list)
     probes: int = 0
     lost: int = 0
     fresh_p50_s: float = 0.0
     fresh_p99_s: float = 0.0
-    windows_p99_s: list[float] = []
+    windows_p99_s: list[float] = field(default_factory=list)
     """Of each minute."""
-    memory: dict[str, list[int]] = {}
+    memory: dict[str, list[int]] = field(default_factory=dict)
     """By worker the mean of each of its lives."""
-    memory_peak: dict[str, int] = {}
-    ends: list[str] = []
-    """How workers ended that nobody ended."""
-    failure: str = ""
-    views: Report = msgspec.field(default_factory=Report)
-    once: Once | None = None
-    outputs: Outputs | None = None
-
-    @property
-    def is_right(self) -> bool:
-        """Whether all is as it must be."""
-        return not self.wrong
 
     @property
     def wrong(self) -> list[str]:
         """What is not as it must be."""
-        found = [self.failure] if self.failure else []
-        if not self.views.compared:
-            found.append("nothing was compared")
-        if self.views.different:
-            found.append(f"{self.views.different:,} of {self.views.compared:,} rows differ")
-        for counted in (self.once, self.outputs):
-            found += ["nothing was counted"] if counted is None else counted.wrong
-        found += [f"a worker ended: {end}" for end in self.ends]
-        found += self._of_restarts() + self._of_freshness() + self._of_memory()
-        return found
+        return [
+            *(*self.of_views(), *self.of_counts(), *self.of_ends()),
+            *(*self._of_restarts(), *self._of_freshness(), *self._of_growth(), *self.of_memory()),
+        ]
 
     def _of_restarts(self) -> list[str]:
         found = [] if self.restarts else ["nothing was restarted"]
@@ -123,27 +100,17 @@ class Outcome(Struct, kw_only=True):
             found.append(f"p99 was over {FRESH_S:.0f} s in {len(late)} minutes: {max(late):.1f} s")
         return found
 
-    def _of_memory(self) -> list[str]:
-        found = []
-        for worker, lives in self.memory.items():
-            if len(lives) > 1 and lives[-1] > lives[0] + max(NOISE_MB, NOISE * lives[0]):
-                found.append(f"{worker} grew from {lives[0]:,} to {lives[-1]:,} MB")
-        for worker, size in self.memory_peak.items():
-            if size > MOST_MEMORY_MB[worker]:
-                found.append(f"{worker} took {size:,} MB, and may take {MOST_MEMORY_MB[worker]:,}")
-        return found
-
-    def json(self) -> bytes:
-        """Everything, with the verdict."""
-        values = msgspec.to_builtins(self, enc_hook=repr, str_keys=True)
-        values["views"] |= {"compared": self.views.compared, "different": self.views.different}
-        values |= {"is_right": self.is_right, "wrong": self.wrong}
-        return msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n"
+    def _of_growth(self) -> list[str]:
+        return [
+            f"{worker} grew from {lives[0]:,} to {lives[-1]:,} MB"
+            for worker, lives in self.memory.items()
+            if len(lives) > 1 and lives[-1] > lives[0] + max(NOISE_MB, NOISE * lives[0])
+        ]
 
 
-def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> Outcome:
+def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) -> SoakOutcome:
     """Restart the workers on `stack`, which has its topics and tables, one after the other."""
-    outcome = Outcome(seed=options.seed)
+    outcome = SoakOutcome(seed=options.seed)
     progress.step("starting the workers and the API")
     with Ground(
         stack,
@@ -175,16 +142,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
             outcome.failure = str(error)
         note_freshness(outcome, probe.samples, probe.lost)
         note_memory(outcome, lives)
-        outcome.ends = ground.crew.ends
-        outcome.memory_peak = dict(ground.peaks)
-        progress.step("comparing")
-        outcome.views, outcome.once, outcome.outputs, _ = compare(
-            ground.addresses,
-            {},
-            (ground.crew.api_url, ground.crew.token),
-            options.seed,
-            progress.detail,
-        )
+        outcome.compare(ground, {}, progress)
     return outcome
 
 
@@ -218,7 +176,7 @@ def _restart(ground: Ground, name: str, began: float, say: Callable[[str], None]
     return restart
 
 
-def note_freshness(outcome: Outcome, samples: list[Sample], lost: int) -> None:
+def note_freshness(outcome: SoakOutcome, samples: list[Sample], lost: int) -> None:
     """Put down how long posts took, over all and minute by minute."""
     outcome.probes, outcome.lost = len(samples) + lost, lost
     took = [each.took_s for each in samples]
@@ -230,7 +188,7 @@ def note_freshness(outcome: Outcome, samples: list[Sample], lost: int) -> None:
     outcome.windows_p99_s = [round(percentile(windows[n], 0.99), 3) for n in sorted(windows)]
 
 
-def note_memory(outcome: Outcome, lives: list[Life]) -> None:
+def note_memory(outcome: SoakOutcome, lives: list[Life]) -> None:
     """Put down the mean memory of each life of each worker."""
     for life in lives:
         outcome.memory.setdefault(life.worker, []).append(round(fmean(life.sizes)))

@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 
 from headrace.campaign.mutations import KINDS, Mutated, mutations
-from headrace.campaign.run import Outcome, judge_letters
+from headrace.campaign.run import CampaignOutcome, judge_letters
 from headrace.chaos.letters import Place
 from schemas.codec import UndecodableError
 from schemas.topics import EXTERNAL
@@ -87,7 +87,7 @@ def test_every_letter_must_be_there_once_for_its_reason(
     def place(offset: int) -> Place:
         return "posts", 0, offset
 
-    outcome, expected = Outcome(seed=1), Expected.__new__(Expected)
+    outcome, expected = CampaignOutcome(seed=1), Expected.__new__(Expected)
     expected.reasons = {}
     expected.rejected = {place(offset): code for offset, code in wanted.items()}
     judge_letters(outcome, expected, {place(offset): codes for offset, codes in found.items()})
@@ -96,7 +96,7 @@ def test_every_letter_must_be_there_once_for_its_reason(
 
 
 def test_of_several_things_that_are_wrong_any_is_a_right_reason() -> None:
-    outcome, expected = Outcome(seed=1), Expected.__new__(Expected)
+    outcome, expected = CampaignOutcome(seed=1), Expected.__new__(Expected)
     places: list[Place] = [("posts", 0, offset) for offset in range(3)]
     expected.rejected = dict.fromkeys(places, "id_invalid")
     expected.reasons = {place: {"id_invalid", "at_too_old"} for place in places}
@@ -108,4 +108,4 @@ def test_of_several_things_that_are_wrong_any_is_a_right_reason() -> None:
 
 
 def test_a_campaign_that_compared_nothing_is_not_right() -> None:
-    assert Outcome(seed=1).wrong == ["nothing was compared", *["nothing was counted"] * 2]
+    assert CampaignOutcome(seed=1).wrong == ["nothing was compared", *["nothing was counted"] * 2]

@@ -18,7 +18,7 @@ from headrace.chaos.faults import FAULTS
 from headrace.chaos.letters import due
 from headrace.chaos.load import PLACES, disturbed, sweep
 from headrace.chaos.outputs import Outputs
-from headrace.chaos.run import Landed, Outcome
+from headrace.chaos.run import ChaosOutcome, Landed
 from headrace.chaos.schedule import UNFENCED, Fault, beside, brief, schedule, within
 from headrace.chaos.verdict import Once
 from headrace.verify.report import Compared, Report
@@ -192,12 +192,12 @@ def test_only_a_sink_may_repeat_a_letter(monkeypatch: pytest.MonkeyPatch) -> Non
     assert letters_module.doubled(found) == 1
 
 
-def _outcome(**changes: Any) -> Outcome:
+def _outcome(**changes: Any) -> ChaosOutcome:
     views = Report(rows=[Compared("posts", "redis", 10, 0)])
     once = Once(5, 5, 0, 0, 1, 0)
     landed = Landed(Fault(kind="poison"), 1.0, 2.0, {"placed": [("posts", 1, 2)]})
     right = {"seed": 1, "faults": [landed], "views": views, "once": once}
-    return Outcome(**{**right, "outputs": Outputs(9, 0, 0), **changes})
+    return ChaosOutcome(**{**right, "outputs": Outputs(9, 0, 0), **changes})
 
 
 def test_an_outcome_is_right_when_all_of_it_is() -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from connectors.secret_files import SUFFIX, secret_variables
 from connectors.settings import Settings
-from headrace.chaos.run import MOST_MEMORY_MB
+from headrace.chaos.outcome import MOST_MEMORY_MB
 from headrace.cli import COMMANDS
 from streams.engine.app import STOP_SECONDS, App
 from tests.unit import deployed

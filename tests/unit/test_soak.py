@@ -7,19 +7,19 @@ import pytest
 from headrace.chaos.outputs import Outputs
 from headrace.chaos.verdict import Once
 from headrace.soak.probe import Sample
-from headrace.soak.run import Life, Outcome, Restart, note_freshness, note_memory
+from headrace.soak.run import Life, Restart, SoakOutcome, note_freshness, note_memory
 from headrace.verify.report import Report
 from tests.oracle.compare import Tally
 
 RESTART = Restart("app", 60.0, 1.2, 0, 2.0)
 
 
-def right() -> Outcome:
+def right() -> SoakOutcome:
     """An outcome with nothing wrong."""
     views, tally = Report(), Tally("posts", "redis")
     tally.compared = 1
     views.add(tally)
-    outcome = Outcome(
+    outcome = SoakOutcome(
         seed=1,
         restarts=[RESTART],
         views=views,
@@ -35,7 +35,7 @@ def test_all_is_right() -> None:
 
 
 def test_an_outcome_of_nothing_is_not_right() -> None:
-    wrong = Outcome(seed=1).wrong
+    wrong = SoakOutcome(seed=1).wrong
     assert len(wrong) == 5
     assert all(each.startswith("nothing was") for each in wrong)
 
