@@ -29,6 +29,7 @@ from schemas.topics import Topic
 from streams.engine.dead_letters import Mailer
 from streams.engine.disk import DiskStores
 from streams.engine.exits import Exit, end
+from streams.engine.hottest import Hottest
 from streams.engine.outage import Outage, Place
 from streams.engine.outbox import Outbox
 from streams.engine.pace import Pace
@@ -57,6 +58,7 @@ class Processor(PartitionOwner, Protocol):
 
     topic: Topic
     stats: StageStats
+    hottest: Hottest
     queued: set[int]
     """The partitions whose opening waits for a thread of the pool."""
 

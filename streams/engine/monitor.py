@@ -205,5 +205,9 @@ def _describe(app: App, topic: str) -> dict[str, Any]:
             partition: msgspec.structs.asdict(following)
             for partition, following in followed.items()
         },
+        "hottest": {
+            what: [msgspec.structs.asdict(each) for each in hot]
+            for what, hot in processor.hottest.said().items()
+        },
         **{field: getattr(stats, field) for field in stats.__struct_fields__},
     }

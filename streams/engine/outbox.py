@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -132,6 +132,11 @@ class Outbox:
     def close_timeline(self, owner: str) -> None:
         """Have Redis keep a timeline no longer."""
         self._add_for(owner, CloseTimeline(owner), 1)
+
+    @property
+    def operations(self) -> Collection[list[TimelineOp]]:
+        """The operations on timelines, by partition."""
+        return self._operations.values()
 
     def outputs(self) -> Iterator[Output]:
         """Everything to write."""

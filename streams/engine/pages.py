@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 SLOWEST = 10
+HOTTEST = 3
+HOT_SHARE = 0.01
+LONGEST_KEY = 48
 REFRESH_SECONDS = 5
 RATE_SECONDS = 2.0
 
@@ -81,6 +84,7 @@ def stages_page(
             _table(_COLUMNS, (_row(topic, stages[topic], rates) for topic in stages)),
             "<h2>Partitions with most that waits</h2>",
             _table(("partition", "records that wait"), slow) if slow else "<p>Nothing waits.</p>",
+            *_hottest(stages),
             "<h2>Dead letters</h2>",
             _table(("topic", "reason", "records"), letters) if letters else "<p>None.</p>",
         ]
@@ -122,6 +126,30 @@ def _slowest(stages: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     ]
     waiting.sort(reverse=True)
     return [(name, f"{count:,}") for count, name in waiting[:SLOWEST]]
+
+
+def _hottest(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What costs most lately: of each topic the first few with a share that counts."""
+    for heading, what, key in _HOT:
+        rows = [
+            (topic, _cut(hot["key"]), f"{hot['per_s']:,.2f}", f"{hot['share']:.0%}")
+            for topic, said in stages.items()
+            for hot in said["hottest"][what][:HOTTEST]
+            if hot["share"] >= HOT_SHARE
+        ]
+        if rows:
+            yield f"<h2>{heading}</h2>"
+            yield _table(("topic", key, f"{what}/s", "share"), rows)
+
+
+_HOT = (
+    ("Hottest keys lately", "records", "key"),
+    ("Hottest sources lately", "deliveries", "source"),
+)
+
+
+def _cut(key: str) -> str:
+    return key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}..."
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

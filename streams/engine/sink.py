@@ -37,6 +37,7 @@ from schemas.topics import Topic
 from schemas.views import decode_view
 from streams.engine.ages import Ages
 from streams.engine.dead_letters import Mailer, dead_letter
+from streams.engine.hottest import Hottest
 from streams.engine.outage import Outage, Place, pause_before
 from streams.engine.restore import Progress
 from streams.engine.stage import StageStats
@@ -149,6 +150,7 @@ class Sink:
         self.topic = topic
         self.stats = StageStats.of((NOT_DECODABLE,))
         self.ages = Ages()
+        self.hottest = Hottest()
         self.restores: dict[int, Progress] = {}  # a sink restores nothing
         self.queued: set[int] = set()
         self._reach = reach
@@ -216,6 +218,7 @@ class Sink:
                 self._moved(batch.tp, position)
         self.stats.records += len(batch.records)
         self.stats.batches += 1
+        self.hottest.note_records(batch.records, 0, len(batch.records))
 
     async def check(self) -> None:
         """See whether the store still stands where it was left, partition by partition; those
@@ -335,4 +338,5 @@ class Sink:
             now = time.time()
             for write in writes:
                 self.ages.note(write.view or (), now)
+            self.hottest.note_deliveries(write.view or () for write in writes)
         reach("after-sink", f"{self.topic}/{partition}", len(writes))

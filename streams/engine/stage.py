@@ -25,6 +25,7 @@ from schemas.dead_letters import CODES, FOLD_FAILED
 from schemas.topics import Topic
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.dead_letters import dead_letter
+from streams.engine.hottest import Hottest
 from streams.engine.outbox import Output
 from streams.engine.pace import Pace
 from streams.engine.records import RejectedError
@@ -149,6 +150,7 @@ class Stage:
         self._pace = pace or Pace(dict)
         self._translator = translator
         self.stats = StageStats.of(CODES)
+        self.hottest = Hottest()
         self.restores: dict[int, Progress] = {}
         self.queued: set[int] = set()
         self._pool = pool
@@ -281,6 +283,7 @@ class Stage:
                 self._pace.worked(deliveries)
             self._moved(batch.tp, next_offset)
             self.stats.records += stop - start
+            self.hottest.note_records(records, start, stop)
             if stop == len(records):
                 return
             if self._leaving().is_set():
@@ -300,6 +303,7 @@ class Stage:
         checkpoint(owned.producer, self.topic, owned.partition, owned.state, outputs, position)
         self.stats.outputs += len(outputs)
         self.stats.deliveries += owned.outbox.deliveries
+        self.hottest.note_deliveries(owned.outbox.operations)
         owned.outbox.clear()
         self.stats.checkpoint_seconds += time.perf_counter() - began
 

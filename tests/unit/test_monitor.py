@@ -20,6 +20,7 @@ from streams.engine import monitor
 from streams.engine.app import App
 from streams.engine.sink import Reach
 from streams.engine.standby import Following
+from tests.unit.folds import record
 
 
 @pytest.fixture
@@ -95,3 +96,11 @@ def test_stages_say_how_their_standbys_are(app: App) -> None:
     described: dict[str, Any] = monitor._describe(app, "by-post")
     assert described["standbys"] == {3: {"rows": 20, "lag": 5}, 4: {"rows": 0, "lag": None}}
     assert monitor._describe(app, "by-user")["standbys"] == {}
+
+
+def test_stages_say_what_is_hot(app: App) -> None:
+    app.stages["by-post"].hottest.note_records([record(b"", key=b"p1")], 0, 1)
+    described = monitor._describe(app, "by-post")["hottest"]
+    assert [(each["key"], each["share"]) for each in described["records"]] == [("p1", 1.0)]
+    assert described["deliveries"] == []
+    assert monitor._describe(app, "by-user")["hottest"] == {"records": [], "deliveries": []}

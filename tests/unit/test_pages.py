@@ -48,6 +48,7 @@ def said(**more: Any) -> dict[str, Any]:
         "rows": {},
         "dead_letters": {"not_avro": 0},
         "restores": {},
+        "hottest": {"records": [], "deliveries": []},
         **more,
     }
 
@@ -84,6 +85,27 @@ def test_the_slowest_partitions_come_first_and_are_few() -> None:
 def test_nothing_that_waits_and_no_letters_are_said() -> None:
     texts = page({"posts": said()}).texts
     assert {"ready", "Nothing waits.", "None."} <= set(texts)
+
+
+def test_the_hottest_are_few_and_have_a_share_that_counts() -> None:
+    def hot(*shares: float) -> list[dict[str, Any]]:
+        keys = [f"k{share:.3f}" for share in shares]
+        return [
+            {"key": key, "per_s": 1_234.5, "share": share}
+            for key, share in zip(keys, shares, strict=True)
+        ]
+
+    keys = {"records": hot(0.4, 0.3, 0.2, 0.1), "deliveries": []}
+    sources = {"records": hot(0.0099), "deliveries": [{"key": "u" * 90, "per_s": 2, "share": 1.0}]}
+    found = page({"by-post": said(hottest=keys), "by-source": said(hottest=sources)})
+    assert [row for row in found.rows if row[1].startswith("k0")] == [
+        ["by-post", "k0.400", "1,234.50", "40%"],
+        ["by-post", "k0.300", "1,234.50", "30%"],
+        ["by-post", "k0.200", "1,234.50", "20%"],
+    ]
+    assert ["by-source", f"{'u' * 48}...", "2.00", "100%"] in found.rows
+    assert {"Hottest keys lately", "Hottest sources lately"} <= set(found.texts)
+    assert not any("Hottest" in text for text in page({"posts": said()}).texts)
 
 
 @pytest.mark.parametrize("name", ["not_ready", "degraded"])

@@ -496,6 +496,22 @@ def test_what_is_another_s_meanwhile_is_no_fault(
 # Records that cannot be read
 
 
+def test_what_was_written_is_noted_by_source(bench: Callable[..., Bench]) -> None:
+    one = bench(Topic.TIMELINE_WRITES)
+    one.store.faults = [AwayError()]
+    pushed = _raw([PushEntry("p", "u:a", 1, ["bob", "cat"]), PushEntry("p", "t:b", 1, ["bob"])])
+    asyncio.run(one.sink.process(one.batch(pushed)))
+    hot = one.sink.hottest.said()["deliveries"]
+    assert [(each.key, each.share) for each in hot] == [("u:a", 0.6667), ("t:b", 0.3333)]
+    assert one.sink.hottest._deliveries._total == 3, "only once it is written"
+
+
+def test_what_was_written_is_noted_by_key(bench: Callable[..., Bench]) -> None:
+    one = bench(TOPIC)
+    asyncio.run(one.sink.process(one.batch(_raw(VIEW), _raw(VIEW))))
+    assert one.sink.hottest._records._total == 2
+
+
 @pytest.mark.parametrize(
     ("topic", "good", "bad"),
     [

@@ -559,3 +559,15 @@ def test_rows_and_partitions_are_told() -> None:
     bench.process("a", "b")
     assert bench.stage.owned == [2]
     assert bench.stage.rows() == {"word": 3}
+
+
+def test_what_a_batch_cost_is_noted_by_key_and_by_source() -> None:
+    bench = Bench()
+    bench.process("a", "many3", "b")
+    bench.process("many3", "many30", "a", start=3)
+    said = bench.stage.hottest.said()
+    assert [(each.key, each.share) for each in said["records"]] == [("k", 1.0)]
+    assert [(each.key, each.share) for each in said["deliveries"]] == [("u:a", 1.0)]
+    deliveries = bench.stage.hottest._deliveries
+    assert deliveries._total == pytest.approx(bench.stage.stats.deliveries)
+    assert bench.stage.hottest._records._total == pytest.approx(bench.stage.stats.records)
