@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -59,7 +61,9 @@ from api.stores import Stores
 from api.writes import KafkaWriter, now_ms
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
+from connectors.tracing import Tracing
 
+WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 CONNECT_SECONDS = 10.0
 """How long a start waits for Cassandra before it serves without."""
 
@@ -82,18 +86,21 @@ def create_app(
     Raises:
         SecretError: the key file cannot be used.
         RulesError: the file of rules on spam cannot be used.
+        TracingError: traces are asked for, and what makes them is not installed.
         WeightsError: the file of weights cannot be used, or the model that it names.
     """
     weights = load_weights(settings.ranking)
     ranker, experiments = ranker_of(weights), Experiments(weights)
     limits, content = limits_of(settings), content_rules(settings)
+    tracing = Tracing()
+    tracing.begin(settings, "headrace-api")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if addresses is None:
             yield
             return
-        opened = await open_stores(settings, addresses)
+        opened = await open_stores(settings, addresses, tracing)
         app.state.services = Services(opened, clock, limits, content, weights, ranker, experiments)
         app.state.live = open_hub(settings, addresses.kafka, app.state.services, figures)
         try:
@@ -102,6 +109,7 @@ def create_app(
             await app.state.live.close()
             app.state.live = app.state.services = None
             await opened.close()
+            await asyncio.to_thread(tracing.end)
 
     app = FastAPI(
         title="Headrace",
@@ -110,7 +118,12 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={
+            "tracer_provider": tracing.provider,
+            "tracing": tracing.provider is not None,
+            "exclude": _is_no_write,
+            **{"auto_configure": False, "operation_spans": False, "metrics": False, "logs": False},
+        },
         generate_unique_id_function=_operation_id,
     )
     registry = CollectorRegistry()
@@ -146,11 +159,17 @@ def create_app(
     return app
 
 
+def _is_no_write(scope: MutableMapping[str, Any]) -> bool:
+    return scope.get("method") not in WRITE_METHODS
+
+
 def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-async def open_stores(settings: Settings, addresses: Addresses) -> Stores:
+async def open_stores(
+    settings: Settings, addresses: Addresses, tracing: Tracing | None = None
+) -> Stores:
     """The stores at addresses, connected as far as they answer; close them when done."""
     archive = CassandraArchive(addresses.cassandra, settings.cassandra_keyspace)
     archive.start()
@@ -159,7 +178,7 @@ async def open_stores(settings: Settings, addresses: Addresses) -> Stores:
     return Stores(
         cache=cache,
         archive=archive,
-        writer=KafkaWriter(addresses.kafka, settings.registry_address),
+        writer=KafkaWriter(addresses.kafka, settings.registry_address, tracing),
         ledger=RedisLedger(cache.run, settings.partitions),
         rankings=RedisRankings(cache.run, settings.partitions),
     )

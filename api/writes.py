@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import KafkaException, Producer
+from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
 
 from api.errors import unavailable
 from api.ids import Mint
@@ -19,6 +20,7 @@ from connectors.kafka import for_confluent
 from connectors.publisher import key_of
 from connectors.registry import Registry, RegistryDownError
 from connectors.subjects import TOPIC_OF, Encode, NotRegisteredError, RegisteredIds
+from connectors.tracing import Tracing, headers_of
 from schemas.codec import Published, encode
 from schemas.events import Event
 from schemas.exposures import Exposure
@@ -120,7 +122,10 @@ class KafkaWriter:
     until all are known; nothing is written before.
     """
 
-    def __init__(self, brokers: str, registry_url: str = "") -> None:
+    def __init__(
+        self, brokers: str, registry_url: str = "", tracing: Tracing | None = None
+    ) -> None:
+        self._tracing = tracing or Tracing()
         self._encode: Encode = encode
         self._unknown: str | None = None
         self._producer = Producer(
@@ -160,6 +165,8 @@ class KafkaWriter:
     def _produce(self, event: Published) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
+        topic = TOPIC_OF[type(event)]
+        headers = self._traced(topic, done)
 
         def settle(error: Any) -> None:
             if done.done():
@@ -176,7 +183,7 @@ class KafkaWriter:
         try:
             value = self._encode(event)
             key = key_of(event).encode()
-            self._producer.produce(TOPIC_OF[type(event)], value, key, on_delivery=delivered)
+            self._producer.produce(topic, value, key, on_delivery=delivered, headers=headers)
         except RegistryDownError as error:
             done.set_exception(StoreDownError(REGISTRY, str(error)))
         except BufferError:
@@ -184,6 +191,28 @@ class KafkaWriter:
         except KafkaException as error:
             done.set_exception(StoreDownError(KAFKA, error.args[0].name()))
         return done
+
+    def _traced(self, topic: str, done: asyncio.Future[None]) -> list[tuple[str, bytes]]:
+        """The headers of a record to be sent. If its request is part of a trace they carry on a
+        span, which ends when the record is `done`."""
+        tracer = self._tracing.tracer
+        if tracer is None or not get_current_span().is_recording():
+            return []
+        attributes = {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": topic,
+        }
+        span = tracer.start_span(f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
+
+        def end(done: asyncio.Future[None]) -> None:
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                span.set_status(Status(StatusCode.ERROR, str(error)))
+            span.end()
+
+        done.add_done_callback(end)
+        return list(headers_of(span))
 
     async def ping(self) -> None:
         """Return if Kafka answers, and the ids of the schemas are known."""

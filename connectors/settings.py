@@ -93,6 +93,13 @@ class Settings(PartSettings):
         "at once (static group membership)",
     )
 
+    otlp_endpoint: str = Field(
+        "",
+        alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern=r"^(https?://[^@\s]+)?$",
+        description="where traces are sent by OTLP/HTTP, http://host:4318; none are made if empty",
+    )
+
     stall_seconds: float = Field(
         120.0,
         alias="HEADRACE_STALL_SECONDS",

@@ -137,6 +137,7 @@ def api(host: str | None, port: int | None) -> None:
     from connectors.addresses import NoAddressError, resolve
     from connectors.loopback import is_loopback
     from connectors.settings import settings
+    from connectors.tracing import TracingError
 
     config = settings()
     host = host if host is not None else config.api_host
@@ -149,7 +150,7 @@ def api(host: str | None, port: int | None) -> None:
         )
     try:
         app = create_app(config, resolve())
-    except (NoAddressError, RulesError, SecretError, WeightsError) as error:
+    except (NoAddressError, RulesError, SecretError, TracingError, WeightsError) as error:
         listening.close()
         raise click.ClickException(str(error)) from error
     configure_logs()

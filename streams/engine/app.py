@@ -23,6 +23,7 @@ from connectors.lag import LagReader, Standings
 from connectors.owner import LeavingError, PartitionOwner
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
+from connectors.tracing import Tracing
 from connectors.translations import TranslationCache
 from connectors.transport import Consumer, broker_url
 from schemas.topics import Topic
@@ -127,6 +128,7 @@ class App(faust.App):  # type: ignore[misc]
         self.pace = Pace(self._readers_of_work, self._resume)
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
+        self._tracing = Tracing()
         self._lag: LagReader | None = None
         self._mailer = Mailer(addresses.kafka)
         self._stalls = Stalls(settings.stall_seconds)
@@ -146,6 +148,7 @@ class App(faust.App):  # type: ignore[misc]
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
         try:
+            self._tracing.begin(self.settings, self.conf.id)
             await super().start()
         except Exception as error:
             if not self.should_stop:
@@ -171,6 +174,7 @@ class App(faust.App):  # type: ignore[misc]
                 await self._consumer.finish()
         await super().stop()
         await self.run_blocking(self.follower.stop)
+        await self.run_blocking(self._tracing.end)
 
     @property
     def owners(self) -> dict[str, Processor]:
@@ -201,6 +205,7 @@ class App(faust.App):  # type: ignore[misc]
             moved=lambda tp, position: self.consumer.moved(tp, position),
             pace=self.pace,
             translator=translator,
+            tracing=self._tracing,
         )
         self.stages[topic] = stage
         self.add(stage)
@@ -243,6 +248,7 @@ class App(faust.App):  # type: ignore[misc]
                 moved=lambda tp, position: self.consumer.moved(tp, position),
                 has_caught_up=lambda tp: self.consumer.has_caught_up(tp),
                 part_bytes=part_bytes,
+                tracing=self._tracing,
             )
             self.add(sink)
             sinks.append(sink)

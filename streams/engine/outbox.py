@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from connectors.tracing import MAX_TRACES
 from schemas.events import Visibility
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
@@ -57,6 +60,9 @@ class Outbox:
         self._views: defaultdict[Topic, dict[str, tuple[str, msgspec.Struct]]] = defaultdict(dict)
         self._tables: list[tuple[Topic, Table[Any], Callable[[str, Any], msgspec.Struct]]] = []
         self._operations: dict[int, list[TimelineOp]] = {}
+        self._traced_views: defaultdict[tuple[str, bytes | None], dict[Header, None]]
+        self._traced_views = defaultdict(dict)
+        self._traced_operations: dict[int, tuple[Header, ...]] = {}
         self.deliveries = 0
 
     def partition_of(self, entity: str) -> int:
@@ -138,8 +144,56 @@ class Outbox:
         """The operations on timelines, by partition."""
         return self._operations.values()
 
+    @contextmanager
+    def traced(self, headers: tuple[Header, ...], key: bytes | None) -> Iterator[None]:
+        """What is collected meanwhile, of a record with this key, carries headers on that say of
+        which traces it is part. Of a row that is shown the record's key says whether it is."""
+        outer = self._outputs, self._views, self._operations
+        self._outputs, self._views, self._operations = [], defaultdict(dict), {}
+        try:
+            yield
+        finally:
+            inner = self._outputs, self._views, self._operations
+            self._outputs, self._views, self._operations = outer
+            self._take_in(*inner, headers, key)
+
+    def _take_in(
+        self,
+        outputs: list[Output],
+        views: dict[Topic, dict[str, tuple[str, msgspec.Struct]]],
+        operations: dict[int, list[TimelineOp]],
+        headers: tuple[Header, ...],
+        key: bytes | None,
+    ) -> None:
+        for output in outputs:
+            self._outputs.append(output._replace(headers=(*output.headers, *headers)))
+        for topic, shown in views.items():
+            self._views[topic].update(shown)
+            for name in shown:
+                self._traced_views[topic, name.encode()].update(dict.fromkeys(headers))
+        for topic, _, _ in self._tables:
+            self._traced_views[topic, key].update(dict.fromkeys(headers))
+        for partition, some in operations.items():
+            self._operations.setdefault(partition, []).extend(some)
+            self._traced_operations.update((id(operation), headers) for operation in some)
+
     def outputs(self) -> Iterator[Output]:
         """Everything to write."""
+        if not self._traced_views and not self._traced_operations:
+            return self._untraced()
+        return map(self._with_traces, self._untraced())
+
+    def _with_traces(self, output: Output) -> Output:
+        headers = self._traced_views.get((output.topic, output.key))
+        return output if headers is None else output._replace(headers=_few(headers))
+
+    def _traces_of(self, operations: list[TimelineOp]) -> tuple[Header, ...]:
+        if not self._traced_operations:
+            return ()
+        found = (self._traced_operations.get(id(operation), ()) for operation in operations)
+        return _few(dict.fromkeys(chain.from_iterable(found)))
+
+    def _untraced(self) -> Iterator[Output]:
         yield from self._outputs
         for topic, table, view_of in self._tables:
             for entity, row in table.changed():
@@ -151,13 +205,16 @@ class Outbox:
                 yield Output(topic, partition, key.encode(), _encode(view))
         for partition, operations in self._operations.items():
             for record in _records(operations):
-                yield Output(Topic.TIMELINE_WRITES, partition, None, _encode(record))
+                traces = self._traces_of(record)
+                yield Output(Topic.TIMELINE_WRITES, partition, None, _encode(record), traces)
 
     def clear(self) -> None:
         """Forget everything collected."""
         self._outputs.clear()
         self._views.clear()
         self._operations.clear()
+        self._traced_views.clear()
+        self._traced_operations.clear()
         self.deliveries = 0
 
     def _add_for(self, owner: str, operation: TimelineOp, weight: int) -> None:
@@ -174,6 +231,10 @@ class Outbox:
         for partition, group in groups.items():
             for start in range(0, len(group), MAX_OWNERS_PER_OPERATION):
                 yield partition, group[start : start + MAX_OWNERS_PER_OPERATION]
+
+
+def _few(headers: Iterable[Header]) -> tuple[Header, ...]:
+    return tuple(islice(headers, MAX_TRACES))
 
 
 def _weight(operation: TimelineOp) -> tuple[int, int]:

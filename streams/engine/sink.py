@@ -28,10 +28,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 import structlog
 from faust.types import TP
+from opentelemetry.trace import SpanKind
 
 from connectors.batch import Batch
 from connectors.failpoints import reach
 from connectors.owner import LeavingError
+from connectors.tracing import Tracing
 from schemas.dead_letters import NOT_DECODABLE
 from schemas.topics import Topic
 from schemas.views import decode_view
@@ -40,6 +42,7 @@ from streams.engine.dead_letters import Mailer, dead_letter
 from streams.engine.hottest import Hottest
 from streams.engine.outage import Outage, Place, pause_before
 from streams.engine.restore import Progress
+from streams.engine.spans import Spans
 from streams.engine.stage import StageStats
 
 log = structlog.get_logger(__name__)
@@ -146,11 +149,18 @@ class Sink:
         moved: Callable[[TP, int], None],
         has_caught_up: Callable[[TP], bool],
         part_bytes: int | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.topic = topic
         self.stats = StageStats.of((NOT_DECODABLE,))
         self.ages = Ages()
         self.hottest = Hottest()
+        self._spans = Spans(
+            tracing or Tracing(),
+            f"write {topic}",
+            SpanKind.CLIENT,
+            **{"db.system.name": reach.outage.store, "messaging.destination.name": topic.value},
+        )
         self.restores: dict[int, Progress] = {}  # a sink restores nothing
         self.queued: set[int] = set()
         self._reach = reach
@@ -209,6 +219,9 @@ class Sink:
         """
         partition = batch.tp.partition
         parts = _Parts(self._parts(batch))
+        spans = self._spans.of(batch)
+        if spans is not None:
+            spans.begin()
         async with self._uses[partition]:
             position = None
             while position != batch.next_offset:
@@ -216,6 +229,8 @@ class Sink:
                     partition, parts.write_next, partial(self._write, partition)
                 )
                 self._moved(batch.tp, position)
+                if spans is not None:
+                    spans.durable(position)
         self.stats.records += len(batch.records)
         self.stats.batches += 1
         self.hottest.note_records(batch.records, 0, len(batch.records))

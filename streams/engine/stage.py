@@ -15,11 +15,13 @@ import msgspec
 import structlog
 from confluent_kafka import Producer
 from faust.types import TP
+from opentelemetry.trace import SpanKind
 
 from connectors.batch import Batch
 from connectors.owner import LeavingError
 from connectors.records import Record
 from connectors.rocksdb import LocalStateDamagedError, LocalStateError
+from connectors.tracing import Tracing
 from schemas.codec import UndecodableError
 from schemas.dead_letters import CODES, FOLD_FAILED
 from schemas.topics import Topic
@@ -32,6 +34,7 @@ from streams.engine.records import RejectedError
 from streams.engine.replica import MakeFold, Replica
 from streams.engine.restore import Progress, restore
 from streams.engine.rows import OpenRows, in_memory
+from streams.engine.spans import Apply, Spans
 from streams.engine.standby import Follower, Following
 from streams.engine.translator import Translator
 
@@ -90,6 +93,7 @@ class _Owned:
         self.state = self.replica.state
         self.outbox = self.replica.outbox
         self.fold = self.replica.fold
+        self.apply: Apply = self.fold.apply
         self.restore()
 
     def restore(self) -> None:
@@ -117,7 +121,8 @@ class Stage:
 
     A batch with many deliveries takes several checkpoints: `moved` is told of each, and none begins
     while `leaving` is set, when partitions may go to another worker. What the fold has put off goes
-    on at a `pace`. With a `translator` the ids in records are those of a schema registry.
+    on at a `pace`. With a `translator` the ids in records are those of a schema registry. Once
+    `tracing` has begun, what comes of a record is part of its trace, but for what is put off.
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class Stage:
         moved: Callable[[TP, int], None] = lambda *_: None,
         pace: Pace | None = None,
         translator: Translator | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.topic = topic
         self.make_fold = make_fold
@@ -151,6 +157,12 @@ class Stage:
         self._translator = translator
         self.stats = StageStats.of(CODES)
         self.hottest = Hottest()
+        self._spans = Spans(
+            tracing or Tracing(),
+            f"process {topic}",
+            SpanKind.CONSUMER,
+            **{"messaging.operation.type": "process", "messaging.destination.name": topic.value},
+        )
         self.restores: dict[int, Progress] = {}
         self.queued: set[int] = set()
         self._pool = pool
@@ -271,6 +283,9 @@ class Stage:
             records = [record for record in records if record.offset >= position]
         if not records and (batch.records or not owned.fold.backlog):
             return
+        spans = self._spans.of(batch)
+        apply = owned.fold.apply
+        owned.apply = apply if spans is None else spans.applying(apply, owned.outbox)
         start = 0
         while True:
             with self._turn:
@@ -281,6 +296,8 @@ class Stage:
             self._checkpoint(owned, next_offset)
             if deliveries:
                 self._pace.worked(deliveries)
+            if spans is not None:
+                spans.durable(next_offset)
             self._moved(batch.tp, next_offset)
             self.stats.records += stop - start
             self.hottest.note_records(records, start, stop)
@@ -341,7 +358,7 @@ class Stage:
         end: int,
         letters: dict[int, Letter],
     ) -> int:
-        apply = owned.fold.apply
+        apply = owned.apply
         outbox = owned.outbox
         for index in range(start, end):
             if index in letters:

@@ -115,7 +115,10 @@ class Producer:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.taken: list[bytes] = []
 
-    def produce(self, _topic: str, value: bytes, _key: bytes, *, on_delivery: Any) -> None:
+    def produce(
+        self, _topic: str, value: bytes, _key: bytes, *, on_delivery: Any, headers: Any
+    ) -> None:
+        assert headers == []
         self.taken.append(value)
         on_delivery(None, None)
 
