@@ -21,6 +21,7 @@ h1{font-size:1.3rem;margin:.2rem 0}h2{font-size:1.05rem;margin:1.2rem 0 .3rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #8884;white-space:nowrap}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:Canvas}
+.keys td:last-child{white-space:normal;overflow-wrap:anywhere}
 .ok{color:#15803d}.bad{color:#b91c1c}nav a{margin-right:1rem}
 """
 
@@ -79,7 +80,7 @@ def stages_page(
             f"<h1>{escape(app)}</h1><p>{state}</p>",
             "<nav><a href='/topology/'>topology</a><a href='/metrics/'>metrics</a>",
             "<a href='/readyz/'>readiness</a><a href='/stages/?format=json'>JSON</a>",
-            "<a href='/stats/'>Faust</a></nav>",
+            "<a href='/table/'>Faust's tables</a></nav>",
             "<h2>Topics</h2>",
             _table(_COLUMNS, (_row(topic, stages[topic], rates) for topic in stages)),
             "<h2>Partitions with most that waits</h2>",
@@ -132,14 +133,14 @@ def _hottest(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """What costs most lately: of each topic the first few with a share that counts."""
     for heading, what, key in _HOT:
         rows = [
-            (topic, _cut(hot["key"]), f"{hot['per_s']:,.2f}", f"{hot['share']:.0%}")
+            (topic, f"{hot['share']:.0%}", f"{hot['per_s']:,.2f}", _cut(hot["key"]))
             for topic, said in stages.items()
             for hot in said["hottest"][what][:HOTTEST]
             if hot["share"] >= HOT_SHARE
         ]
         if rows:
             yield f"<h2>{heading}</h2>"
-            yield _table(("topic", key, f"{what}/s", "share"), rows)
+            yield f"<div class=keys>{_table(('topic', 'share', f'{what}/s', key), rows)}</div>"
 
 
 _HOT = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,9 @@ def test_worker(environment: dict[str, str], tmp_path: Path, app: str, topics: s
         assert status == 200
         assert body.startswith(b"<!doctype html>")
         assert all(f"<td>{topic}</td>".encode() in body for topic in stages)
+        links = re.findall(r"href='([^']+)'", body.decode())
+        assert len(links) == 5
+        assert {fetch(f"{url}{link}")[0] for link in links} == {200}
         assert (
             json.loads(fetch(f"{url}/stages/?format=json", "text/html")[1]).keys() == stages.keys()
         )
