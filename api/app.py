@@ -35,6 +35,7 @@ from api import (
     suggestions,
     topics,
     trending,
+    unwanted,
     usernames,
     users,
     why_not,
@@ -144,7 +145,7 @@ def create_app(
     modules = (  # in this order: ids may have any text in them
         *(live, feed, why_not, post_lists, trending, comments, engagements, acts, posts),
         *(post_edits, produce, moderation, interests, notifications, health, suggestions),
-        *(close_friends, account, people, relations, topics, usernames, users),
+        *(close_friends, unwanted, account, people, relations, topics, usernames, users),
     )
     for module in modules:
         app.include_router(module.router)

@@ -77,6 +77,9 @@ _QUERIES = {
     "followers_among": "SELECT user_id FROM {k}.followers WHERE source = ? AND user_id IN ?",
     "followed_users": "SELECT target FROM {k}.following WHERE user_id = ? AND target > ? "
     "AND target < ? LIMIT ?",
+    "muted": "SELECT target FROM {k}.muted WHERE user_id = ? AND target > ? LIMIT ?",
+    "blocked_users": "SELECT target FROM {k}.blocked WHERE user_id = ? AND target > ? "
+    "AND target < ? LIMIT ?",
     "authored": "SELECT author_id, at, post_id FROM {k}.posts_by_author WHERE author_id IN ? "
     "AND (at, post_id) < (?, ?) AND (at) >= (?) PER PARTITION LIMIT ?",
     "author": "SELECT post_id FROM {k}.posts_by_author WHERE author_id = ? LIMIT 1",
@@ -334,6 +337,16 @@ class CassandraArchive:
         """The users behind one whom a user follows, in the order of their ids."""
         bounds = (f"{USER}{after}", AFTER_USERS)
         rows = await self._rows("followed_users", user_id, *bounds, limit)
+        return [row.target.removeprefix(USER) for row in rows]
+
+    async def muted(self, user_id: str, after: str, limit: int) -> list[str]:
+        """The sources behind one that a user mutes, in the order of their names."""
+        return [row.target for row in await self._rows("muted", user_id, after, limit)]
+
+    async def blocked(self, user_id: str, after: str, limit: int) -> list[str]:
+        """The users behind one whom a user blocks, in the order of their ids."""
+        bounds = (f"{USER}{after}", AFTER_USERS)
+        rows = await self._rows("blocked_users", user_id, *bounds, limit)
         return [row.target.removeprefix(USER) for row in rows]
 
     async def holder(self, name: str) -> str | None:

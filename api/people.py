@@ -31,6 +31,10 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Users on the page.
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 Take = Callable[[str, int], Awaitable[list[str]]]
 """The ids behind one, at most so many, in order; fewer only when there are no more."""
+Judged = Callable[[str], bool]
+"""Whether an id is shown."""
+Judge = Callable[[list[str]], Awaitable[Judged]]
+"""Learns what decides that for some ids."""
 
 _PROBLEMS = problems(
     _400="The cursor is not valid.",
@@ -104,7 +108,30 @@ async def _page(
     cursor: str | None,
     are_wanted: Callable[[list[str]], Awaitable[set[str]]] | None = None,
 ) -> People:
-    """Take ids until `limit` users may be shown, and one more is there, or there are no more."""
+    """A page of those users who are wanted, or all, and neither gone nor blocked either way."""
+
+    async def judge(users: list[str]) -> Judged:
+        wanted = set(users) if are_wanted is None else await are_wanted(users)
+        await load_people(reader, [user_id for user_id in users if user_id in wanted])
+        return lambda user_id: user_id in wanted and _is_shown(reader, user_id)
+
+    shown, last = await page_of(take, judge, limit, cursor)
+    return People(
+        users=[person(reader, user_id) for user_id in shown],
+        next_cursor=None if last is None else encode_id(last),
+        has_more=last is not None,
+    )
+
+
+async def page_of(
+    take: Take, judge: Judge, limit: int, cursor: str | None
+) -> tuple[list[str], str | None]:
+    """Take ids until `limit` may be shown, and one more is there, or there are no more: those, and
+    behind which the next page begins, None at the end.
+
+    Raises:
+        ProblemError: 400, when the cursor is none; 503, when the stores are down.
+    """
     last = "" if cursor is None else decode_id(cursor)
     shown: list[str] = []
     examined = 0
@@ -113,34 +140,35 @@ async def _page(
         while has_more and examined < MAX_EXAMINED:
             batch = await take(last, MAX_LIMIT + 1)
             has_more = len(batch) > MAX_LIMIT
-            wanted = set(batch) if are_wanted is None else await are_wanted(batch)
-            await _load(reader, [user_id for user_id in batch if user_id in wanted])
-            for user_id in batch[:MAX_LIMIT]:
-                if user_id in wanted and _is_shown(reader, user_id):
+            is_shown = await judge(batch)
+            for name in batch[:MAX_LIMIT]:
+                if is_shown(name):
                     if len(shown) == limit:
-                        return _people(reader, shown, last)
-                    shown.append(user_id)
-                last = user_id
+                        return shown, last
+                    shown.append(name)
+                last = name
             examined += MAX_LIMIT
     except StoreDownError as error:
         raise unavailable("The stores cannot be reached now.") from error
-    return _people(reader, shown, last if has_more else None)
+    return shown, last if has_more else None
 
 
-async def _load(reader: Reader, users: list[str]) -> None:
+async def load_people(reader: Reader, users: list[str]) -> None:
+    """Know what lists say of users, and what decides whether they are shown."""
     sources = [f"u:{user_id}" for user_id in users]
     follows = [(reader.viewer or "", source) for source in sources]
     await reader.load(Needs(users=users, blocks=sources, follows=follows))
 
 
-def _is_shown(reader: Reader, user_id: str) -> bool:
+def is_there(reader: Reader, user_id: str) -> bool:
+    """Whether a user is neither deleted nor deactivated.
+
+    Raises:
+        ProblemError: 503, when the store that knows is down.
+    """
     reader.certain("users", user_id)
-    return reader.user(user_id).status not in GONE and not reader.is_blocked(f"u:{user_id}")
+    return reader.user(user_id).status not in GONE
 
 
-def _people(reader: Reader, users: list[str], last: str | None) -> People:
-    return People(
-        users=[person(reader, user_id) for user_id in users],
-        next_cursor=None if last is None else encode_id(last),
-        has_more=last is not None,
-    )
+def _is_shown(reader: Reader, user_id: str) -> bool:
+    return is_there(reader, user_id) and not reader.is_blocked(f"u:{user_id}")

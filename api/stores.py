@@ -223,6 +223,13 @@ class Archive(Protocol):
     async def followed(self, user_id: str, after: str, limit: int) -> list[str]:
         """The users behind one whom a user follows, in the order of their ids."""
 
+    async def muted(self, user_id: str, after: str, limit: int) -> list[str]:
+        """The sources behind one that a user mutes, in the order of their names."""
+
+    async def blocked(self, user_id: str, after: str, limit: int) -> list[str]:
+        """The users behind one whom a user blocks, in the order of their ids; not who blocks the
+        user."""
+
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""
 

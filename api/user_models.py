@@ -50,6 +50,12 @@ class People(BaseModel):
     has_more: bool
 
 
+class Muted(People):
+    """A page of what the caller mutes: topics in the order of their names, then users."""
+
+    topics: list[str] = Field(description="In their common form.", examples=[["rust"]])
+
+
 class CloseFriend(Person):
     """A user with whom the caller does much."""
 

@@ -51,6 +51,8 @@ TABLES = {
         PRIMARY KEY (user_id, target)""",
     "followers": """
         source text, user_id text, followed_at bigint, PRIMARY KEY (source, user_id)""",
+    "muted": "user_id text, target text, PRIMARY KEY (user_id, target)",
+    "blocked": "user_id text, target text, PRIMARY KEY (user_id, target)",
     "affinity": """
         user_id text, target_id text, score double, at bigint, aversion double, averse_at bigint,
         PRIMARY KEY (user_id, target_id)""",

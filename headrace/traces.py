@@ -18,6 +18,8 @@ _TABLES = {
     "reactions and shares": "SELECT count(*) FROM mine WHERE user_id = %s",
     "list of reactions": "SELECT count(*) FROM reactions_by_time WHERE user_id = %s",
     "follows": "SELECT count(*) FROM following WHERE user_id = %s",
+    "mutes": "SELECT count(*) FROM muted WHERE user_id = %s",
+    "blocks": "SELECT count(*) FROM blocked WHERE user_id = %s",
     "interests": "SELECT count(*) FROM interests WHERE user_id = %s",
     "affinity": "SELECT count(*) FROM affinity WHERE user_id = %s",
 }

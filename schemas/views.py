@@ -150,7 +150,8 @@ class NameView(Struct, frozen=True, array_like=True, gc=False):
 class RelationView(Struct, frozen=True, array_like=True, gc=False):
     """A user's relation to a source (`view.relations`, key: user id NUL target; partition of
     the user); `followed_at` is the time of the follow in force, and `is_favourite` says whether the
-    user is told of new posts; `is_muting` is None when there was never a mute."""
+    user is told of new posts; `is_muting` is None when there was never a mute, and `has_blocked`
+    False when the user has never blocked the source."""
 
     user_id: str
     target: str
@@ -160,6 +161,7 @@ class RelationView(Struct, frozen=True, array_like=True, gc=False):
     is_blocked: bool = False
     is_muting: bool | None = None
     is_favourite: bool = False
+    has_blocked: bool = True
 
 
 class AffinityView(Struct, frozen=True, array_like=True, gc=False):

@@ -100,12 +100,16 @@ def _mine(view: MineView) -> Iterator[Row]:
 
 
 def _relations(view: RelationView) -> Iterator[Row]:
-    following = {"user_id": view.user_id, "target": view.target}
+    """Where there was never a mute or a block, nothing is deleted: most relations are follows."""
+    own = {"user_id": view.user_id, "target": view.target}
     followers = {"source": view.target, "user_id": view.user_id}
     is_there, at = view.is_following, view.followed_at
-    is_favourite = view.is_favourite
-    yield _kept(is_there, "following", following, followed_at=at, is_favourite=is_favourite)
+    yield _kept(is_there, "following", own, followed_at=at, is_favourite=view.is_favourite)
     yield _kept(is_there, "followers", followers, followed_at=at)
+    if view.is_muting is not None:
+        yield _kept(view.is_muting, "muted", own)
+    if view.is_blocking or view.has_blocked:
+        yield _kept(view.is_blocking, "blocked", own)
 
 
 def _affinity(view: AffinityView) -> Iterator[Row]:

@@ -26,6 +26,9 @@ from streams.archive_rows import ROWS_OF, Drop, Row, Upsert
 from streams.engine.sink import Write
 
 GENERATION = 1
+LAYOUTS = {Topic.VIEW_RELATIONS: 2}
+"""Raised from 1 when the rows of a topic come to further tables. Positions of another layout are
+not those of this one: the topic is read from its beginning, and its rows are written again."""
 PART_BYTES = 128 * 1024  # of the log: some 10,000 rows of timelines, 1,000 of other views
 TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
 
@@ -63,6 +66,12 @@ def timestamp_of_position(position: int) -> int:
     Beyond any server's time in us until the year 2112, as a position without one may be there.
     """
     return GENERATION * 2**52 + position
+
+
+def position_name(topic: Topic) -> str:
+    """The name under which positions of a topic are kept."""
+    layout = LAYOUTS.get(topic, 1)
+    return topic.value if layout == 1 else f"{topic.value}.{layout}"
 
 
 class LostWritesError(Exception):
@@ -131,13 +140,21 @@ class CassandraStore:
         self._left[topic, partition].add(position)  # the answer may be lost
         self._session.execute(
             self._prepare(_MOVE),
-            (topic.value, partition, self._log_id, position, timestamp_of_position(position)),
+            (
+                position_name(topic),
+                partition,
+                self._log_id,
+                position,
+                timestamp_of_position(position),
+            ),
         )
         self._left[topic, partition] = {position}
 
     def _position(self, topic: Topic, partition: int) -> int | None:
         select = "SELECT log_id, position FROM positions WHERE topic = ? AND partition = ?"
-        found = self._session.execute(self._prepare(select), (topic.value, partition)).one()
+        found = self._session.execute(
+            self._prepare(select), (position_name(topic), partition)
+        ).one()
         if found is None:
             return None
         if found.log_id != self._log_id:

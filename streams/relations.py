@@ -65,6 +65,11 @@ class UserRelation(Relation, frozen=True, array_like=True, gc=False):
         """Whether the user's mute of the source is in force; None when there never was one."""
         return None if self.mute == self.unmute == NEVER else self.mute > self.unmute
 
+    @property
+    def has_blocked(self) -> bool:
+        """Whether the user may ever have blocked the source; of one that is erased that is lost."""
+        return self.is_erased or self.block != NEVER
+
 
 AnyRelation = TypeVar("AnyRelation", bound=Relation)
 

@@ -245,6 +245,7 @@ class UserFold(Fold):
             relation.is_blocked,
             relation.is_muting,
             relation.favours,
+            relation.has_blocked,
         )
         self._outbox.show(Topic.VIEW_RELATIONS, user_id, f"{user_id}\0{source}", view)
 

@@ -180,6 +180,14 @@ class CassandraViews:
         found = self._scan("followers", "source", "source, user_id, followed_at")
         return {(user_id, source): at for source, user_id, at in found}
 
+    def muted(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user mutes the source."""
+        return dict.fromkeys(self._scan("muted", "user_id", "user_id, target"), True)
+
+    def blocked(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user blocks the source."""
+        return dict.fromkeys(self._scan("blocked", "user_id", "user_id, target"), True)
+
     def affinity(self, decayed: Decayed) -> dict[tuple[str, str], float]:
         """(user, the other) to the score at a time."""
         found = self._scan("affinity", "user_id", "user_id, target_id, score, at")

@@ -194,6 +194,8 @@ def _cassandra(hosts: str, expected: Expected, now: int, say: Say) -> Iterator[T
         yield compare_rows(Tally("following", store), following, views.following())
         yield compare_rows(Tally("favourites", store), expected.favourites(), views.favourites())
         yield compare_rows(Tally("follower_lists", store), following, views.followers())
+        yield compare_rows(Tally("muted", store), expected.mutes(), views.muted())
+        yield compare_rows(Tally("blocked", store), expected.blocked(), views.blocked())
         near = partial(affinity.decayed, now_ms=now)
         far = partial(near, per_day=interests.AVERSION_PER_DAY)
         for kind, want, got in (

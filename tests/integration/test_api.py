@@ -476,6 +476,50 @@ def test_lists_of_users_come_page_by_page(addresses: Addresses, sinks: Sinks, na
     assert mutuals == sorted(crowd[5:9])
 
 
+def test_whom_one_mutes_and_blocks_comes_page_by_page(
+    addresses: Addresses, sinks: Sinks, name: str
+) -> None:
+    """Without those who block one, those who are blocked no more, and the erased."""
+    ann, eve, left, gone = (f"{each}-{name}" for each in ("ann", "eve", "left", "gone"))
+    crowd = [f"{letter}{number}-{name}" for letter in "aä日" for number in range(40)]
+    topics = [f"{letter}-{name}" for letter in "aäz"]
+    users = [f"u:{user}" for user in (*crowd, left, gone)]
+    sinks.write(
+        UserView(gone, status="deleted"),
+        *(
+            RelationView(ann, target, False, is_blocking=target[0] == "u", is_muting=True)
+            for target in (*users, *(f"t:{topic}" for topic in topics))
+        ),
+        RelationView(ann, f"u:{eve}", False, is_blocked=True, has_blocked=False),
+        RelationView(eve, f"u:{ann}", False, is_blocking=True),
+    )
+    sinks.write(RelationView(ann, f"u:{left}", False, is_muting=False))
+
+    async def read(ask: Ask, path: str, user: str) -> tuple[list[str], list[str]]:
+        found: tuple[list[str], list[str]] = [], []
+        params: dict[str, str] = {"limit": "25"}
+        while True:
+            response = await ask("GET", f"/api/v1/users/me/{path}", user, params=params)
+            assert response.status_code == 200, response.text
+            page = response.json()
+            found[0].extend(page.get("topics", ()))
+            found[1].extend(each["user_id"] for each in page["users"])
+            if not page["has_more"]:
+                return found
+            params["cursor"] = page["next_cursor"]
+
+    async def run() -> list[tuple[list[str], list[str]]]:
+        async with served(addresses) as ask:
+            asked = (("mutes", ann), ("blocks", ann), ("blocks", eve), ("mutes", eve))
+            return [await read(ask, *each) for each in asked]
+
+    mutes, blocks, of_eve, none = asyncio.run(run())
+    assert mutes == (sorted(topics), sorted(crowd))
+    assert blocks == ([], sorted(crowd))
+    assert of_eve == ([], [ann])
+    assert none == ([], [])
+
+
 def test_suggestions_are_the_same_from_redis_and_from_cassandra(
     addresses: Addresses, sinks: Sinks, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,10 @@ class Expected:
             for source in sources
         }
 
+    def blocked(self) -> dict[tuple[str, str], bool]:
+        """(user, source) where the user blocks the source."""
+        return dict.fromkeys(self.relations.blocked, True)
+
     def mutes(self) -> dict[tuple[str, str], bool]:
         """(user, source) where the user mutes the source."""
         return {

@@ -65,6 +65,8 @@ class Relations:
     """Source to the number of its followers, where there is one."""
     blocks: dict[str, set[str]] = field(default_factory=dict)
     """User to the sources that the user blocks or is blocked by."""
+    blocked: set[tuple[str, str]] = field(default_factory=set)
+    """(user, source) where the user blocks the source."""
     mutes: dict[str, set[str]] = field(default_factory=dict)
     """User to the sources that the user mutes."""
     favourites: set[tuple[str, str]] = field(default_factory=set)
@@ -94,6 +96,8 @@ def fold_follows(events: Iterable[Follow]) -> Relations:
             found.followers[source] = found.followers.get(source, 0) + 1
         if is_blocking(row) or is_blocked(row):
             found.blocks.setdefault(user_id, set()).add(source)
+        if is_blocking(row):
+            found.blocked.add((user_id, source))
     for (user_id, source), (_, is_over) in mutes.items():
         if not is_over:
             found.mutes.setdefault(user_id, set()).add(source)

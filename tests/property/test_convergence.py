@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from schemas.events import Engagement, Event, Follow, Post, User
 from schemas.topics import Topic
-from schemas.views import TrendingView
+from schemas.views import RelationView, TrendingView
+from streams.archive_rows import ROWS_OF, Drop, Upsert
 from streams.facts import (
     Activity,
     Answered,
@@ -24,6 +25,7 @@ from streams.facts import (
     Refill,
     RelationFact,
     Release,
+    TargetErased,
     Tick,
 )
 from streams.posts import Counters, PostFold
@@ -321,6 +323,40 @@ def test_a_user_comes_to_one_end(history: tuple[list[Any], list[Any]], batch: in
         each["user"] = {name: replace(row, claim_id="") for name, row in each["user"].items()}
     assert rows[0] == rows[1]
     assert queues(_claims(one)) == queues(_claims(other))
+
+
+@given(
+    histories(st.one_of(follows_of_one, relations)),
+    st.none() | st.integers(0, 25),
+    st.integers(1, 9),
+)
+def test_lists_of_mutes_and_blocks_hold_what_is_in_force(
+    history: tuple[list[Any], list[Any]], erasure: int | None, batch: int
+) -> None:
+    """Though no row is deleted where there was none, and a batch shows its last view alone."""
+    _, disorder = history
+    if erasure is not None:
+        disorder.insert(erasure, TargetErased("a", "b"))
+    folded = _folded(UserFold, disorder, batch)
+    decode = msgspec.msgpack.Decoder(RelationView).decode
+    rows: dict[str, set[str]] = {"muted": set(), "blocked": set()}
+    deleted: set[tuple[str, str]] = set()
+    for output in folded.outputs(Topic.VIEW_RELATIONS):
+        for row in ROWS_OF[Topic.VIEW_RELATIONS](decode(output.value or b"")):
+            if isinstance(row, Upsert) and row.table in rows:
+                rows[row.table].add(row.values["target"])
+            elif isinstance(row, Drop) and row.table in rows:
+                rows[row.table].discard(row.key["target"])
+                deleted.add((row.table, row.key["target"]))
+    shown = folded.views(Topic.VIEW_RELATIONS).values()
+    assert rows["muted"] == {view.target for view in shown if view.is_muting}
+    assert rows["blocked"] == {view.target for view in shown if view.is_blocking}
+    acts = {(each.action, each.target) for each in disorder if isinstance(each, Follow)}
+    for table, target in deleted:
+        if table == "muted":
+            assert {("mute", target), ("unmute", target)} & acts
+        else:
+            assert ("block", target) in acts or (erasure is not None and target == "u:b")
 
 
 def _claims(folded: Folded) -> list[OfName]:

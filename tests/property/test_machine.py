@@ -315,6 +315,7 @@ def check(pipeline: Pipeline, ticks: dict[tuple[str, int], int]) -> None:
     assert _favourites(pipeline) == expected.favourites().keys()
     assert _blocks(pipeline) == set(expected.blocks())
     assert _mutes(pipeline) == set(expected.mutes())
+    assert _blocked(pipeline) == set(expected.blocked())
     assert _audiences(pipeline) == expected.audiences()
     assert _affinity(pipeline) == pytest.approx(_expected_affinity(expected), abs=1e-9)
     assert expected.mentions.differences == []
@@ -472,6 +473,14 @@ def _blocks(pipeline: Pipeline) -> set[tuple[str, str]]:
         (view.user_id, view.target)
         for view in pipeline.views(Topic.VIEW_RELATIONS).values()
         if view.is_blocking or view.is_blocked
+    }
+
+
+def _blocked(pipeline: Pipeline) -> set[tuple[str, str]]:
+    return {
+        (view.user_id, view.target)
+        for view in pipeline.views(Topic.VIEW_RELATIONS).values()
+        if view.is_blocking
     }
 
 

@@ -170,6 +170,21 @@ def known_to_both(s: Scenario) -> bool:
     return listed(s) and s.viewer == "other" and s.is_following
 
 
+def mutes(s: Scenario) -> bool:
+    """Whom one mutes is listed for oneself alone, unless they are gone ("Relations")."""
+    return s.viewer == "other" and s.is_muted and s.author not in GONE
+
+
+def blocks(s: Scenario) -> bool:
+    """Whom one blocks is listed for oneself alone; never who blocks one."""
+    return s.viewer == "other" and s.is_blocked == "by viewer" and s.author not in GONE
+
+
+def is_blocking_viewer(s: Scenario) -> bool:
+    """Of the author's own list: the viewer, but not when it is the viewer who blocks."""
+    return s.viewer == "author" and s.is_blocked == "by author"
+
+
 def has_profile(s: Scenario) -> bool:
     """A profile is there for everybody while its user is."""
     return s.author not in GONE
@@ -247,6 +262,9 @@ PROBES = [
     reads("following", listed, f"users/{FRIEND}/following", NAMED, **ANYBODY),
     reads("followers", listed, f"users/{FRIEND}/followers", NAMED, **ANYBODY),
     reads("mutuals", known_to_both, f"users/{FRIEND}/mutuals", NAMED),
+    reads("mutes", mutes, "users/me/mutes", NAMED),
+    reads("blocks", blocks, "users/me/blocks", NAMED),
+    reads("the author's blocks", is_blocking_viewer, "users/me/blocks", f'"user_id":"{VIEWER}"'),
     reads("profile", has_profile, f"users/{AUTHOR}", NAMED, **ANYBODY),
     reads("user name", has_profile, f"usernames/{AUTHOR}", NAMED, **ANYBODY),
     writes("like", readable, "POST", "posts/POST/like"),
@@ -380,7 +398,10 @@ def _relate(world: World, s: Scenario) -> None:
 
 def forgiven(s: Scenario, rule: Callable[[Scenario], bool]) -> Scenario:
     """What may be shown while Redis is down, which alone knows mutes and blocks: whatever is muted,
-    and in spite of a block what anybody may read, such as who follows whom."""
+    and in spite of a block what anybody may read, such as who follows whom. Whom one mutes and
+    blocks is listed by Cassandra."""
+    if rule in (mutes, blocks, is_blocking_viewer):
+        return s
     lenient: dict[str, Any] = {name: False for name in asdict(s) if name.endswith("_muted")}
     lenient |= {"is_sharer_blocked": False}
     if s.visibility == "public" or rule in (suggested, close, listed, known_to_both):
@@ -408,7 +429,20 @@ DENIED_ALONE: dict[str, tuple[Scenario, set[str]]] = {
     ),
     "not listed": (replace(BASE, visibility="custom", is_listed=False), {"post", "feed", "engage"}),
     "blocks": (replace(BASE, is_blocked="by viewer"), {"post", "feed", "comments", "following"}),
-    "is blocked": (replace(BASE, is_blocked="by author"), {"post", "trending", "notifications"}),
+    "is blocked": (
+        replace(BASE, is_blocked="by author"),
+        {"post", "trending", "notifications", "blocks"},
+    ),
+    "is blocked by the viewer": (
+        replace(BASE, viewer="author", is_blocked="by viewer"),
+        {"the author's blocks"},
+    ),
+    "is muted by the viewer": (replace(BASE, viewer="author", is_muted=True), {"mutes"}),
+    "who is muted and erased": (replace(BASE, is_muted=True, author="deleted"), {"mutes"}),
+    "who is blocked and away": (
+        replace(BASE, is_blocked="by viewer", author="deactivated"),
+        {"blocks"},
+    ),
     "listed, but blocked": (
         replace(BASE, visibility="custom", is_blocked="by author"),
         {"post", "feed", "comment"},
@@ -451,6 +485,7 @@ DENIED_ALONE: dict[str, tuple[Scenario, set[str]]] = {
 SHOWN = [
     BASE,
     replace(BASE, viewer="author", visibility="private", hidden_by="reports"),
+    replace(BASE, viewer="author", is_blocked="by author"),
     replace(BASE, viewer="nobody"),
     replace(BASE, visibility="friends"),
     replace(BASE, visibility="custom", is_following=False),

@@ -72,6 +72,7 @@ class Views:
         self.followed_at: dict[tuple[str, str], int] = {}
         self.affinities: dict[tuple[str, str], float] = {}
         self.blocks: set[tuple[str, str]] = set()
+        self.blocked_by: set[tuple[str, str]] = set()  # (who blocks, who is blocked)
         self.mutes: set[tuple[str, str]] = set()
         self.favourites: set[tuple[str, str]] = set()
         self.comments: dict[tuple[str, str], CommentView] = {}
@@ -118,6 +119,7 @@ class Views:
 
     def block(self, user_id: str, other: str) -> None:
         self.blocks |= {(user_id, f"u:{other}"), (other, f"u:{user_id}")}
+        self.blocked_by.add((user_id, other))
 
     def mute(self, user_id: str, source: str) -> None:
         self.mutes.add((user_id, source))
@@ -363,6 +365,16 @@ class FakeArchive(FakeStore):
         followed = (target for user, target in self.views.found.follows if user == user_id)
         users = (target[2:] for target in followed if target.startswith("u:"))
         return sorted(user for user in users if user > after)[:limit]
+
+    async def muted(self, user_id: str, after: str, limit: int) -> list[str]:
+        self.touch("muted")
+        sources = (source for user, source in self.views.mutes if user == user_id)
+        return sorted(source for source in sources if source > after)[:limit]
+
+    async def blocked(self, user_id: str, after: str, limit: int) -> list[str]:
+        self.touch("blocked")
+        users = (other for user, other in self.views.blocked_by if user == user_id)
+        return sorted(other for other in users if other > after)[:limit]
 
     async def holder(self, name: str) -> str | None:
         self.touch("holder")

@@ -41,6 +41,7 @@ from schemas.views import (
 from streams.archive_sink import (
     CassandraStore,
     LostWritesError,
+    position_name,
     timestamp_of,
 )
 from streams.engine.sink import Write
@@ -108,6 +109,7 @@ class Database:
         self.read: list[tuple[Any, ...] | None] = []
         self.reactions: dict[tuple[str, str], list[tuple[str | None, int]]] = {}
         self.positions: dict[int, int] = {1: 17, ANOTHERS: 17}
+        self.places: list[str] = []  # under which positions were read and written
         self.forgets = False
         self.position_fault: Exception | None = None
         self.in_flight = self.most_in_flight = 0
@@ -122,6 +124,7 @@ class Database:
         if statement.startswith("SELECT reaction,"):
             return self.reactions.get(values, [])
         if statement.startswith("SELECT log_id"):
+            self.places.append(values[0])
             stands = self.positions.get(values[1])
             log_id = "another" if values[1] == ANOTHERS else "log"
             found = SimpleNamespace(log_id=log_id, position=stands)
@@ -129,6 +132,7 @@ class Database:
         if self.position_fault is not None:
             raise self.position_fault
         assert statement.startswith("INSERT INTO positions")
+        self.places.append(values[0])
         self.executed.append((statement, values))
         if not self.forgets:
             self.positions[values[1]] = values[3]
@@ -324,6 +328,17 @@ def test_the_rows_of_another_log_are_refused(database: Database) -> None:
         _store(database).open(Topic.VIEW_POSTS, ANOTHERS)
 
 
+def test_positions_of_an_older_layout_are_not_those_of_this_one(database: Database) -> None:
+    """So that what the topic holds comes to the tables that were added."""
+    store = _store(database)
+    database.places.clear()
+    for topic in (Topic.VIEW_RELATIONS, Topic.VIEW_USERS):
+        store.open(topic, 1)
+        store.write(topic, 1, [], 18)
+        database.positions[1] = 17
+    assert set(database.places) == {"view.relations.2", "view.users"}
+
+
 # Views
 
 POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), hashtags=("x",))
@@ -392,15 +407,45 @@ POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), ha
         pytest.param(Topic.VIEW_USERS, UserView("ann"), [("INSERT", "users")], id="a user"),
         pytest.param(
             Topic.VIEW_RELATIONS,
-            RelationView("bob", "u:ann", True, NOW),
+            RelationView("bob", "u:ann", True, NOW, has_blocked=False),
             [("INSERT", "following"), ("INSERT", "followers")],
             id="a follow",
         ),
         pytest.param(
             Topic.VIEW_RELATIONS,
-            RelationView("bob", "u:ann", False),
+            RelationView("bob", "u:ann", False, has_blocked=False),
             [("DELETE", "following"), ("DELETE", "followers")],
             id="no follow",
+        ),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
+            RelationView("bob", "u:ann", True, NOW, is_muting=True, has_blocked=False),
+            [("INSERT", "following"), ("INSERT", "followers"), ("INSERT", "muted")],
+            id="a mute",
+        ),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
+            RelationView("bob", "t:x", False, is_muting=False, has_blocked=False),
+            [("DELETE", "following"), ("DELETE", "followers"), ("DELETE", "muted")],
+            id="muted no more",
+        ),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
+            RelationView("bob", "u:ann", False, is_blocking=True),
+            [("DELETE", "following"), ("DELETE", "followers"), ("INSERT", "blocked")],
+            id="a block",
+        ),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
+            RelationView("bob", "u:ann", False, is_blocked=True, has_blocked=False),
+            [("DELETE", "following"), ("DELETE", "followers")],
+            id="a block by the other",
+        ),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
+            RelationView("bob", "u:ann", False),
+            [("DELETE", "following"), ("DELETE", "followers"), ("DELETE", "blocked")],
+            id="blocked no more, or as versions before wrote it",
         ),
         pytest.param(
             Topic.VIEW_AFFINITY,
@@ -534,7 +579,7 @@ def test_only_the_newest_value_of_a_batch_is_written(database: Database) -> None
 def test_a_null_writes_only_the_position(database: Database, topic: Topic) -> None:
     _opened(database, topic, 3).write(topic, 3, [Write(1, b"k", None)], 2)
     assert database.batches == []
-    assert database.executed[-1][1] == (topic.value, 3, "log", 2, 2**52 + 2)
+    assert database.executed[-1][1] == (position_name(topic), 3, "log", 2, 2**52 + 2)
 
 
 # Batches

@@ -210,6 +210,7 @@ def test_an_erased_user_has_nothing_left() -> None:
     assert folded.facts(Topic.BY_USER)[-1] == TargetErased("eve", "ann")
     relations = folded.views(Topic.VIEW_RELATIONS).values()
     assert not any(view.is_following or view.is_muting for view in relations)
+    assert all(view.has_blocked and view.is_muting is False for view in relations), "rows stay"
     assert folded.view(Topic.VIEW_AFFINITY).score == 0
     left = {name for name, size in folded.state.sizes().items() if size}
     assert left == {"user", "seen_in_hour"}  # the latter for a day

@@ -14,7 +14,15 @@ from schemas.topics import Topic
 from schemas.views import CLOSENESS_PER_DAY, DevicesView, RelationView, UserView
 from streams import users
 from streams.decay import NOTHING, Faded, add
-from streams.facts import AffinityFact, Fact, Notice, RelationFact, Tick, encode_fact
+from streams.facts import (
+    AffinityFact,
+    Fact,
+    Notice,
+    RelationFact,
+    TargetErased,
+    Tick,
+    encode_fact,
+)
 from streams.profiles import UserRow
 from streams.users import HOUR_MS, UserFold
 from tests.unit.folds import (
@@ -241,9 +249,13 @@ def test_relations(events: Sequence[Event | Fact], state: tuple[bool, bool, bool
 
 def test_the_time_of_a_follow_is_shown_while_it_is_in_force() -> None:
     folded = fold_all(UserFold, [followed("follow", at=1)])
-    assert folded.view(Topic.VIEW_RELATIONS) == RelationView("bob", "u:ann", True, time(1))
+    assert folded.view(Topic.VIEW_RELATIONS) == RelationView(
+        "bob", "u:ann", True, time(1), has_blocked=False
+    )
     folded.add(followed("unfollow", at=2))
-    assert folded.view(Topic.VIEW_RELATIONS) == RelationView("bob", "u:ann", False)
+    assert folded.view(Topic.VIEW_RELATIONS) == RelationView(
+        "bob", "u:ann", False, has_blocked=False
+    )
 
 
 def test_following_counts_sources() -> None:
@@ -291,7 +303,40 @@ def test_who_is_muted(events: Sequence[Event], is_muting: bool | None) -> None:
 
 def test_a_topic_is_muted_case_folded() -> None:
     folded = fold_all(UserFold, [followed("mute", target="t:Rust")])
-    assert folded.view(Topic.VIEW_RELATIONS) == RelationView("bob", "t:rust", False, is_muting=True)
+    assert folded.view(Topic.VIEW_RELATIONS) == RelationView(
+        "bob", "t:rust", False, is_muting=True, has_blocked=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "is_blocking", "has_blocked"),
+    [
+        ([followed("follow", at=1)], False, False),
+        ([followed("mute", at=1)], False, False),
+        ([relation("blocked", "bob", at=1)], False, False),
+        ([followed("unblock", at=1)], False, False),
+        ([followed("block", at=1)], True, True),
+        ([followed("block", at=1), followed("unblock", at=2)], False, True),
+        (
+            [followed("block", at=1), followed("unblock", at=2), followed("follow", at=3)],
+            False,
+            True,
+        ),
+        ([followed("unblock", at=2), followed("block", at=1)], False, True),
+        ([followed("block", at=1), TargetErased("bob", "ann")], False, True),
+        (
+            [followed("follow", at=1), TargetErased("bob", "ann"), followed("mute", at=2)],
+            False,
+            True,
+        ),
+    ],
+)
+def test_whether_there_was_a_block_is_never_forgotten(
+    events: Sequence[Event | Fact], is_blocking: bool, has_blocked: bool
+) -> None:
+    """As its row must go, also when only the last of what a batch shows is written."""
+    view = fold_all(UserFold, events).views(Topic.VIEW_RELATIONS)["bob/u:ann"]
+    assert (view.is_blocking, view.has_blocked) == (is_blocking, has_blocked)
 
 
 @pytest.mark.parametrize("action", ["follow", "unfollow"])
