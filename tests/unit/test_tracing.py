@@ -335,6 +335,7 @@ def sink(tracing: Tracing) -> Iterator[Sink]:
             pool=pool,
             leaving=asyncio.Event,
             moved=lambda *_: None,
+            has_caught_up=lambda _: True,
             tracing=tracing,
         )
 
