@@ -28,8 +28,12 @@ MUTANTS = (
         "ack-before-sink",
         "a sink says that a batch is done before its store has confirmed it",
         "streams/engine/sink.py",
-        "position = await self._persist(",
-        "position = batch.next_offset\n                asyncio.get_running_loop().create_task(self._persist)(",
+        """position = await self._persist(
+                    partition, parts.write_next, partial(self._write, partition)
+                )""",
+        """position = batch.next_offset
+                write = self._persist(partition, parts.write_next, partial(self._write, partition))
+                asyncio.get_running_loop().create_task(write)""",
         "tests/unit/test_sink.py",
         "redis-kill",
     ),
