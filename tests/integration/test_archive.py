@@ -12,7 +12,7 @@ from connectors import cassandra
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from schemas.topics import Topic
-from schemas.views import SourceView
+from schemas.views import RelationView, SourceView
 from streams.archive_sink import CassandraStore, LostWritesError
 from streams.engine.sink import Write
 
@@ -58,6 +58,36 @@ def test_who_was_taken_over_changes_nothing(
     _write(successor, PARTITION, 13, 4)
     with pytest.raises(LostWritesError, match="stands at 14"):
         former.check(Topic.VIEW_SOURCES, PARTITION)
+
+
+def test_relations_of_before_there_were_lists_are_read_again(session: Session) -> None:
+    """The position of versions before counts no more, and what is written again changes only what
+    was not there."""
+    ann, now = "test_archive", 1_700_000_000_000
+    session.execute(
+        "INSERT INTO positions (topic, partition, log_id, position) VALUES (%s, %s, 'log', 5)",
+        (Topic.VIEW_RELATIONS.value, PARTITION),
+    )
+    store = CassandraStore(session, "log")
+    assert store.open(Topic.VIEW_RELATIONS, PARTITION) is None
+    views = [
+        RelationView(ann, "u:bob", False, is_blocking=True),
+        RelationView(ann, "u:cy", True, now, is_muting=True, has_blocked=False),
+        RelationView(ann, "t:x", False, is_muting=True),
+        RelationView(ann, "u:bob", False),
+    ]
+    for offset, view in enumerate(views):
+        write = Write(offset, b"k", msgspec.msgpack.encode(view), view)
+        store.write(Topic.VIEW_RELATIONS, PARTITION, [write], offset + 1)
+
+    def listed(table: str) -> list[str]:
+        rows = session.execute(f"SELECT target FROM {table} WHERE user_id = %s", (ann,))
+        return [row.target for row in rows]
+
+    assert listed("muted") == ["t:x", "u:cy"]
+    assert listed("blocked") == []
+    assert listed("following") == ["u:cy"]
+    assert CassandraStore(session, "log").open(Topic.VIEW_RELATIONS, PARTITION) == len(views)
 
 
 def test_a_position_without_a_time_of_its_own_is_moved(session: Session) -> None:

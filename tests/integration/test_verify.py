@@ -70,6 +70,8 @@ def test_nothing_differs(environment: dict[str, str], tmp_path: Path) -> None:
     ):
         for store in ("redis", "cassandra"):
             assert compared[kind, store][0] > 0, (kind, store)
+    for kind in ("muted", "blocked"):
+        assert compared[kind, "cassandra"][0] > 0, kind
     assert compared["timeline", "api"][0] > 0
     assert compared["suggestions", "api"][0] > 0
     assert compared["trending", "redis"][0] > 20
