@@ -35,6 +35,7 @@ from streams.users import UserFold
 from streams.views_sink import RedisStore
 
 VIEWS_COMMIT_SECONDS = 0.02  # fan-out goes by it
+VIEWS_IN_FLIGHT = 8  # most of them wait for Redis
 
 addresses = resolve_or_default()
 config = settings()
@@ -62,7 +63,12 @@ async def tick() -> None:
 
 
 views = App(
-    "views", addresses, config, config.monitor_port + 1, commit_seconds=VIEWS_COMMIT_SECONDS
+    "views",
+    addresses,
+    config,
+    config.monitor_port + 1,
+    commit_seconds=VIEWS_COMMIT_SECONDS,
+    in_flight=VIEWS_IN_FLIGHT,
 )
 views.sinks(
     IN_REDIS,

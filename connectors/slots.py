@@ -14,7 +14,6 @@ PENDING_BYTES = 4 * 1024 * 1024
 SAMPLES = 16
 TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
-IN_FLIGHT = 8
 SLOW_SECONDS = 0.25
 WORK_SECONDS = 0.1
 
@@ -123,18 +122,18 @@ class Slot:
         self._waiting_bytes = 0
 
 
-def due(slots: Mapping[TP, Slot], *, rests: bool) -> TP | None:
+def due(slots: Mapping[TP, Slot], in_flight: int, *, rests: bool) -> TP | None:
     """The partition whose next batch is to be delivered, if any: the one that has waited longest.
     Work alone is none while it `rests`.
 
-    No more than `IN_FLIGHT` batches are in flight beside each other: most wait for the broker or
-    the store, and few share the processor. What comes meanwhile waits in larger batches, which
-    cost less a record. A batch that has taken `SLOW_SECONDS` waits for
+    No more than `in_flight` batches are in flight beside each other. More would share the same
+    processor, and each would take longer in proportion; what comes meanwhile waits in larger
+    batches instead, which cost less a record. A batch that has taken `SLOW_SECONDS` waits for
     something else, a store or a broker, and does not count: it holds nobody up.
     """
     busy_since = time.monotonic() - SLOW_SECONDS
     busy = sum(slot.in_flight and slot.taken_at > busy_since for slot in slots.values())
-    if busy >= IN_FLIGHT:
+    if busy >= in_flight:
         return None
     waiting = [
         (since, tp)

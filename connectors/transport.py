@@ -341,7 +341,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
 
     async def deliver(self) -> None:
         """Hand over what is due."""
-        while self._is_assigned and (tp := due(self._slots, rests=self.app.pace.rests())):
+        app = self.app
+        while self._is_assigned and (tp := due(self._slots, app.in_flight, rests=app.pace.rests())):
             slot = self._slots[tp]
             await self._hand_over(tp, slot.take(), slot.position)
 

@@ -51,6 +51,7 @@ THREADS = 16
 STOP_SECONDS = 8.0  # less than what a supervisor waits before it kills
 GC_ALLOCATIONS = 500_000
 COMMIT_SECONDS = 0.5
+IN_FLIGHT = 3  # one folds, one commits, and one is of work put off
 VIEWS_GROUP = "headrace-views"
 
 
@@ -94,6 +95,7 @@ class App(faust.App):  # type: ignore[misc]
         port: int,
         *,
         commit_seconds: float = COMMIT_SECONDS,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
         super().__init__(
             f"headrace-{name}",
@@ -126,6 +128,7 @@ class App(faust.App):  # type: ignore[misc]
         self.stages: dict[str, Stage] = {}
         self.follower = Follower(addresses.kafka)
         self.pace = Pace(self._readers_of_work, self._resume)
+        self.in_flight = in_flight
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
         self._tracing = Tracing()

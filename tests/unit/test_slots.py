@@ -13,11 +13,6 @@ from connectors.slots import Slot, due, wanted
 from tests.unit.folds import record
 
 
-@pytest.fixture(autouse=True)
-def _two_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "IN_FLIGHT", 2)
-
-
 def _fetch(start: int, count: int, size: int = 10) -> list[Record]:
     return [record(b"x" * size, offset=start + n, key=b"k") for n in range(count)]
 
@@ -106,7 +101,7 @@ def _deliver(held: dict[TP, Slot], now: float, *, rests: bool = False) -> list[i
     """Take what is due; the partitions, in order."""
     taken = []
     with mock.patch.object(slots.time, "monotonic", return_value=now):
-        while tp := due(held, rests=rests):
+        while tp := due(held, 2, rests=rests):
             held[tp].take()
             taken.append(tp.partition)
     return taken

@@ -58,7 +58,7 @@ class Bench:
         consumer._wake = asyncio.Event()
         consumer._landed = asyncio.Event()
         consumer._unacked_messages = set()
-        consumer.app = mock.Mock(consumer_generation_id=1)
+        consumer.app = mock.Mock(consumer_generation_id=1, in_flight=2)
         consumer.app.pace.rests.return_value = False
         self.work: set[TP] = set()
         consumer._has_work = self.work.__contains__
@@ -147,10 +147,8 @@ def test_work_that_rests_goes_on_afterwards() -> None:
     asyncio.run(run())
 
 
-def test_partitions_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_take_turns() -> None:
     """Two batches are in flight; each that ends lets the one follow that has waited longest."""
-    monkeypatch.setattr(slots, "IN_FLIGHT", 2)
-
     async def run() -> None:
         bench = Bench()
         consumer: Any = bench.consumer
@@ -171,8 +169,6 @@ def test_partitions_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_batch_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "IN_FLIGHT", 2)
-
     async def run() -> None:
         bench = Bench()
         consumer: Any = bench.consumer
