@@ -443,6 +443,12 @@ POST = PostView("p", "ann", NOW, "hi", (Media(url="u"),), "custom", ("bob",), ha
         ),
         pytest.param(
             Topic.VIEW_RELATIONS,
+            RelationView("bob", "u:ann", False, is_blocked=True),
+            [("DELETE", "following"), ("DELETE", "followers"), ("DELETE", "blocked")],
+            id="a block by the other, and none of one's own any more",
+        ),
+        pytest.param(
+            Topic.VIEW_RELATIONS,
             RelationView("bob", "u:ann", False),
             [("DELETE", "following"), ("DELETE", "followers"), ("DELETE", "blocked")],
             id="blocked no more, or as versions before wrote it",
