@@ -26,6 +26,7 @@ from api.stores import (
     Told,
     Wanted,
 )
+from api.turns import turn
 from connectors.redis_keys import Keys, by_hash_tag, faded_score, floor_of
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
@@ -136,8 +137,10 @@ class RedisCache:
         marks = await self._groups(self._marks(wanted))
         commands += [("MGET", *group) for group in marks]
 
+        await turn(len(names))
         found_there = await self._pipeline(commands)
         filled(mark for group in found_there[len(commands) - len(marks) :] for mark in group)
+        await turn(len(names))
         answers = iter(found_there)
         found = Found()
         if names:

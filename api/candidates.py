@@ -12,6 +12,7 @@ from api.held import Candidate
 from api.ranking.features import topics_of
 from api.render import feed_post
 from api.sent_page import SentPost
+from api.turns import turn
 from api.views import Needs, Reader
 from schemas.views import PostView
 
@@ -48,17 +49,18 @@ async def hydrate(
         reasons.update(candidate.reasons, candidate.above, candidate.below)
     authors = [reason for reason in reasons if reason.startswith("u:")]
     sources = set(map(_source_of, reasons - _FOUND))
-    await reader.load(
-        Needs(
-            posts=ids,
-            counters=ids,
-            mine=ids if to_show else (),
-            hidden=() if to_show else ids,
-            users=[*(author[2:] for author in authors), *users],
-            blocks=sources,
-            follows=[(reader.viewer or "", author) for author in authors],
-        )
+    needs = Needs(
+        posts=ids,
+        counters=ids,
+        mine=ids if to_show else (),
+        hidden=() if to_show else ids,
+        users=[*(author[2:] for author in authors), *users],
+        blocks=sources,
+        follows=[(reader.viewer or "", author) for author in authors],
     )
+    await turn(len(batch))
+    await reader.load(needs)
+    await turn(len(batch))
     posts = list(_loaded(reader, ids))
     topics: list[str] = []
     if not _FOUND.isdisjoint(reasons):
@@ -67,6 +69,7 @@ async def hydrate(
     answered = [post.reply_to for post in posts if post.reply_to]
     await reader.load(Needs(posts=answered, blocks=topics))
     await reader.load_rights(posts)
+    await turn(len(batch))
 
 
 def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> Verdict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 from msgspec import Struct, field
 
@@ -18,7 +17,7 @@ from api.held import Candidate
 from api.latest import MAX_EXAMINED, MIN_BATCH, latest_page
 from api.ranking.experiments import Ranking
 from api.ranking.features import Features, Tastes, features_of
-from api.ranking.order import KEPT, Order, ordered
+from api.ranking.order import KEPT, Order, arrange, choose
 from api.ranking.rankers import explaining
 from api.seen import Seen
 from api.sent_page import SentPage, SentPost
@@ -27,6 +26,7 @@ from api.state import Services
 from api.stores import REDIS, StoreDownError
 from api.timeline import Timeline
 from api.trending import fresh_lists
+from api.turns import AT_A_TURN, in_turns, turn
 from api.views import Reader
 from api.visibility import GONE
 
@@ -36,8 +36,6 @@ MAX_VIRAL = 50
 MAX_SUBJECTS = 300
 """Likes, and as many aversions, the strongest."""
 NAME_BYTES = 12
-AT_A_TURN = 100
-"""Candidates that are judged before other requests have their turn: a millisecond or so."""
 
 
 class Gathered(Struct):
@@ -57,10 +55,11 @@ async def gather(
     Redis cannot be reached.
 
     Two round trips when the cache has all and the reasons name the authors; what is asked in the
-    first is asked for at once.
+    first is asked for at once. Others have their turn between parts of the work: what was fetched
+    is this request's alone, so what they do meanwhile changes nothing of it.
     """
     batch, viral, tastes, seen = await asyncio.gather(
-        timeline.take(MAX_CANDIDATES),
+        _newest(timeline),
         _viral(reader),
         _tastes(reader, owner, now),
         _seen(reader, owner),
@@ -75,7 +74,7 @@ async def gather(
     while batch or found:
         await hydrate(reader, [*batch, *found], users=[owner], to_show=False)
         # What is both stands for what brought it.
-        async for some in _in_turns([*found, *batch]):
+        async for some in in_turns([*found, *batch]):
             for candidate in some:
                 verdict = _verdict(reader, candidate, owner, tastes, wanted)
                 if verdict.reasons:
@@ -86,19 +85,24 @@ async def gather(
         examined += len(batch)
         if len(accepted) >= KEPT or examined >= MAX_EXAMINED:
             break
-        batch, found = await timeline.take(MAX_CANDIDATES), []
+        batch, found = await _newest(timeline), []
     if batch and timeline.may_have_more:
         gathered.read_to = batch[-1].at
-    async for some in _in_turns(list(accepted.values())):
+    async for some in in_turns(list(accepted.values())):
         gathered.rows += [_row(reader, each, tastes, seen, now) for each in some]
     return None if reader.is_down(REDIS) else gathered
 
 
-async def _in_turns(candidates: list[Candidate]) -> AsyncIterator[list[Candidate]]:
-    """Candidates, and other requests' turn after some of them."""
-    for start in range(0, len(candidates), AT_A_TURN):
-        yield candidates[start : start + AT_A_TURN]
-        await asyncio.sleep(0)
+async def _newest(timeline: Timeline) -> list[Candidate]:
+    """The next 500 candidates; fewer only at the end."""
+    found: list[Candidate] = []
+    while len(found) < MAX_CANDIDATES:
+        some = await timeline.take(AT_A_TURN)
+        found += some
+        if len(some) < AT_A_TURN:
+            break
+        await turn()
+    return found
 
 
 def _verdict(
@@ -168,10 +172,14 @@ async def _seen(reader: Reader, owner: str) -> Seen:
         return Seen()
 
 
-def order_of(ranking: Ranking, gathered: Gathered, *, explain: bool) -> Order:
+async def order_of(ranking: Ranking, gathered: Gathered, *, explain: bool) -> Order:
     """The order of what was gathered; with the terms of the ranker's scores if they are wanted."""
     ranker = explaining(ranking.ranker) if explain else ranking.ranker
-    return ordered(gathered.rows, ranking.weights, ranker)
+    chosen = choose(gathered.rows, ranking.weights)
+    await turn()
+    order = arrange(chosen, ranking.weights, ranker)
+    await turn()
+    return order
 
 
 async def first_page(
@@ -194,9 +202,7 @@ async def first_page(
         timeline = Timeline(reader, owner, None, now)
         return await latest_page(reader, timeline, limit, wanted, explain=explain)
     ranking = services.ranking_of(owner)
-    await asyncio.sleep(0)
-    order = order_of(ranking, gathered, explain=explain)
-    await asyncio.sleep(0)
+    order = await order_of(ranking, gathered, explain=explain)
     snapshot = Snapshot(
         now,
         None if order.is_degraded else ranking.ranker.name,

@@ -72,7 +72,7 @@ async def read_why_not(
         raise unavailable("Redis cannot be reached now.")
     if post_id in gathered.reasons:
         ranking = services.ranking_of(caller.user_id)
-        order = order_of(ranking, gathered, explain=True)
+        order = await order_of(ranking, gathered, explain=True)
         return _placed(post_id, gathered, order, ranking)
     match gathered.dropped.get(post_id):
         case "absent" | "not_visible":  # since a moment ago

@@ -50,30 +50,49 @@ class Order(Struct, frozen=True):
     is_degraded: bool = False
 
 
+class Chosen(Struct, frozen=True):
+    """Posts with their scores of the first pass: all as `latest` has them, and the best of them,
+    best first; those that it left out, best first."""
+
+    newest: Sequence[tuple[Features, float]]
+    kept: Sequence[tuple[Features, float]]
+    cut: list[Features]
+
+
 def ordered(rows: Iterable[Features], weights: Weights, ranker: Ranker) -> Order:
     """Order posts, each given once, in whatever order. Of equal scores, the newer is first.
 
     When the ranker fails, the newest 200 stand as in `latest`. O(n log n).
     """
+    return arrange(choose(rows, weights), weights, ranker)
+
+
+def choose(rows: Iterable[Features], weights: Weights) -> Chosen:
+    """The first part of `ordered`: the 200 posts that the first pass keeps."""
     scored = [
         (row, first_pass(row, weights.first_pass, weights.demotions))
         for row in in_order_of_time(rows)
     ]
     by_first = sorted(scored, key=lambda each: -each[1])  # stable: the newer first
-    kept, cut = by_first[:KEPT], by_first[KEPT:]
+    return Chosen(scored, by_first[:KEPT], [row for row, _ in by_first[KEPT:]])
+
+
+def arrange(chosen: Chosen, weights: Weights, ranker: Ranker) -> Order:
+    """The second part of `ordered`: those posts by the ranker's scores, what demotes, and
+    diversity."""
     try:
-        seconds = _second_pass(ranker, [row for row, _ in kept])
+        seconds = _second_pass(ranker, [row for row, _ in chosen.kept])
     except Exception as error:  # noqa: BLE001  (whatever a ranker raises)
         log.warning("ranker failed", ranker=ranker.name, error=type(error).__name__)
         places = [
             Place(row, first, None, (), first, number)
-            for number, (row, first) in enumerate(scored[:KEPT])
+            for number, (row, first) in enumerate(chosen.newest[:KEPT])
         ]
-        return Order(places, [row for row, _ in scored[KEPT:]], is_degraded=True)
-    places = _demoted(kept, seconds, weights)
+        return Order(places, [row for row, _ in chosen.newest[KEPT:]], is_degraded=True)
+    places = _demoted(chosen.kept, seconds, weights)
     authors = [place.row.author_id for place in places]
     shown = [places[number] for number in diversified(authors, weights.diversity)]
-    return Order(shown, [row for row, _ in cut])
+    return Order(shown, chosen.cut)
 
 
 def _second_pass(ranker: Ranker, rows: Sequence[Features]) -> Sequence[Score]:

@@ -640,4 +640,4 @@ def test_who_slept_is_served_what_is_there(world: World, monkeypatch: pytest.Mon
     found = pages(world, 20)
     assert all(page["is_opening"] for page in found)
     assert len({name for page in found for name in ids(page)}) == 150
-    assert limits == [101, 101]
+    assert limits == [100, 100]
