@@ -75,14 +75,15 @@ async def hydrate(
 def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> Verdict:
     """Whether the reader is shown a candidate that is loaded, at its place. A post stands where the
     newest of its entries does that is shown: above, there is nothing more to say of it."""
-    post = reader.post(candidate.post_id)
+    known = reader.known
+    post = known.posts.get(candidate.post_id)
     if post is None:
         return Verdict(dropped_by="absent")
     if not reader.may_see(post):
         return Verdict(dropped_by="not_visible")
-    if post.post_id in reader.known.hidden:
+    if post.post_id in known.hidden:
         return Verdict(dropped_by="hidden")
-    if reader.is_muted(f"u:{post.author_id}"):
+    if known.muted and reader.is_muted(f"u:{post.author_id}"):
         return Verdict(dropped_by="muted")
     if wanted is not EVERYTHING and not wanted.takes(post):
         return Verdict()

@@ -124,8 +124,7 @@ def _verdict(
 
 
 def _row(reader: Reader, candidate: Candidate, tastes: Tastes, seen: Seen, now: int) -> Features:
-    post = reader.post(candidate.post_id)
-    assert post is not None
+    post = reader.known.posts[candidate.post_id]
     return features_of(
         post,
         reader.counters(post.post_id),

@@ -198,7 +198,7 @@ class Reader:
         """Whether there is a block between the viewer and a source; None: not known now."""
         if source in self.known.blocked:
             return True
-        return None if self.is_down(REDIS) else False
+        return None if REDIS in self.down else False
 
     def is_muted(self, source: str) -> bool:
         """Whether the viewer mutes a source, as far as is known now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
@@ -22,7 +22,7 @@ class _Shown:
     def __init__(self, weights: Diversity) -> None:
         self._weights = weights
         self._recent: deque[str] = deque()
-        self._counts: Counter[str] = Counter()
+        self._counts: defaultdict[str, int] = defaultdict(int)
         self._last: str | None = None
         self._in_a_row = 0
 
@@ -75,12 +75,12 @@ def _take(best: list[int], authors: Sequence[str], shown: _Shown) -> int:
     passed: list[int] = []
     while best:
         place = heappop(best)
-        passed.append(place)
         if shown.has_room(authors[place]):
             break
+        passed.append(place)
     else:
         place = next((each for each in passed if not shown.is_run(authors[each])), passed[0])
+        passed.remove(place)
     for each in passed:
-        if each != place:
-            heappush(best, each)
+        heappush(best, each)
     return place

@@ -16,7 +16,7 @@ MAX_KINDS = 4
 TEXT = "text"
 
 
-class Features(Struct, frozen=True, kw_only=True, gc=False):
+class Features(Struct, frozen=True, gc=False):
     """A post, toward one reader, as of one moment.
 
     `at` (ms) is where it stands on the timeline, `age_hours` is since it was made. `views` and
@@ -74,17 +74,19 @@ def features_of(
     topics = topics_of(post) if post.hashtags else ()
     languages = (f"l:{language.casefold()}",) if language else ()
     author = f"u:{post.author_id}"
+    age, affinity = now - post.at, likes.get(author, 0.0)
+    # By place, as far as the names stay within 15: of more, Python makes a dict for each call.
     return Features(
-        post_id=post.post_id,
-        author_id=post.author_id,
-        at=at,
-        age_hours=max(0, now - post.at) / HOUR_MS,
+        post.post_id,
+        post.author_id,
+        at,
+        age / HOUR_MS if age > 0 else 0.0,
         likes=sum(counters.reactions.values()),
         comments=counters.comments,
         shares=counters.shares,
         views=counters.views,
         hides=counters.hides,
-        affinity=min(CAP, likes.get(author, 0.0)),
+        affinity=affinity if affinity < CAP else CAP,
         kind=media[0].kind if media else TEXT,
         likes_kind=_greatest(likes, kinds) if kinds else 0.0,
         likes_topic=_greatest(likes, topics) if topics else 0.0,

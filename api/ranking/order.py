@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
@@ -25,7 +25,7 @@ class RankerError(Exception):
     """A ranker gave scores that cannot be used."""
 
 
-class Place(Struct, frozen=True, gc=False):
+class Place(Struct, gc=False):
     """A post in the order that is shown, and how it came there.
 
     `first` is the score of the first pass, `second` the ranker's, `factors` what demotes it,
@@ -108,27 +108,28 @@ def _demoted(
     kept: Sequence[tuple[Features, float]], seconds: Sequence[Score], weights: Weights
 ) -> list[Place]:
     """By the ranker's scores less what demotes, an author's further posts among it."""
-    found = []
+    places = []
     for (row, first), second in zip(kept, seconds, strict=True):
         factors = demotions(row, weights.demotions)
-        found.append(Place(row, first, second, factors, demoted(second.value, factors), 0))
-    before: Counter[str] = Counter()
-    decayed = []
-    for place in sorted(found, key=_standing, reverse=True):
+        places.append(Place(row, first, second, factors, demoted(second.value, factors), 0))
+    places.sort(key=_standing, reverse=True)
+    before: defaultdict[str, int] = defaultdict(int)
+    for place in places:
         number = before[place.row.author_id]
         before[place.row.author_id] += 1
-        decayed.append(_decayed(place, number, weights) if number else place)
-    return [
-        Place(each.row, each.first, each.second, each.factors, each.score, number)
-        for number, each in enumerate(sorted(decayed, key=_standing, reverse=True))
-    ]
+        if number:
+            _decay(place, number, weights)
+    places.sort(key=_standing, reverse=True)
+    for number, place in enumerate(places):
+        place.by_score = number
+    return places
 
 
-def _decayed(place: Place, number: int, weights: Weights) -> Place:
-    factors = (*place.factors, ("author", author_decay(number, weights.diversity)))
+def _decay(place: Place, number: int, weights: Weights) -> None:
+    """Demote a post that has so many better ones of its author before it."""
+    place.factors = (*place.factors, ("author", author_decay(number, weights.diversity)))
     assert place.second is not None
-    score = demoted(place.second.value, factors)
-    return Place(place.row, place.first, place.second, factors, score, 0)
+    place.score = demoted(place.second.value, place.factors)
 
 
 def _standing(place: Place) -> tuple[float, int, str]:

@@ -71,6 +71,8 @@ def demotions(row: Features, weights: Demotions) -> tuple[Term, ...]:
 
 def demoted(score: float, factors: Sequence[Term]) -> float:
     """A score made less by factors of at most 1: a negative one is divided by them."""
+    if not factors:
+        return score
     factor = prod([value for _, value in factors])
     return score * factor if score > 0 else score / factor
 
