@@ -41,7 +41,7 @@ from streams.engine.translator import Translator
 log = structlog.get_logger(__name__)
 
 MAX_DELIVERIES_PER_CHECKPOINT = 20_000
-WORK_PER_CHECKPOINT = 2_500
+WORK_PER_CHECKPOINT = 5_000
 MAX_BACKLOG = 10_000
 _ANYONE = nullcontext()
 
