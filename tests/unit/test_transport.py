@@ -149,6 +149,7 @@ def test_work_that_rests_goes_on_afterwards() -> None:
 
 def test_partitions_take_turns() -> None:
     """Two batches are in flight; each that ends lets the one follow that has waited longest."""
+
     async def run() -> None:
         bench = Bench()
         consumer: Any = bench.consumer
