@@ -224,7 +224,14 @@ class App(faust.App):  # type: ignore[misc]
 
     def _resume(self) -> None:
         """What was put off may go on; called from the pace's thread."""
-        asyncio.run_coroutine_threadsafe(self.consumer.deliver(), self.loop)
+        asyncio.run_coroutine_threadsafe(self._go_on(), self.loop)
+
+    async def _go_on(self) -> None:
+        try:
+            await self.consumer.deliver()
+        except Exception as error:
+            await self.fault(error)
+            raise
 
     def _show_tables(self, topic: Topic, make_fold: MakeFold) -> None:
         def local() -> list[Path]:

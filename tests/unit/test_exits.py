@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,26 @@ def test_what_a_service_of_faust_raises_is_a_fault(app: App) -> None:
     with pytest.raises(Ended) as ended:
         app._crash(ValueError("the timer"))
     assert ended.value.args == (Exit.FAULT, "ValueError: the timer")
+
+
+def test_what_fails_when_work_goes_on_is_a_fault(app: App) -> None:
+    async def run() -> None:
+        app.loop = asyncio.get_running_loop()
+        failing = mock.Mock(deliver=mock.AsyncMock(side_effect=ValueError("a batch")))
+        ended: asyncio.Future[tuple[Any, ...]] = app.loop.create_future()
+
+        def end(*told: Any) -> None:
+            ended.set_result(told)
+
+        with (
+            mock.patch.object(App, "consumer", failing),
+            mock.patch.object(app_module, "end", end),
+        ):
+            await asyncio.to_thread(app._resume)
+            told = await asyncio.wait_for(ended, 5)
+        assert told == (Exit.FAULT, "ValueError: a batch")
+
+    asyncio.run(run())
 
 
 def test_what_is_raised_while_it_stops_is_not(app: App) -> None:
