@@ -821,4 +821,12 @@ MUTANTS = (
         "in versions[max(0, n - 1) : n]:",
         "tests/unit/test_compatibility.py",
     ),
+    Mutant(
+        "work-takes-all",
+        "work that was put off goes on at once, whoever else is at work",
+        "streams/engine/pace.py",
+        "if self._confirmed == done and self._has_met_others:",
+        "if self._confirmed == done and self._has_met_others and False:",
+        "tests/unit/test_pace.py",
+    ),
 )

@@ -296,6 +296,8 @@ class Stage:
             self._checkpoint(owned, next_offset)
             if deliveries:
                 self._pace.worked(deliveries)
+            if stop > start:
+                self._pace.met_others()
             if spans is not None:
                 spans.durable(next_offset)
             self._moved(batch.tp, next_offset)

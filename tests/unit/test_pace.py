@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.lag import Standing
 from streams.engine import pace as pace_module
-from streams.engine.pace import REST_SECONDS, WINDOW, Pace
+from streams.engine.pace import LOOK_SECONDS, REST_SECONDS, SHARE, WINDOW, Pace
 
 PLACE, OTHER = ("timeline-writes", 0), ("timeline-writes", 1)
 RECORDS = 5
@@ -102,6 +102,36 @@ def test_a_reader_that_stands_still_is_waited_for_a_while() -> None:
     assert not bench.rests()
     bench.work(1)
     assert bench.rests(), "it goes on slowly"
+
+
+def test_it_has_its_share_of_the_time_when_there_is_other_work() -> None:
+    bench = Bench()
+    for others in (True, False):
+        bench.work(WINDOW)
+        if others:
+            bench.pace.met_others()
+        bench.now += 0.1
+        assert bench.rests()
+        bench.read[PLACE] = bench.ends[PLACE]
+        assert bench.rests() is others
+        bench.now += 0.1 * (1 / SHARE - 1) - 0.01
+        assert bench.pace.rests() is others
+        bench.now += 0.02
+        assert not bench.pace.rests()
+
+
+def test_it_says_so_when_the_share_of_others_is_over() -> None:
+    resumed = threading.Event()
+    answers = iter([Standing(0, 9), Standing(9, 9)])
+    pace = Pace(lambda: {PLACE: next(answers)}, resumed.set)
+    began = time.monotonic()
+    pace.worked(WINDOW)
+    pace.met_others()
+    pace.start()
+    assert resumed.wait(5)
+    assert time.monotonic() - began >= LOOK_SECONDS / SHARE, "it was confirmed by the second look"
+    assert not pace.rests()
+    pace.stop()
 
 
 def test_it_looks_while_something_is_not_confirmed() -> None:
