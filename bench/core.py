@@ -14,12 +14,11 @@ from bench.counts import LastCounts, wrong
 from bench.figures import Figures, Machine, Target, measured, ratio, this_machine
 from bench.limits import kafka_records_per_s, redis_sets_per_s
 from bench.parts import Parts
-from bench.systems import SYSTEMS, System
+from bench.systems import SYSTEMS
 from bench.topic import INPUTS, WORKED_ON, fill, make
-from bench.workers import Workers, cpu_seconds
+from bench.workers import Workers, cpu_seconds, patience_s
 from connectors.stack.errors import StackError
 
-TIMEOUT_S = 600.0
 _LOOK_EVERY_S = 0.01
 _CHECK_EVERY_S = 1.0
 
@@ -128,11 +127,11 @@ def measure(parts: Parts, name: str, work: Work, *, under: str, say: Say) -> Fig
     system, events = SYSTEMS[name], work.events
     client = Redis.from_url(parts.addresses.redis)
     client.flushall()
-    make(parts.addresses.kafka, WORKED_ON)
+    make(parts.addresses.kafka, (*WORKED_ON, *system.changelogs))
     load = round(os.getloadavg()[0], 2)
     try:
         with Workers(parts.addresses, parts.directory, say) as workers:
-            seconds, cpu = _run(name, system, workers, client, shlex.split(under))
+            seconds, cpu = _run(name, events, workers, client, shlex.split(under))
         differing = wrong(client, system.counts, work.likes)
     except (StackError, TimeoutError) as error:
         return Figures(events=events, load=load, void=str(error))
@@ -145,9 +144,10 @@ def measure(parts: Parts, name: str, work: Work, *, under: str, say: Say) -> Fig
 
 
 def _run(
-    name: str, system: System, workers: Workers, client: Redis, under: list[str]
+    name: str, events: int, workers: Workers, client: Redis, under: list[str]
 ) -> tuple[float, dict[str, float]]:
     """Seconds, and CPU seconds by process, from the mark of the start to the last count."""
+    system, timeout_s = SYSTEMS[name], patience_s(events)
     sink = workers.start_ready({f"{name}-sink": system.sink})[0] if system.sink else None
     main, start = workers.start_measured(name, [*under, *system.command(workers)])
     sink_before = cpu_seconds(sink) if sink else 0.0
@@ -159,8 +159,8 @@ def _run(
         if now - checked > _CHECK_EVERY_S:
             checked = now
             workers.check()
-        if now - start.at > TIMEOUT_S:
-            raise TimeoutError(f"the last count was not there after {TIMEOUT_S:.0f} s")
+        if now - start.at > timeout_s:
+            raise workers.too_late(f"{system.title}: the last count was not there", timeout_s)
         time.sleep(_LOOK_EVERY_S)
     seconds = time.monotonic() - start.at
     cpu = {name: cpu_seconds(main) - start.cpu}

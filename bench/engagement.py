@@ -21,8 +21,8 @@ from bench.mix import POSTS, Mix
 from bench.mix_tally import Tally
 from bench.mix_views import PlainViews, ProductViews, Views, wrong
 from bench.parts import Parts
-from bench.topic import FACTS, SHORT, STOCK_CHANGELOGS, make
-from bench.workers import Workers, cpu_seconds
+from bench.topic import FACTS, SHORT, STOCK_MIX_CHANGELOGS, make
+from bench.workers import Workers, cpu_seconds, patience_s
 from connectors.lag import wait_until_quiet
 from connectors.stack.errors import StackError
 from schemas.codec import encode
@@ -36,7 +36,7 @@ MAX_HOT_RATIO = 1.3
 STOCK_EVENTS = 30_000  # at a thousand or two a second
 EVENTS_A_POST = 5  # at least, so that a short run does not make all posts
 QUIET_S = 300.0
-TIMEOUT_S = 600.0
+WRITE_S = 120.0
 _TRANSACTION_MS = 600_000
 _HOUR_MS = 3_600_000
 _LOOK_EVERY_S = 0.02
@@ -120,7 +120,7 @@ def _figures(parts: Parts, mix: Mix, say: Say, measure: Measure, what: str) -> F
         ready.append(_placed(event, event.post_id or event.user_id))
     make(
         parts.addresses.kafka,
-        [*(spec.name for spec in declared()), SHORT, FACTS, *STOCK_CHANGELOGS],
+        [*(spec.name for spec in declared()), SHORT, FACTS, *STOCK_MIX_CHANGELOGS],
     )
     load = round(os.getloadavg()[0], 2)
     with closing(Redis.from_url(parts.addresses.redis)) as client:
@@ -153,7 +153,7 @@ def _product(
     before = _cpu(processes)
     began = time.monotonic()
     show()
-    _wait(views, workers)
+    _wait(views, workers, len(ready))
     seconds = time.monotonic() - began
     after = _cpu(processes)
     wait_until_quiet(brokers, QUIET_S, groups=APPS)
@@ -167,13 +167,14 @@ def _stock(
     _in_a_transaction(parts.addresses.kafka, SHORT, ready)()
     views = PlainViews(client)
     process, start = workers.start_measured("stock", workers.faust("bench.stock_mix:app"))
-    _wait(views, workers)
+    _wait(views, workers, len(ready))
     seconds = time.monotonic() - start.at
     return seconds, {"stock": cpu_seconds(process) - start.cpu}, views
 
 
-def _wait(views: Views, workers: Workers) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
+def _wait(views: Views, workers: Workers, events: int) -> None:
+    timeout_s = patience_s(events)
+    deadline = time.monotonic() + timeout_s
     checked = time.monotonic()
     while not views.is_over():
         now = time.monotonic()
@@ -181,7 +182,7 @@ def _wait(views: Views, workers: Workers) -> None:
             checked = now
             workers.check()
         if now > deadline:
-            raise TimeoutError(f"the last events were not there after {TIMEOUT_S:.0f} s")
+            raise workers.too_late("the last events were not there", timeout_s)
         time.sleep(_LOOK_EVERY_S)
 
 
@@ -208,12 +209,12 @@ def _in_a_transaction(
             "queue.buffering.max.kbytes": 1_048_576,
         }
     )
-    producer.init_transactions(TIMEOUT_S)
+    producer.init_transactions(WRITE_S)
     producer.begin_transaction()
     for number, (value, key, partition) in enumerate(ready):
         producer.produce(topic, value, key, partition)
         if number % 1_000 == 0:
             producer.poll(0)
-    if producer.flush(TIMEOUT_S):
+    if producer.flush(WRITE_S):
         raise TimeoutError(f"not all events were acknowledged in {topic}")
-    return partial(producer.commit_transaction, TIMEOUT_S)
+    return partial(producer.commit_transaction, WRITE_S)

@@ -22,12 +22,12 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What a restore took in seconds, how many changelog records it read, and how many rows of
-    reactions there are then."""
+    """What a restore took in seconds, how many changelog records it read (None for all that the
+    changelogs hold), and how many rows of reactions there are then."""
 
     seconds: float
     cpu_seconds: float
-    rows: int
+    rows: int | None
     reactions: int
 
 

@@ -7,11 +7,12 @@ import sys
 
 import msgspec
 
-from bench.core import Say, measure, prepare
+from bench.core import Say, Work, measure, prepare
 from bench.figures import Machine, Target, ratio, this_machine
 from bench.parts import Parts
 from bench.systems import SYSTEMS
-from bench.workers import Workers
+from bench.topic import records
+from bench.workers import Workers, patience_s
 from connectors.stack.errors import StackError
 
 
@@ -68,13 +69,13 @@ def run(parts: Parts, events: int, say: Say) -> RestoreReport:
             found[name] = RestoreFigures(load=job.load, void=job.void)
         else:
             say(f"{system.title}: restoring")
-            found[name] = _restore(parts, name, work.reactions, say)
+            found[name] = _restore(parts, name, work, say)
     report = RestoreReport(machine=this_machine(), systems=found)
     report.compare()
     return report
 
 
-def _restore(parts: Parts, name: str, reactions: int, say: Say) -> RestoreFigures:
+def _restore(parts: Parts, name: str, work: Work, say: Say) -> RestoreFigures:
     load = round(os.getloadavg()[0], 2)
     with Workers(parts.addresses, parts.directory, say) as workers:
         if name == "stock":
@@ -82,17 +83,20 @@ def _restore(parts: Parts, name: str, reactions: int, say: Say) -> RestoreFigure
         else:
             command = [sys.executable, "-m", "bench.restore_headrace"]
         try:
-            restored = workers.run_restoring(name, command)
+            restored = workers.run_restoring(name, command, patience_s(work.events))
         except (StackError, TimeoutError) as error:
             return RestoreFigures(load=load, void=str(error))
-    if restored.reactions != reactions:
-        void = f"{restored.reactions:,} of {reactions:,} reactions were restored"
+    if restored.reactions != work.reactions:
+        void = f"{restored.reactions:,} of {work.reactions:,} reactions were restored"
         return RestoreFigures(load=load, void=void)
+    rows = restored.rows
+    if rows is None:
+        rows = records(parts.addresses.kafka, SYSTEMS[name].changelogs)
     return RestoreFigures(
         load=load,
-        rows=restored.rows,
+        rows=rows,
         seconds=round(restored.seconds, 3),
         cpu_seconds=round(restored.cpu_seconds, 3),
-        rows_per_s=round(restored.rows / restored.seconds, 1),
-        rows_per_cpu_s=round(restored.rows / restored.cpu_seconds, 1),
+        rows_per_s=round(rows / restored.seconds, 1),
+        rows_per_cpu_s=round(rows / restored.cpu_seconds, 1),
     )

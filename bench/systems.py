@@ -9,7 +9,7 @@ from msgspec import Struct
 from bench import kafka_streams
 from bench.counts import Counts, PlainCounts, ViewCounts
 from bench.peer import python_of_peer
-from bench.topic import SHORT
+from bench.topic import SHORT, STOCK_CHANGELOGS
 from bench.workers import Workers
 from schemas.topics import Topic
 
@@ -18,13 +18,15 @@ STOCK_EVENTS = 60_000  # at some thousands a second
 
 class System(Struct, frozen=True, kw_only=True):
     """`command` is the process that reads the events; `sink` the app that writes Redis, if that
-    is another one; `limit` the most events that it is given."""
+    is another one; `limit` the most events that it is given; `changelogs` those that it has beside
+    Headrace's."""
 
     title: str
     command: Callable[[Workers], list[str]]
     counts: Counts
     sink: str | None = None
     limit: int | None = None
+    changelogs: tuple[str, ...] = ()
     topic: str = str(Topic.ENGAGEMENTS)
 
 
@@ -56,6 +58,7 @@ SYSTEMS = {
         command=lambda workers: workers.faust("bench.stock:app"),
         counts=PlainCounts(),
         limit=STOCK_EVENTS,
+        changelogs=STOCK_CHANGELOGS,
         topic=SHORT,
     ),
 }

@@ -19,17 +19,21 @@ SHORT = "bench.short"
 FACTS = "bench.facts"
 """What an agent of stock Faust tells another."""
 
+STOCK = "bench-stock"
+STOCK_TABLES = ("reactions", "counts")
 STOCK_MIX = "bench-stock-mix"
 STOCK_POST_TABLES = (
     *("reactions", "shares", "hides", "comments", "comment_likes", "comment_counts"),
     *("answers", "marked", "counts", "acts"),
 )
 STOCK_USER_TABLES = ("seen", "affinities", "aversions", "notices")
-STOCK_CHANGELOGS = tuple(
+STOCK_CHANGELOGS = tuple(f"{STOCK}-{name}-changelog" for name in STOCK_TABLES)
+STOCK_MIX_CHANGELOGS = tuple(
     f"{STOCK_MIX}-{name}-changelog" for name in (*STOCK_POST_TABLES, *STOCK_USER_TABLES)
 )
-"""The app, tables and changelogs of stock Faust that does all that users do. Changelogs are made
-before it starts: an agent crashes if its worker does not know of a new one yet."""
+"""The apps, tables and changelogs of stock Faust that does the job, and of the one that does all
+that users do. Changelogs are made before it starts: an agent crashes if its worker does not know of
+a new one yet."""
 
 INPUTS = (str(Topic.ENGAGEMENTS), SHORT)
 WORKED_ON = (changelog_of(Topic.ENGAGEMENTS), str(Topic.VIEW_COUNTERS), str(Topic.DEAD_LETTERS))
@@ -57,7 +61,8 @@ def make(brokers: str, names: Iterable[str]) -> None:
     configs = {spec.name: spec.config for spec in declared()}
     configs[SHORT] = configs[Topic.ENGAGEMENTS]
     configs[FACTS] = configs[Topic.BY_USER]
-    configs |= dict.fromkeys(STOCK_CHANGELOGS, configs[changelog_of(Topic.ENGAGEMENTS)])
+    changelogs = (*STOCK_CHANGELOGS, *STOCK_MIX_CHANGELOGS)
+    configs |= dict.fromkeys(changelogs, configs[changelog_of(Topic.ENGAGEMENTS)])
     made = admin.create_topics(
         [NewTopic(name, PARTITIONS, 1, config=configs[name]) for name in names],
         operation_timeout=_WAIT_S,

@@ -26,10 +26,16 @@ from connectors.stack.process import Child
 
 ROOT = Path(__file__).parents[1]
 READY_S = 90.0
-RESTORE_S = 600.0
 _GRACE_S = 10.0
 _FIRST_PORT = 7_066
 _LOOK_EVERY_S = 0.01
+
+
+def patience_s(events: int) -> float:
+    """How long is waited for what a system makes of so many events (s): several times what the
+    slowest takes, stock Faust, and once more the minute after which Kafka gives up one that was
+    killed."""
+    return min(600.0, 120.0 + events / 500)
 
 
 class Workers:
@@ -119,7 +125,7 @@ class Workers:
         deadline = time.monotonic() + timeout_s
         while child.is_alive():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{name} has not ended within {timeout_s:.0f} s")
+                raise self.too_late(f"{name}: it had not ended", timeout_s)
             time.sleep(_LOOK_EVERY_S)
         if not result.exists():
             raise child.death()
@@ -140,9 +146,19 @@ class Workers:
             self._wrapped.append((process, child))
         return process, start
 
-    def run_restoring(self, name: str, command: Sequence[str]) -> Restored:
-        """Start what restores, and return when it says that it has."""
-        return self._start_marked(name, command, marks.RESTORED, Restored, RESTORE_S)[1]
+    def run_restoring(self, name: str, command: Sequence[str], timeout_s: float) -> Restored:
+        """Start what restores, and return when it says that it has.
+
+        Raises:
+            TimeoutError: it does not.
+            PartDied: it ended before.
+        """
+        return self._start_marked(name, command, marks.RESTORED, Restored, timeout_s)[1]
+
+    def too_late(self, what: str, timeout_s: float) -> TimeoutError:
+        """The error of what has not come, with the ends of the logs, which go with the run."""
+        logs = (f"{child.name} said last:\n{child.tail()}" for child in self._children)
+        return TimeoutError("\n".join([f"{what} after {timeout_s:.0f} s", *logs]))
 
     def check(self) -> None:
         """Raise `PartDied` when one has ended."""
@@ -162,7 +178,7 @@ class Workers:
             if not file.exists():
                 self.check()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{name} said nothing for {timeout_s:.0f} s; see {child.log}")
+                raise self.too_late(f"{name}: its mark was not there", timeout_s)
             time.sleep(_LOOK_EVERY_S)
         return child, mark
 

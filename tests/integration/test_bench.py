@@ -9,29 +9,65 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SYSTEMS = ["headrace", "at_least_once", "stock"]
+import pytest
+
+from bench.systems import SYSTEMS
+from bench.topic import STOCK_MIX_CHANGELOGS
+from bench.workers import Workers
+from connectors.stack.addresses import Addresses
+
+NAMES = ["headrace", "at_least_once", "stock"]
+LONGEST_S = 270.0
+"""How long a smoke run may take; pytest, which ends a test later, would not show what it said."""
 
 
 def bench(tmp_path: Path, *arguments: str) -> tuple[int, str, Any]:
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "headrace", "bench", *arguments, "--json", str(report)]
     outside = ("KAFKA_BROKERS", "REDIS_URL", "CASSANDRA_HOSTS")
-    done = subprocess.run(
+    with subprocess.Popen(
         command,
         env={name: value for name, value in os.environ.items() if name not in outside},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=400,
-        check=False,
-    )
-    return done.returncode, done.stdout, json.loads(report.read_text())
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=LONGEST_S)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            output, _ = process.communicate()
+            pytest.fail(f"it had not ended after {LONGEST_S:.0f} s, and said:\n{output}")
+    assert report.exists(), output
+    return process.returncode, output, json.loads(report.read_text())
+
+
+def test_what_does_not_come_is_told_with_the_last_lines_of_the_log(tmp_path: Path) -> None:
+    waits = "print('I wait', flush=True); import time; time.sleep(60)"
+    with (
+        Workers(Addresses(kafka="", redis="", cassandra=""), tmp_path, print) as workers,
+        pytest.raises(TimeoutError, match=r"stock: .* after 1 s\nstock said last:\nI wait"),
+    ):
+        workers.run_restoring("stock", [sys.executable, "-c", waits], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("module", "made"),
+    [("stock", SYSTEMS["stock"].changelogs), ("stock_mix", STOCK_MIX_CHANGELOGS)],
+)
+def test_the_changelogs_of_stock_faust_are_made_before_it_starts(
+    module: str, made: tuple[str, ...]
+) -> None:
+    asks = f"from bench.{module} import app; print(*app.tables.changelog_topics)"
+    places = {"KAFKA_BROKERS": "127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1"}
+    told = subprocess.check_output([sys.executable, "-c", asks], env=os.environ | places, text=True)
+    assert set(told.split()) == set(made)
 
 
 def test_core(tmp_path: Path) -> None:
-    code, output, found = bench(tmp_path, "core", "--smoke", "--systems", ",".join(SYSTEMS))
+    code, output, found = bench(tmp_path, "core", "--smoke", "--systems", ",".join(NAMES))
     assert code == 0, output
-    assert list(found["systems"]) == SYSTEMS
+    assert list(found["systems"]) == NAMES
     for figures in found["systems"].values():
         assert figures["void"] is None, output
         assert figures["records_per_s"] > 0

@@ -15,7 +15,9 @@ from bench.engagements import PARTITIONS, Tally, engagements, last_posts
 from bench.figures import Figures, Machine, Target, measured
 from bench.likes import LikeFold
 from bench.load import AHEAD, Ahead
+from bench.workers import patience_s
 from connectors.lag import Lag, LagReader
+from headrace.commands.bench import SMOKE_EVENTS
 from schemas.codec import encode
 from schemas.partitioning import partition_of
 from schemas.views import CountersView
@@ -115,6 +117,11 @@ def test_no_more_than_allowed_waits_for_the_readers(monkeypatch: pytest.MonkeyPa
     assert reader.read.call_count == 3, "as much as there was room for"
     assert pace.wait()
     assert next(lags, None) is None
+
+
+def test_a_smoke_run_gives_up_before_its_test_does() -> None:
+    assert patience_s(SMOKE_EVENTS) < 150
+    assert patience_s(1_000_000) == 600
 
 
 def report(**systems: Figures) -> CoreReport:
