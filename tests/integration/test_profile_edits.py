@@ -51,14 +51,18 @@ class Me:
         account: dict[str, Any] = answer.json()
         return account
 
-    def comes_to(self, **wanted: Any) -> None:
+    def stays(self, **wanted: Any) -> None:
         """The account comes to show this, and goes on to."""
+        self.comes_to(**wanted)
+        time.sleep(QUIET_SECONDS)
+        assert self._of(wanted) == wanted
+
+    def comes_to(self, **wanted: Any) -> None:
+        """The account comes to show this."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (found := self._of(wanted)) != wanted:
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
-        time.sleep(QUIET_SECONDS)
-        assert self._of(wanted) == wanted
 
     def _of(self, wanted: dict[str, Any]) -> dict[str, Any]:
         account = self.read()
@@ -97,7 +101,7 @@ def test_edits_of_different_fields_in_flight_are_both_in_force(me: Me) -> None:
     ]
     with ThreadPoolExecutor(len(edits)) as pool:
         list(pool.map(lambda edit: me.edit(**edit), edits))
-    me.comes_to(username=me.user_id, display_name="Ann B.", bio="new", avatar="https://x/a.png")
+    me.stays(username=me.user_id, display_name="Ann B.", bio="new", avatar="https://x/a.png")
     account = me.read()
     silenced = {kind for kind, on in account["notifications"].items() if on == "off"}
     assert (account["is_verified"], silenced) == (True, {"follow", "share"})
@@ -106,7 +110,7 @@ def test_edits_of_different_fields_in_flight_are_both_in_force(me: Me) -> None:
 def test_edits_of_one_field_come_to_the_last_that_was_acknowledged(me: Me) -> None:
     for number in range(20):
         me.edit(bio=f"bio {number}")
-    me.comes_to(bio="bio 19", display_name="Ann", username=me.user_id)
+    me.stays(bio="bio 19", display_name="Ann", username=me.user_id)
 
 
 def test_a_name_is_claimed_beside_other_edits(me: Me) -> None:
@@ -114,4 +118,4 @@ def test_a_name_is_claimed_beside_other_edits(me: Me) -> None:
     name = f"{me.user_id}-2"
     me.edit(username=name)
     me.edit(bio="new")
-    me.comes_to(username=name, bio="new", display_name="Ann")
+    me.stays(username=name, bio="new", display_name="Ann")
