@@ -187,10 +187,12 @@ def _measure(
         _wait_for_all(client, crowd, workers)
         seconds = time.monotonic() - began
         after = list(map(cpu_seconds, processes))
-        wait_until_quiet(brokers, QUIET_S, groups=APPS)
+        entries, size = count(client, crowd)
+        if entries < crowd.deliveries:
+            wait_until_quiet(brokers, QUIET_S, groups=APPS)
+            entries, size = count(client, crowd)
     except (StackError, TimeoutError) as error:
         return msgspec.structs.replace(figures, void=str(error))
-    entries, size = count(client, crowd)
     if entries != crowd.deliveries:
         return msgspec.structs.replace(
             figures, void=f"{entries:,} of {crowd.deliveries:,} entries are there"
