@@ -19,7 +19,7 @@ from streams.engine.outbox import Output
 from streams.engine.state import State
 
 
-def plain_producer(brokers: str, app: str, topic: str, partition: int) -> Producer:
+def plain_producer(brokers: str, app: str, topic: str, partition: int, _: int) -> Producer:
     """As `transactional_producer`, without a transactional id."""
     return Producer(
         {

@@ -1,7 +1,7 @@
 """The names of the keys in Redis, and how entries are packed into them.
 
 All keys that one partition writes carry its number as their hash tag, so that they share a
-slot in a cluster.
+slot in a cluster; of generations after the first also that of the generation.
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ from collections.abc import Iterable
 from math import exp, log
 
 from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, pack_id, unpack_id
+from schemas.generation import hash_tag, tag_prefix
 from schemas.partitioning import partition_of
 from schemas.views import CLOSENESS_PER_DAY
 
 DAY_MS = 86_400_000
 SEPARATOR = b"\0"
+_P = tag_prefix()
+
+API_KEPT = frozenset(
+    ("told", "request", "limit", "viewed", "viewed_before", "rankings", "ranked"),
+)
+"""The kinds of keys that no sink fills from a log, each a user's."""
 
 
 class Keys:
@@ -25,12 +32,12 @@ class Keys:
         self.partitions = partitions
 
     def _key(self, kind: str, entity: str) -> str:
-        return f"{kind}:{{p{partition_of(entity, self.partitions)}}}:{entity}"
+        return f"{kind}:{{{_P}{partition_of(entity, self.partitions)}}}:{entity}"
 
     @staticmethod
     def position(topic: str, partition: int) -> str:
         """String: JSON of where a topic's partition stands, and who writes it."""
-        return f"pos:{{p{partition}}}:{topic}"
+        return f"pos:{hash_tag(partition)}:{topic}"
 
     def feed(self, user_id: str) -> str:
         """Sorted set of `member(post, reason)` by time in ms: the newest 1,000 entries."""
@@ -44,7 +51,7 @@ class Keys:
     @staticmethod
     def opened(partition: int) -> str:
         """Hash of the owners of feeds: msgpack of the epoch, and how many answers are missing."""
-        return f"opened:{{p{partition}}}"
+        return f"opened:{hash_tag(partition)}"
 
     def post(self, post_id: str) -> str:
         """String: msgpack of `PostView`."""
@@ -65,7 +72,7 @@ class Keys:
 
     def name(self, key: str) -> str:
         """String: the user whose a user name is, of the name in its common form."""
-        return f"name:{{p{partition_of('@' + key, self.partitions)}}}:{key}"
+        return f"name:{{{_P}{partition_of('@' + key, self.partitions)}}}:{key}"
 
     def devices(self, user_id: str) -> str:
         """String: msgpack of `DevicesView`; absent for who has none."""
@@ -83,7 +90,7 @@ class Keys:
     @staticmethod
     def heavy(partition: int) -> str:
         """Set of the heavy sources of a partition."""
-        return f"heavy:{{p{partition}}}"
+        return f"heavy:{hash_tag(partition)}"
 
     def recent(self, source: str) -> str:
         """Sorted set of `member(post, reason)` by time in ms: what a heavy source holds."""
@@ -92,12 +99,12 @@ class Keys:
     @staticmethod
     def awaiting(partition: int) -> str:
         """Sorted set of the posts of a partition that await a moderator, by their time in ms."""
-        return f"awaiting:{{p{partition}}}"
+        return f"awaiting:{hash_tag(partition)}"
 
     @staticmethod
     def trending(partition: int, kind: str, window: str, language: str) -> str:
         """String: msgpack of a partition's `TrendingView`."""
-        return f"trending:{{p{partition}}}:{kind}/{window}/{language}"
+        return f"trending:{hash_tag(partition)}:{kind}/{window}/{language}"
 
     def following(self, user_id: str) -> str:
         """Sorted set of the sources that a user follows, by the time of the follow in ms."""

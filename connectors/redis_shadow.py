@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 from connectors.redis_keys import Keys, floor_of, member, split_member
 from connectors.redis_servers import Client
+from schemas.generation import hash_tag, tag_prefix
 from schemas.topics import Topic
 
 SHADOW_SECONDS = 600
 """How long what a process that was killed has built stays."""
 
 SCANNED = 10_000
+_TAG = b":{" + tag_prefix().encode()
 
 _READ = """
 -- KEYS: mark, then feed and floor of each.
@@ -83,7 +85,7 @@ class ShadowFeeds:
         self._client: Any = client
         self._keys = keys
         self._mark = keys.position(Topic.TIMELINE_WRITES, partition)
-        self._prefix = f"shadow:{{p{partition}}}:{uuid.uuid4().hex}"
+        self._prefix = f"shadow:{hash_tag(partition)}:{uuid.uuid4().hex}"
         self._built: dict[str, Feed] = {}
 
     def read(self, owners: Sequence[str]) -> Snapshot:
@@ -141,7 +143,7 @@ def scan_owners(client: Client, keys: Keys, partitions: Collection[int]) -> dict
     found: dict[int, set[str]] = {partition: set() for partition in partitions}
     scanned: Iterable[Any] = client.scan_iter(count=SCANNED)
     for raw in scanned:
-        kind, _, rest = raw.partition(b":{p")
+        kind, _, rest = raw.partition(_TAG)
         number, _, name = rest.partition(b"}:")
         if kind not in (b"feed", b"floor") or not number.isdigit() or int(number) not in found:
             continue

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from connectors.part_settings import PartSettings
 from connectors.push.keys import vapid_key, webhook_key
 from connectors.secret_files import SecretFiles
+from schemas.generation import LAST, VARIABLE
 
 _ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
 
@@ -55,6 +56,14 @@ class Settings(PartSettings):
     cassandra_heap: str = Field("2g", alias="HEADRACE_CASSANDRA_HEAP")
 
     partitions: int = Field(8, alias="HEADRACE_PARTITIONS", ge=1, le=4096)
+    generation: int = Field(
+        1,
+        alias=VARIABLE,
+        ge=1,
+        le=LAST,
+        description="of the internal topics and of the keys in Redis; `headrace migrate "
+        "partitions` makes the next one",
+    )
     replication: int = Field(1, alias="HEADRACE_REPLICATION", ge=1, le=7)
 
     heavy_followers: int = Field(

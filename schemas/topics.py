@@ -6,12 +6,15 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from schemas.generation import GENERATION, name_in
+
 DAY_MS = 24 * 60 * 60 * 1000
 DELETE_RETENTION_MS = 7 * DAY_MS
 
 
 class Topic(StrEnum):
-    """The names of the topics that producers, stages and sinks use."""
+    """The names of the topics that producers, stages and sinks use; those of internal topics are of
+    this process's generation."""
 
     POSTS = "posts"
     ENGAGEMENTS = "engagements"
@@ -20,27 +23,27 @@ class Topic(StrEnum):
     MODERATIONS = "moderations"
     FEEDBACK = "feedback"
 
-    BY_POST = "by-post"
-    BY_USER = "by-user"
-    BY_SOURCE = "by-source"
+    BY_POST = name_in(GENERATION, "by-post")
+    BY_USER = name_in(GENERATION, "by-user")
+    BY_SOURCE = name_in(GENERATION, "by-source")
 
-    TIMELINE_WRITES = "timeline-writes"
-    VIEW_POSTS = "view.posts"
-    VIEW_COUNTERS = "view.counters"
-    VIEW_COMMENTS = "view.comments"
-    VIEW_COMMENT_COUNTS = "view.comment-counts"
-    VIEW_MINE = "view.mine"
-    VIEW_USERS = "view.users"
-    VIEW_RELATIONS = "view.relations"
-    VIEW_AFFINITY = "view.affinity"
-    VIEW_SOURCES = "view.sources"
-    VIEW_RECENTS = "view.recents"
-    VIEW_MODERATION = "view.moderation"
-    VIEW_NAMES = "view.names"
-    VIEW_DEVICES = "view.devices"
-    VIEW_INTERESTS = "view.interests"
-    VIEW_NOTIFICATIONS = "view.notifications"
-    VIEW_TRENDING = "view.trending"
+    TIMELINE_WRITES = name_in(GENERATION, "timeline-writes")
+    VIEW_POSTS = name_in(GENERATION, "view.posts")
+    VIEW_COUNTERS = name_in(GENERATION, "view.counters")
+    VIEW_COMMENTS = name_in(GENERATION, "view.comments")
+    VIEW_COMMENT_COUNTS = name_in(GENERATION, "view.comment-counts")
+    VIEW_MINE = name_in(GENERATION, "view.mine")
+    VIEW_USERS = name_in(GENERATION, "view.users")
+    VIEW_RELATIONS = name_in(GENERATION, "view.relations")
+    VIEW_AFFINITY = name_in(GENERATION, "view.affinity")
+    VIEW_SOURCES = name_in(GENERATION, "view.sources")
+    VIEW_RECENTS = name_in(GENERATION, "view.recents")
+    VIEW_MODERATION = name_in(GENERATION, "view.moderation")
+    VIEW_NAMES = name_in(GENERATION, "view.names")
+    VIEW_DEVICES = name_in(GENERATION, "view.devices")
+    VIEW_INTERESTS = name_in(GENERATION, "view.interests")
+    VIEW_NOTIFICATIONS = name_in(GENERATION, "view.notifications")
+    VIEW_TRENDING = name_in(GENERATION, "view.trending")
 
     DEAD_LETTERS = "dead-letters"
     HANDLED_LETTERS = "dead-letters.handled"
@@ -97,6 +100,16 @@ class TopicSpec(Struct, frozen=True):
 def changelog_of(topic: str) -> str:
     """The changelog of the stage that reads `topic`: its rows and its position."""
     return f"changelog.{topic}"
+
+
+OF_A_GENERATION = (*INTERNAL, *map(changelog_of, INTERNAL), *_IN_SINKS)
+"""The topics whose names are of a generation; all others go on through all of them."""
+
+
+def in_this_generation(topic: str) -> str:
+    """The name that a topic of any generation has in this one."""
+    now = name_in(GENERATION, topic)
+    return now if now in OF_A_GENERATION else topic
 
 
 def _deleted_after(days: int, **more: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from connectors.cassandra_rows import each_with, read_rows, write_rows
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of, months_back
 from connectors.failpoints import reach
 from connectors.log_id import ForeignStoreError
+from schemas.generation import GENERATION, name_in
 from schemas.topics import Topic
 from schemas.views import (
     FillTimeline,
@@ -25,7 +26,6 @@ from streams.archive_reactions import SELECT_REACTION, Reactions
 from streams.archive_rows import ROWS_OF, Drop, Row, Upsert
 from streams.engine.sink import Write
 
-GENERATION = 1
 LAYOUTS = {Topic.VIEW_RELATIONS: 2}
 """Raised from 1 when the rows of a topic come to further tables. Positions of another layout are
 not those of this one: the topic is read from its beginning, and its rows are written again."""
@@ -41,7 +41,7 @@ DELETE_ENTRY = (
     "WHERE owner = ? AND bucket = ? AND at = ? AND post_id = ? AND reason = ?"
 )
 INSERT_OWNER, DELETE_OWNER = 0, 1  # the owner's place among the values
-_MOVE = (
+MOVE = (
     "INSERT INTO positions (topic, partition, log_id, position) VALUES (?, ?, ?, ?) "
     "USING TIMESTAMP ?"
 )
@@ -68,10 +68,16 @@ def timestamp_of_position(position: int) -> int:
     return GENERATION * 2**52 + position
 
 
-def position_name(topic: Topic) -> str:
+def timestamp_of_copied_position(generation: int, now_ms: int) -> int:
+    """The write time of a position that a migration copies into a new generation: the next one may
+    be lower, and what the sink writes is later than all of these."""
+    return generation * 2**52 - 2**51 + now_ms
+
+
+def position_name(topic: Topic, generation: int = GENERATION) -> str:
     """The name under which positions of a topic are kept."""
-    layout = LAYOUTS.get(topic, 1)
-    return topic.value if layout == 1 else f"{topic.value}.{layout}"
+    name, layout = name_in(generation, topic), LAYOUTS.get(topic, 1)
+    return name if layout == 1 else f"{name}.{layout}"
 
 
 class LostWritesError(Exception):
@@ -139,7 +145,7 @@ class CassandraStore:
         reach("mid-sink", f"{topic}/{partition}", len(writes))
         self._left[topic, partition].add(position)  # the answer may be lost
         self._session.execute(
-            self._prepare(_MOVE),
+            self._prepare(MOVE),
             (
                 position_name(topic),
                 partition,

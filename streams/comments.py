@@ -13,6 +13,7 @@ from schemas.views import CommentCountsView, CommentView
 from streams.acts import Act, TellAct
 from streams.engagers import NO_REACTION, Reaction
 from streams.engine.outbox import Outbox
+from streams.engine.owners import UNIT
 from streams.engine.records import RejectedError
 from streams.engine.rows import SEPARATOR
 from streams.engine.state import State
@@ -223,7 +224,7 @@ def _after(before: Comment, event: Engagement) -> Comment:
 
 def _answered(post_id: str, comment_id: str) -> str:
     """Names a comment among those of all posts; ids have no control characters."""
-    return f"{post_id}\x1f{comment_id}"
+    return f"{post_id}{UNIT}{comment_id}"
 
 
 def _key(comment_id: str, user_id: str) -> str:

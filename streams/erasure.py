@@ -16,6 +16,7 @@ from schemas.topics import Topic
 from schemas.views import RelationView
 from streams.affinity import ERASED, Affinities
 from streams.engine.outbox import Outbox
+from streams.engine.owners import of_sub
 from streams.engine.rows import SEPARATOR
 from streams.engine.state import GroupTable, State
 from streams.facts import (
@@ -64,7 +65,7 @@ class Erasure:
     ) -> None:
         self._traces = state.group_table("touched", Trace)
         self._acquaintances = state.group_table("met", Acquaintance)
-        self._erasing = state.group_table("erasing", Erasing)
+        self._erasing = state.group_table("erasing", Erasing, of_sub)
         self._outbox = outbox
         self._relations = relations
         self._notices = notices

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from schemas.events import Visibility
 from streams.engine.outbox import Outbox
+from streams.engine.owners import of_sub
 from streams.engine.state import GroupTable, State
 from streams.relations import Relation
 
@@ -123,7 +124,7 @@ class FanOut(Generic[Follower]):
         name: str = "",
     ) -> None:
         self._followers = followers
-        self._queues = state.group_table(f"{name}queue", Queue)
+        self._queues = state.group_table(f"{name}queue", Queue, of_sub)
         self._jobs = state.table(f"{name}job", Job)
         self._deliver = deliver
         self._turn = ""

@@ -23,6 +23,11 @@ def entity_of(key: str) -> str:
     return f"{_NAME}{key}"
 
 
+def _of_name(key: str, _sub: str) -> str:
+    """The name's."""
+    return entity_of(key)
+
+
 class Name(Struct, frozen=True, array_like=True, gc=False):
     """Whose a name is, and how many claims it has seen."""
 
@@ -48,9 +53,9 @@ class Names:
     O(its other claims)."""
 
     def __init__(self, state: State, outbox: Outbox) -> None:
-        self._names = state.table("name", Name)
-        self._claims = state.group_table("claim", Claimed)
-        self._mentions = state.group_table("mention", Mention)
+        self._names = state.table("name", Name, _of_name)
+        self._claims = state.group_table("claim", Claimed, _of_name)
+        self._mentions = state.group_table("mention", Mention, _of_name)
         self._outbox = outbox
 
     def fold(self, fact: Claim | Release | Mentioned) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from schemas.topics import Topic
 from schemas.views import NoticeKind, NotificationsSeen, NotificationView
 from streams.engine.outbox import Outbox
+from streams.engine.owners import UNIT
 from streams.engine.rows import SEPARATOR
 from streams.engine.state import State
 from streams.facts import Notice, NoticesGone
@@ -22,8 +23,6 @@ NAMED_POSTS = 20
 OF_POSTS = ("reply", "favourite_post")
 KEPT = 1_000
 """How many older acts are kept at least, to be named when newer ones are taken back."""
-
-UNIT = "\x1f"
 
 Actor = tuple[int, str, str]
 """Time (ms), user, and what there is of it: a comment or a post, or the name in a mention."""

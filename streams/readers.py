@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from schemas.topics import Topic
 from streams.engine.outbox import Outbox
+from streams.engine.owners import of_sub
 from streams.engine.state import GroupTable, State
 from streams.facts import Dormant, Refill
 from streams.relations import UserRelation
@@ -52,8 +53,8 @@ class Readers:
         note_sleep: Callable[[str, bool], None],
     ) -> None:
         self._readings = state.table("reading", Reading)
-        self._in_hour = state.group_table("read_in_hour", Reader)
-        self._last_day = state.group_table("last_day", Reader)
+        self._in_hour = state.group_table("read_in_hour", Reader, of_sub)
+        self._last_day = state.group_table("last_day", Reader, of_sub)
         self._relations = relations
         self._outbox = outbox
         self._note_sleep = note_sleep

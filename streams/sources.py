@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from connectors.records import Record
 from schemas.codec import UndecodableError
 from schemas.events import Visibility
+from schemas.generation import place_of
 from schemas.topics import Topic
 from schemas.views import HeavySource, RecentActivity, SourceView
 from streams.engine.outbox import Outbox
+from streams.engine.owners import of_sub
 from streams.engine.records import decode_record
 from streams.engine.replica import Fold
 from streams.engine.state import State
@@ -115,7 +117,7 @@ class SourceFold(Fold):
         self._relations = state.group_table("relation", SourceRelation)
         self._fan_out = FanOut(state, self._relations, to_timelines(outbox))
         self._favourites = Favourites(state, outbox)
-        self._erasing = state.group_table("erasing", Erasing)
+        self._erasing = state.group_table("erasing", Erasing, of_sub)
         self._trends = TopicTrends(state, outbox)
         self._outbox = outbox
         self._heavy_followers = heavy_followers
@@ -137,7 +139,7 @@ class SourceFold(Fold):
         fact = decode_record(record.value)
         if not isinstance(fact, _KNOWN):
             raise UndecodableError("wrong_topic", f"a {type(fact).__name__} in a source's log")
-        self.fold(fact, record.offset)
+        self.fold(fact, place_of(record.offset))
 
     def fold(self, fact: Fact, place: int) -> None:
         """Fold one fact, which stands at `place` in the log."""

@@ -11,6 +11,7 @@ from schemas.topics import Topic
 from schemas.views import TrendingEntry, TrendingKind, TrendingView, TrendingWindow
 from streams import trend_scores
 from streams.engine.outbox import Outbox
+from streams.engine.owners import of_partition
 from streams.engine.state import State
 from streams.trend_rows import Kept, ListSize, Trend, TrendClock, Waiting
 from streams.trend_scores import (
@@ -37,6 +38,8 @@ EVERYTHING = ""
 _ALL = ""
 _MAX_BAND = 50  # scores are below it: that of 10**10 acts is 43
 _LAST = 10**4
+
+STANDING, LISTS = "trend_standing", "trend_list"
 
 
 ONCE, NEW = Kept(), Trend()
@@ -70,12 +73,22 @@ class Trends:
         lists_of: Lists,
         name_of: Callable[[str], str] = str,
     ) -> None:
-        self._acts = state.group_table("act", Kept)
-        self._trends = state.table("trend", Trend)
-        self._queues = state.group_table("trend_queue", Waiting)
-        self._standing = state.group_table("trend_standing", Standing)
-        self._sizes = state.group_table("trend_list", ListSize)
-        self._clock = state.table("trend_clock", TrendClock)
+
+        def of_key(key: str, _sub: str) -> str:
+            return name_of(key)
+
+        def of_waiting(_queue: str, key: str) -> str:
+            return name_of(key)
+
+        def of_standing(_band: str, sub: str) -> str:
+            return name_of(_key_in(sub))
+
+        self._acts = state.group_table("act", Kept, of_key)
+        self._trends = state.table("trend", Trend, of_key)
+        self._queues = state.group_table("trend_queue", Waiting, of_waiting)
+        self._standing = state.group_table(STANDING, Standing, of_standing)
+        self._sizes = state.group_table(LISTS, ListSize, of_partition)
+        self._clock = state.table("trend_clock", TrendClock, of_partition)
         self._outbox = outbox
         self._kind: TrendingKind = kind
         self._lists_of = lists_of
@@ -312,7 +325,7 @@ class Trends:
         for band in range(_MAX_BAND, -1, -1):
             group = _band(window, language, band)
             for sub, standing in self._standing.page(group, "", LISTED - len(found)):
-                level, last = _LAST - int(sub[:4]), sub[4:]
+                level, last = _LAST - int(sub[:4]), _key_in(sub)
                 found.append(
                     TrendingEntry(
                         self._name_of(last),
@@ -362,3 +375,12 @@ def _place(window: int, language: str, level: int, key: str) -> tuple[str, str]:
     """Where a key stands: in a group of those whose score is of the same whole number, the highest
     score first."""
     return _band(window, language, level // STEPS), f"{_LAST - level:04}{key}"
+
+
+def _key_in(sub: str) -> str:
+    return sub[4:]
+
+
+def list_of(band: str) -> str:
+    """The list that has a band: the id of its size."""
+    return band.rpartition("/")[0]

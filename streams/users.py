@@ -15,6 +15,7 @@ from schemas.topics import Topic
 from schemas.views import RelationView
 from streams.affinity import Affinities
 from streams.engine.outbox import Outbox
+from streams.engine.owners import of_partition, of_sub
 from streams.engine.records import decode_record
 from streams.engine.replica import Fold
 from streams.engine.state import State
@@ -119,8 +120,8 @@ class UserFold(Fold):
         self._interests = Interests(state, outbox, self._affinities)
         self._notices = Notices(state, outbox)
         self._seen = state.group_table("seen", Seen)
-        self._seen_in_hour = state.group_table("seen_in_hour", Seen)
-        self._clock = state.table("clock", Clock)
+        self._seen_in_hour = state.group_table("seen_in_hour", Seen, of_sub)
+        self._clock = state.table("clock", Clock, of_partition)
         self._outbox = outbox
         self._names = Names(state, outbox)
         self._readers = Readers(state, outbox, self._relations, self._profiles.note_sleep)

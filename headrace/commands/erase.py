@@ -149,7 +149,7 @@ def _logs(at: datetime) -> dict[str, str]:
         ", ".join((*EXTERNAL, *INTERNAL)): f"events as they came, until {end_of(EXTERNAL[0])}",
         str(
             Topic.TIMELINE_WRITES
-        ): f"ids of the user and of posts, until {end_of('timeline-writes')}",
+        ): f"ids of the user and of posts, until {end_of(Topic.TIMELINE_WRITES)}",
         str(Topic.DEAD_LETTERS): f"events that were refused, until {end_of('dead-letters')}",
         str(Topic.EXPOSURES): f"which experiments the user was in, until {end_of('exposures')}",
         "changelogs and view topics": "former rows, until Kafka compacts the segment they are in",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from headrace.dead_letters.log import Found, Letters, LettersError
+from schemas.generation import base_of
 from schemas.topics import Topic
 
 _PLACE = re.compile(r"(?:(.+)-)?(\d{1,9})-(\d{1,18})")
@@ -58,7 +59,7 @@ class Filter(Struct, frozen=True, kw_only=True):
         """Whether a letter has it."""
         letter = found.letter
         return (
-            (not self.topics or letter.topic in self.topics)
+            (not self.topics or base_of(letter.topic) in map(base_of, self.topics))
             and (not self.codes or letter.code in self.codes)
             and (self.stage is None or self.stage in (letter.stage, letter.stage.split("/")[0]))
             and (self.key is None or letter.key == self.key)

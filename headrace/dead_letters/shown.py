@@ -14,7 +14,7 @@ from headrace.dead_letters.log import Found
 from headrace.dead_letters.verdict import BY_KEY, OwnId, Refusal
 from schemas.codec import UndecodableError
 from schemas.dead_letters import DeadLetter
-from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic
+from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic, in_this_generation
 from schemas.views import decode_view
 from streams.engine.outbox import Output
 from streams.engine.records import decode_record
@@ -96,7 +96,7 @@ def printable(text: str) -> str:
 
 def _kind_and_value(letter: DeadLetter, own_id: OwnId) -> str:
     raw = letter.raw or b""
-    found = _decoded(letter.topic, raw, own_id)
+    found = _decoded(in_this_generation(letter.topic), raw, own_id)
     if found is None:
         return "\n".join(["not decodable:", *_dumped(raw)])
     text = msgspec.json.format(msgspec.json.encode(_named(found))).decode()

@@ -20,7 +20,7 @@ from connectors.subjects import TOPIC_OF
 from schemas.codec import MAGIC, SUBJECTS, UndecodableError, decode
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
-from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic
+from schemas.topics import EXTERNAL, INTERNAL, VIEWS, Topic, in_this_generation
 from streams.engine.dead_letters import MAX_RAW_BYTES
 from streams.engine.outbox import Outbox, Output
 from streams.engine.records import RejectedError
@@ -66,27 +66,29 @@ def judge(letter: DeadLetter, now: int, partitions: int, own_id: OwnId = bytes) 
     Raises:
         RegistryDownError: the schema registry must be asked, and cannot be now.
     """
-    raw = letter.raw or b""
-    if letter.topic not in (*EXTERNAL, *INTERNAL):
-        return Refusal(ORDERED, _why_ordered(letter.topic))
+    raw, topic = letter.raw or b"", in_this_generation(letter.topic)
+    if topic not in (*EXTERNAL, *INTERNAL):
+        return Refusal(ORDERED, _why_ordered(topic))
     if len(raw) >= MAX_RAW_BYTES:
         return Refusal(
             CUT, f"only the first {MAX_RAW_BYTES:,} bytes are kept; its producer may have the rest"
         )
-    if letter.topic in INTERNAL and raw and raw[0] != MAGIC:
-        return Refusal(ORDERED, _why_ordered(letter.topic))
+    if topic in INTERNAL and raw and raw[0] != MAGIC:
+        return Refusal(ORDERED, _why_ordered(topic))
     try:
-        own = own_id(raw) if letter.topic in EXTERNAL else raw
-        event = decode(own, _EXPECTED.get(letter.topic))
+        own = own_id(raw) if topic in EXTERNAL else raw
+        event = decode(own, _EXPECTED.get(topic))
         outbox = Outbox(partitions)
         IntakeFold(type(event), outbox).apply(_Published(own, now))
     except (RejectedError, UndecodableError) as error:
         return Refusal(error.code, str(error))
-    if letter.topic in EXTERNAL:
-        return Output(letter.topic, BY_KEY, key_of(event).encode(), raw)
+    if topic in EXTERNAL:
+        return Output(topic, BY_KEY, key_of(event).encode(), raw)
     (output,) = outbox.outputs()
-    if output.topic != letter.topic:
+    if output.topic != topic:
         return Refusal("wrong_topic", f"such an event belongs into {output.topic}")
+    if topic != letter.topic:  # it stood in another generation's partition
+        return output
     if output.partition != letter.partition:
         return Refusal(
             MISPLACED,

@@ -10,6 +10,7 @@ import msgspec
 from connectors import redis
 from connectors.redis_keys import Keys, faded_score, floor_of, split_member
 from headrace.verify import rows
+from schemas.generation import tag_prefix
 from schemas.partitioning import partition_of
 from schemas.views import (
     AVERSION_PER_DAY,
@@ -78,7 +79,7 @@ class RedisViews:
         found: dict[str, list[str]] = {kind: [] for kind in (*KINDS, TRENDING)}
         for raw in self.client.scan_iter(count=SCANNED):
             key = raw.decode(errors="surrogateescape")
-            kind, _, rest = key.partition(":{p")
+            kind, _, rest = key.partition(":{" + tag_prefix())
             if kind == TRENDING:
                 found[kind].append(key)
             elif kind in found:

@@ -16,6 +16,7 @@ import structlog
 from faust.types import TP
 
 from connectors import logs
+from connectors.admin import check_topics, partition_counts
 from connectors.batch import Batch
 from connectors.claim import claimed
 from connectors.kafka import explained
@@ -51,6 +52,7 @@ THREADS = 16
 STOP_SECONDS = 8.0  # less than what a supervisor waits before it kills
 GC_ALLOCATIONS = 500_000
 COMMIT_SECONDS = 0.5
+LOOK_SECONDS = 5.0
 IN_FLIGHT = 3  # one folds, one commits, and one is of work put off
 VIEWS_GROUP = "headrace-views"
 
@@ -145,18 +147,23 @@ class App(faust.App):  # type: ignore[misc]
         await super().on_first_start()
 
     async def start(self) -> None:
-        """Start Faust's services; a Kafka that cannot be reached is a fault like any other."""
+        """Start Faust's services; a Kafka that cannot be reached is a fault like any other, and so
+        are topics of another generation, or with another number of partitions."""
         logs.configure()
         # A batch makes tens of thousands of records, which are freed without the collector's help.
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
         try:
             self._tracing.begin(self.settings, self.conf.id)
+            await asyncio.to_thread(self._check_topics)
             await super().start()
         except Exception as error:
             if not self.should_stop:
                 await self.fault(await asyncio.to_thread(explained, error, self.addresses.kafka))
             raise
+
+    def _check_topics(self) -> None:
+        check_topics(partition_counts(self.addresses.kafka, LOOK_SECONDS), self.settings)
 
     async def on_started(self) -> None:
         """Watch over the partitions from now on."""

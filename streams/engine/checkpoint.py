@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaException, Message, Producer
 
+from connectors.admin import PartitionCountError
 from connectors.failpoints import reach
 from connectors.kafka import for_confluent
-from schemas.topics import changelog_of
+from schemas.topics import Topic, changelog_of
 from streams.engine.outbox import Output
 from streams.engine.state import State
 
@@ -16,8 +17,15 @@ TRANSACTION_TIMEOUT_MS = 10_000
 COMMIT_TIMEOUT_S = 30.0
 
 
-def transactional_producer(brokers: str, app: str, topic: str, partition: int) -> Producer:
-    """The producer of one owned partition; it fences whoever owned the partition before."""
+def transactional_producer(
+    brokers: str, app: str, topic: str, partition: int, partitions: int | None = None
+) -> Producer:
+    """The producer of one owned partition; it fences whoever owned the partition before.
+
+    Raises:
+        PartitionCountError: there are not so many `partitions`, if that is given: they were added
+            while this worker was paused.
+    """
     producer = Producer(
         {
             **for_confluent(brokers),
@@ -32,7 +40,21 @@ def transactional_producer(brokers: str, app: str, topic: str, partition: int) -
         }
     )
     producer.init_transactions(COMMIT_TIMEOUT_S)
+    if partitions is not None:
+        _see_that_the_door_is_open(producer, partitions)
     return producer
+
+
+def _see_that_the_door_is_open(producer: Producer, partitions: int) -> None:
+    """Who adds partitions gives them to `dead-letters` first, and fences all workers then: so who
+    sees them is late, and who does not is fenced."""
+    known = producer.list_topics(Topic.DEAD_LETTERS, COMMIT_TIMEOUT_S).topics
+    found = len(known[Topic.DEAD_LETTERS].partitions)
+    if found not in (0, partitions):
+        raise PartitionCountError(
+            f"topic {Topic.DEAD_LETTERS} has {found} partitions, HEADRACE_PARTITIONS says "
+            f"{partitions}: partitions were added meanwhile"
+        )
 
 
 def checkpoint(

@@ -15,6 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from schemas.generation import base_of
 from schemas.topics import Topic
 from streams.engine.app import App
 from streams.engine.drawing import graph_of, svg
@@ -33,8 +34,8 @@ _COUNTERS = {
 
 
 class Figures(Collector):
-    """The figures of an app's stages and sinks, labelled by the topic that they read. Asks nobody:
-    a scrape reads what the process knows."""
+    """The figures of an app's stages and sinks, labelled by the topic that they read, the same in
+    all generations. Asks nobody: a scrape reads what the process knows."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -52,7 +53,7 @@ class Figures(Collector):
         for field, text in _COUNTERS.items():
             family = CounterMetricFamily(f"headrace_stage_{field}", text, labels=["topic"])
             for topic, processor in self._app.processors.items():
-                family.add_metric([topic], getattr(processor.stats, field))
+                family.add_metric([base_of(topic)], getattr(processor.stats, field))
             yield family
 
     def _dead_letters(self) -> Metric:
@@ -63,7 +64,7 @@ class Figures(Collector):
         )
         for topic, processor in self._app.processors.items():
             for code, count in processor.stats.dead_letters.items():
-                family.add_metric([topic, code], count)
+                family.add_metric([base_of(topic), code], count)
         return family
 
     def _partitions(self) -> Iterator[Metric]:
@@ -75,8 +76,8 @@ class Figures(Collector):
         )
         waiting = _waiting(self._app)
         for topic, processor in self._app.processors.items():
-            owned.add_metric([topic], len(processor.owned))
-            lag.add_metric([topic], sum(waiting.get(topic, {}).values()))
+            owned.add_metric([base_of(topic)], len(processor.owned))
+            lag.add_metric([base_of(topic)], sum(waiting.get(topic, {}).values()))
         yield owned
         yield lag
 
@@ -84,7 +85,7 @@ class Figures(Collector):
         rows = GaugeMetricFamily("headrace_stage_rows", "Rows of state", labels=["topic", "table"])
         for topic, processor in self._app.processors.items():
             for table, size in processor.rows().items():
-                rows.add_metric([topic, table], size)
+                rows.add_metric([base_of(topic), table], size)
         return rows
 
     def _standbys(self) -> Iterator[Metric]:
@@ -98,9 +99,9 @@ class Figures(Collector):
         )
         for topic, stage in self._app.stages.items():
             for partition, each in stage.followed.items():
-                rows.add_metric([topic, str(partition)], each.rows)
+                rows.add_metric([base_of(topic), str(partition)], each.rows)
                 if each.lag is not None:
-                    lag.add_metric([topic, str(partition)], each.lag)
+                    lag.add_metric([base_of(topic), str(partition)], each.lag)
         yield rows
         yield lag
 
@@ -122,7 +123,7 @@ class Figures(Collector):
         )
         for topic, sink in self._app.processors.items():
             if topic == Topic.TIMELINE_WRITES and isinstance(sink, Sink):
-                family.add_metric([topic], sink.ages.buckets(), sink.ages.seconds)
+                family.add_metric([base_of(topic)], sink.ages.buckets(), sink.ages.seconds)
         return family
 
 
@@ -135,7 +136,7 @@ def add_pages(app: App) -> None:
 
     @app.page("/stages/", name=f"{app.conf.id}.stages")  # type: ignore[untyped-decorator]
     async def stages(view: Any, request: Any) -> Any:
-        said = {topic: _describe(app, topic) for topic in app.processors}
+        said = {base_of(topic): _describe(app, topic) for topic in app.processors}
         now = rates.of({topic: each["records"] for topic, each in said.items()})
         is_page = "text/html" in request.headers.get("Accept", "")
         if not is_page or request.query.get("format") == "json":

@@ -87,7 +87,7 @@ class _Owned:
         self._stage = stage
         self.partition = partition
         self.producer: Producer = transactional_producer(
-            stage.brokers, stage.app_id, stage.topic, partition
+            stage.brokers, stage.app_id, stage.topic, partition, stage.partitions
         )
         self.replica = stage.follower.leave(stage.tp(partition)) or stage.replica(partition)
         self.state = self.replica.state

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from schemas.formats import FORMAT
+from streams.engine.owners import Owner, of_entity
 from streams.engine.rows import SEPARATOR, MemoryStore, RowStore, Snapshot
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -27,9 +28,10 @@ Row = TypeVar("Row")
 class Table(Generic[Row]):
     """Rows by entity id. All operations are O(1)."""
 
-    def __init__(self, name: str, row: type[Row], store: RowStore) -> None:
+    def __init__(self, name: str, row: type[Row], store: RowStore, owner: Owner) -> None:
         self.name = name
         self.row = row
+        self.owner = owner
         self._decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row).decode
         self._rows = store.rows(name, self._decode)
         self._committed = self._rows.committed
@@ -83,9 +85,10 @@ class GroupTable(Generic[Row]):
     Get, put and delete are O(1), a scan is O(rows of the entity).
     """
 
-    def __init__(self, name: str, row: type[Row], store: RowStore) -> None:
+    def __init__(self, name: str, row: type[Row], store: RowStore, owner: Owner) -> None:
         self.name = name
         self.row = row
+        self.owner = owner
         self._decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row).decode
         self._groups = store.groups(name, self._decode)
         self._committed = self._groups.committed
@@ -191,15 +194,15 @@ class State:
         """The source offset behind what was folded in; None when nothing was."""
         return None if self.snapshot is None else self.snapshot.position
 
-    def table(self, name: str, row: type[Row]) -> Table[Row]:
-        """Declare a table of rows by entity id."""
-        table = Table(name, row, self._store)
+    def table(self, name: str, row: type[Row], owner: Owner = of_entity) -> Table[Row]:
+        """Declare a table of rows by entity id, each its `owner`'s."""
+        table = Table(name, row, self._store, owner)
         self._tables[name] = table
         return table
 
-    def group_table(self, name: str, row: type[Row]) -> GroupTable[Row]:
-        """Declare a table of rows by (entity id, sub id)."""
-        table = GroupTable(name, row, self._store)
+    def group_table(self, name: str, row: type[Row], owner: Owner = of_entity) -> GroupTable[Row]:
+        """Declare a table of rows by (entity id, sub id), each its `owner`'s."""
+        table = GroupTable(name, row, self._store, owner)
         self._tables[name] = table
         return table
 
@@ -244,7 +247,7 @@ class State:
             except KeyError:
                 if key != self.POSITION_KEY:
                     raise StateFormatError(f"it has a table {name!r}") from None
-                position = _position_in(value)
+                position = position_in(value)
         for name, rows in by_table.items():
             try:
                 self._tables[name].restore(rows)
@@ -260,6 +263,10 @@ class State:
     def close(self) -> None:
         """Let go of the rows."""
         self._store.close()
+
+    def owners(self) -> dict[str, Owner]:
+        """Whose the rows of each table are."""
+        return {name: table.owner for name, table in self._tables.items()}
 
     def sizes(self) -> dict[str, int]:
         """Rows per table. O(entities) in memory, O(1) on disk; for the monitor."""
@@ -277,7 +284,12 @@ class State:
         self.snapshot = snapshot
 
 
-def _position_in(value: bytes | None) -> int:
+def position_in(value: bytes | None) -> int:
+    """The offset in the changelog record of a position.
+
+    Raises:
+        StateFormatError: another version of Headrace wrote it.
+    """
     found = int.from_bytes((value or b"")[:-8], "big")
     if value is None or found != FORMAT:
         raise StateFormatError(f"format {found or 1}")
