@@ -24,7 +24,7 @@ SETTLE_SECONDS = 0.2  # so that what was handed to client libraries is under way
 LINGER_SECONDS = 1.2  # so that what a transaction's producer lingers over is in Kafka
 LINGERING = ("after-outputs", "after-changelog", "before-commit")
 
-NAMES = (
+OF_WORKERS = (
     "before-outputs",
     "after-outputs",
     "after-changelog",
@@ -35,6 +35,7 @@ NAMES = (
     "mid-sink",
     "after-sink",
 )
+NAMES = (*OF_WORKERS, "mid-copy", "mid-growth")
 
 SIGNALS = {"": signal.SIGKILL, "stop": signal.SIGSTOP}
 

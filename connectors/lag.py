@@ -169,9 +169,9 @@ class LagReader:
         consumer = self._consumers[group]
         partitions = self._partitions_of(group)
         committed = _offsets(consumer.committed(partitions, REQUEST_S))
-        ends = _look_up(consumer, partitions, OFFSET_END)
+        ends = offsets_at(consumer, partitions, OFFSET_END)
         unknown = [tp for tp in partitions if committed[tp.topic, tp.partition] < 0]
-        firsts = _look_up(consumer, unknown, OFFSET_BEGINNING) if unknown else {}
+        firsts = offsets_at(consumer, unknown, OFFSET_BEGINNING) if unknown else {}
         return {
             place: Standing(max(committed[place], firsts.get(place, 0)), end)
             for place, end in ends.items()
@@ -189,7 +189,7 @@ class LagReader:
         return self._partitions[group]
 
 
-def _look_up(
+def offsets_at(
     consumer: Consumer, partitions: list[TopicPartition], which: int
 ) -> dict[tuple[str, int], int]:
     """The first or last offsets of partitions, in one request to each broker: Kafka's protocol

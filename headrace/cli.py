@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "headrace.commands.train:train",
     "experiment": "headrace.commands.experiment:experiment",
     "rebuild": "headrace.commands.rebuild:rebuild",
+    "migrate": "headrace.commands.migrate:migrate",
     "verify": "headrace.commands.verify:verify",
     "chaos": "headrace.commands.chaos:chaos",
     "soak": "headrace.commands.soak:soak",

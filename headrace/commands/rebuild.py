@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from headrace.commands.steps import Shown, end_in_order, is_explained
+from headrace.commands.steps import Shown, end_in_order, explanation
 
 if TYPE_CHECKING:
     from headrace.rebuild.report import Report
@@ -93,7 +93,7 @@ def timelines(
         with Shown(Console(stderr=True)) as progress:
             report = run(resolve(), settings(), options, progress)
     except Exception as error:
-        reason = _reason(error)
+        reason = explanation(error)
         if reason is None:
             raise
         click.echo(f"Error: {reason}", err=True)
@@ -102,23 +102,6 @@ def timelines(
     if json_file is not None:
         json_file.write_bytes(report.json())
     sys.exit(1 if report.left else 0)
-
-
-def _reason(error: Exception) -> str | None:
-    """What an error says to who runs the command; None when only a traceback does."""
-    from confluent_kafka import KafkaException
-    from redis.exceptions import RedisError
-
-    from connectors.cassandra import is_passing
-
-    if is_explained(error):
-        return str(error)
-    hint = "\nHint: is it up (`headrace stack status`), and is its address right (headrace config)?"
-    if isinstance(error, KafkaException):
-        return f"Kafka: {error}{hint}"
-    if isinstance(error, RedisError):
-        return f"Redis: {error}{hint}"
-    return f"Cassandra: {error}{hint}" if is_passing(error) else None
 
 
 def _show(report: Report) -> None:

@@ -44,6 +44,23 @@ def is_explained(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("connectors", "headrace")
 
 
+def explanation(error: Exception) -> str | None:
+    """What an error says to who runs the command; None when only a traceback does."""
+    from confluent_kafka import KafkaException
+    from redis.exceptions import RedisError
+
+    from connectors.cassandra import is_passing
+
+    if is_explained(error):
+        return str(error)
+    hint = "\nHint: is it up (`headrace stack status`), and is its address right (headrace config)?"
+    if isinstance(error, KafkaException):
+        return f"Kafka: {error}{hint}"
+    if isinstance(error, RedisError):
+        return f"Redis: {error}{hint}"
+    return f"Cassandra: {error}{hint}" if is_passing(error) else None
+
+
 class Shown:
     """The steps on standard error: a spinner on a terminal, lines elsewhere."""
 

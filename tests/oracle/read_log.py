@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -23,6 +24,8 @@ from tests.oracle.names import OfName
 
 LOG = "by-source"
 USER_LOG = "by-user"
+GENERATION = re.compile(r"\.g([0-9]+)$")
+POSITION_BYTES = 10
 AVRO = 0
 FETCHED = 10_000
 
@@ -85,6 +88,33 @@ def _records(messages: list[object], open_ones: set[tuple[str, int]]) -> Iterato
             raise KafkaException(error)
 
 
+def read_history(brokers: str, log: str) -> Iterator[Record]:
+    """The records of an internal log in all generations that are there, each once: where the
+    migration to the next began to copy, that one has the rest. Partitions are told as those of the
+    first, of which those of the others are parts."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "headrace-oracle"})
+    try:
+        known = consumer.list_topics(timeout=30).topics
+    finally:
+        consumer.close()
+    found = {name: GENERATION.search(name) for name in known if GENERATION.sub("", name) == log}
+    names = sorted(found, key=lambda name: int(match[1]) if (match := found[name]) else 1)
+    for name in names:
+        ends = {} if name == names[-1] else _positions(brokers, f"changelog.{name}")
+        for _, partition, offset, at, value in read_topics(brokers, (name,)):
+            if name == names[-1] or offset < ends.get(partition, 0):
+                yield name, partition % len(known[names[0]].partitions), offset, at, value
+
+
+def _positions(brokers: str, changelog: str) -> dict[int, int]:
+    """How far the fold of each partition had come; a row is an array, and does not begin so."""
+    return {
+        partition: int.from_bytes(value[2:], "big")
+        for _, partition, _, _, value in read_topics(brokers, (changelog,))
+        if value is not None and len(value) == POSITION_BYTES and value[0] == 0
+    }
+
+
 def read_events(brokers: str) -> Acknowledged:
     """The acknowledged events of the external topics."""
     return collect(read_topics(brokers, tuple(TOPICS)))
@@ -93,7 +123,7 @@ def read_events(brokers: str) -> Acknowledged:
 def read_log(brokers: str) -> Iterator[Placed]:
     """The facts of the by-source log, each source's in order; the clock's are left out, and what
     cannot be read, of which dead letters are compared."""
-    for _, partition, _, _, raw in read_topics(brokers, (LOG,)):
+    for _, partition, _, _, raw in read_history(brokers, LOG):
         if raw is None:
             continue
         try:
@@ -106,7 +136,7 @@ def read_log(brokers: str) -> Iterator[Placed]:
 
 def read_names(brokers: str) -> Iterator[OfName]:
     """The claims and releases of user names in the by-user log, each name's in order."""
-    for _, _, _, _, raw in read_topics(brokers, (USER_LOG,)):
+    for _, _, _, _, raw in read_history(brokers, USER_LOG):
         if not raw or raw[0] == AVRO:
             continue
         try:

@@ -61,7 +61,7 @@ def test_every_kind_and_every_failpoint_is_planned() -> None:
     assert {fault.kind for fault in _first(len(faults) - 2, 1, "memory")} == in_memory
     assert {fault.kind for fault in _first(len(faults), 1)} == FAULTS.keys()
     assert {fault.kind for fault in faults} == FAULTS.keys()
-    assert {fault.point for fault in faults if fault.kind == "kill"} == set(failpoints.NAMES)
+    assert {fault.point for fault in faults if fault.kind == "kill"} == set(failpoints.OF_WORKERS)
     assert len(set(_names(faults))) == len(faults)
 
 

@@ -1,0 +1,1 @@
+"""Adds partitions to a deployment: a new generation of its internal topics."""
