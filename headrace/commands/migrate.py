@@ -61,8 +61,9 @@ def partitions(to: int, dry_run: bool, json_file: Path | None) -> None:
     Stop all workers and `headrace deliver` before; it is refused while one is alive. Producers and
     the API go on: events wait in Kafka, the API serves what there is. Run it with the
     HEADRACE_PARTITIONS and HEADRACE_GENERATION that the workers had; it prints those that they get.
-    Until it says so, they can be started again with the old ones, and nothing has happened. If it
-    is interrupted, run it again: it begins anew, or goes on with its last step.
+    Until it closes the old generation, the workers can be started again with the old ones, and
+    nothing has happened. If it is interrupted, run it again: it begins anew, or goes on with its
+    last step.
 
     Needs room for a second copy of the internal topics in Kafka and of the views in Redis, until
     `headrace migrate drop`.

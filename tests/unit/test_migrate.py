@@ -12,6 +12,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -38,6 +39,7 @@ from schemas.partitioning import partition_of
 from schemas.topics import INTERNAL, OF_A_GENERATION, VIEWS, Topic, changelog_of, declared
 from schemas.views import PushEntry, RemoveSource, TimelineOp, TrendingView
 from streams import distinct, fan_out, notices
+from streams.engine import checkpoint
 from streams.engine import stage as stage_module
 from streams.engine.outbox import Outbox
 from streams.engine.state import State, StateFormatError
@@ -440,6 +442,28 @@ def test_names_are_read_back() -> None:
             assert generation.base_of(name) == topic
             assert generation.generation_of(name) == number
             assert name_in(3, name) == f"{topic}.g3"
+
+
+@pytest.mark.parametrize(("found", "is_open"), [(2, True), (4, False), (0, True)])
+def test_who_comes_back_after_partitions_were_added_ends(found: int, is_open: bool) -> None:
+    """Behind its `init_transactions`: who was there before is fenced."""
+    calls = []
+    producer = mock.Mock()
+    producer.init_transactions.side_effect = lambda _: calls.append("fence")
+    known = mock.Mock(partitions=dict.fromkeys(range(found)))
+
+    def list_topics(topic: str, _timeout: float) -> Any:
+        calls.append(topic)
+        return mock.Mock(topics={topic: known})
+
+    producer.list_topics.side_effect = list_topics
+    with mock.patch.object(checkpoint, "Producer", return_value=producer):
+        if is_open:
+            assert checkpoint.transactional_producer("", "app", "posts", 1, 2) is producer
+        else:
+            with pytest.raises(PartitionCountError, match="partitions were added meanwhile"):
+                checkpoint.transactional_producer("", "app", "posts", 1, 2)
+    assert calls == ["fence", DOOR]
 
 
 # What was in the log before is before all that is in the new one
