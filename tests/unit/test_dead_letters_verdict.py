@@ -88,6 +88,16 @@ def test_an_event_goes_into_no_other_partition_of_its_log() -> None:
     assert "HEADRACE_PARTITIONS" in verdict.message
 
 
+def test_an_event_of_another_generation_goes_into_this_ones_log() -> None:
+    """Which has other partitions."""
+    partition = partition_of("p", PARTITIONS)
+    old = letter(topic="by-post.g7", partition=partition, raw=encode(POST))
+    verdict = judge(old, NOW, 5)
+    assert isinstance(verdict, Output)
+    assert verdict[:3] == ("by-post", partition_of("p", 5), b"p")
+    assert judge(letter(topic="view.names.g7", raw=b""), NOW, 5).code == "ordered"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("topic", "raw", "code"),
     [
