@@ -58,7 +58,7 @@ from api.ranking.weights import load_weights
 from api.rankings import RedisRankings
 from api.shortcut import Shortcut
 from api.state import Services
-from api.stores import Stores
+from api.stores import Stores, Writer
 from api.writes import KafkaWriter, now_ms
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
@@ -169,9 +169,13 @@ def _operation_id(route: APIRoute) -> str:
 
 
 async def open_stores(
-    settings: Settings, addresses: Addresses, tracing: Tracing | None = None
+    settings: Settings,
+    addresses: Addresses,
+    tracing: Tracing | None = None,
+    writer: Writer | None = None,
 ) -> Stores:
-    """The stores at addresses, connected as far as they answer; close them when done."""
+    """The stores at addresses, connected as far as they answer; close them when done. What
+    publishes, if not `writer`, is a producer of Kafka."""
     archive = CassandraArchive(addresses.cassandra, settings.cassandra_keyspace)
     archive.start()
     await archive.connected(CONNECT_SECONDS)
@@ -179,7 +183,7 @@ async def open_stores(
     return Stores(
         cache=cache,
         archive=archive,
-        writer=KafkaWriter(addresses.kafka, settings.registry_address, tracing),
+        writer=writer or KafkaWriter(addresses.kafka, settings.registry_address, tracing),
         ledger=RedisLedger(cache.run, settings.partitions),
         rankings=RedisRankings(cache.run, settings.partitions),
     )

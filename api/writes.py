@@ -115,6 +115,25 @@ class RequestEvents(Events):
         return failed
 
 
+class NoWriter:
+    """Of a process that publishes nothing, and may not."""
+
+    async def publish(self, events: Iterable[Published]) -> None:  # noqa: ARG002  (the protocol)
+        """Refuses."""
+        raise StoreDownError(KAFKA, "this process publishes nothing", is_outage=False)
+
+    async def publish_each(self, events: Iterable[Event]) -> list[StoreDownError | None]:
+        """Refuses each."""
+        error = StoreDownError(KAFKA, "this process publishes nothing", is_outage=False)
+        return [error for _ in events]
+
+    async def ping(self) -> None:
+        """There is nothing to ask."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
 class KafkaWriter:
     """An idempotent producer whose deliveries can be awaited; a thread serves its callbacks.
 
@@ -246,4 +265,7 @@ class KafkaWriter:
 
     def _serve(self) -> None:
         while not self._is_closing.is_set():
-            self._producer.poll(POLL_SECONDS)
+            try:
+                self._producer.poll(POLL_SECONDS)
+            except KafkaException as error:  # for good: every write fails from now on
+                log.error("kafka refuses", detail=error.args[0].str())

@@ -168,7 +168,7 @@ class LagReader:
         """
         consumer = self._consumers[group]
         partitions = self._partitions_of(group)
-        committed = _offsets(consumer.committed(partitions, REQUEST_S))
+        committed = _offsets(_committed(consumer, partitions))
         ends = offsets_at(consumer, partitions, OFFSET_END)
         unknown = [tp for tp in partitions if committed[tp.topic, tp.partition] < 0]
         firsts = offsets_at(consumer, unknown, OFFSET_BEGINNING) if unknown else {}
@@ -187,6 +187,19 @@ class LagReader:
                 for partition in known[topic].partitions
             ]
         return self._partitions[group]
+
+
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """What a group has committed. Who may not know is told so beside the answer, which does not
+    come."""
+    try:
+        found: list[TopicPartition] = consumer.committed(partitions, REQUEST_S)
+    except KafkaException:
+        message = consumer.poll(0)
+        if message is not None and (why := message.error()) is not None:
+            raise KafkaException(why) from None
+        raise
+    return found
 
 
 def offsets_at(

@@ -13,8 +13,10 @@ from aiokafka.errors import KafkaError
 from api.app import open_stores
 from api.deliveries import Deliveries
 from api.state import Services
+from api.writes import NoWriter
 from connectors.kafka import explained, for_aiokafka
 from connectors.push.gateway import Gateway
+from connectors.rights import READ, check_rights
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
 from schemas.topics import Topic
@@ -34,7 +36,7 @@ async def serve(
     settings: Settings, addresses: Addresses, gateway: Gateway, stop: asyncio.Event
 ) -> None:
     """Deliver by a gateway, which is closed in the end; raises as `run` does."""
-    stores = await open_stores(settings, addresses)
+    stores = await open_stores(settings, addresses, writer=NoWriter())
     try:
         async with gateway:
             services = Services(stores)
@@ -53,10 +55,13 @@ async def run(brokers: str, deliveries: Deliveries, stop: asyncio.Event) -> None
     Offsets are committed behind what was delivered, so that nothing is left out.
 
     Raises:
+        MissingRightsError: this process may not read that.
         RefusedError: a broker is not trusted, or refuses the password.
         KafkaError: none answers.
         StoreDownError: Redis does not answer, or it cannot be known now who may see what.
     """
+    needed = ({Topic.VIEW_NOTIFICATIONS.value: {READ}}, {GROUP: {READ}})
+    await asyncio.to_thread(check_rights, brokers, *needed)
     consumer = AIOKafkaConsumer(
         Topic.VIEW_NOTIFICATIONS.value,
         bootstrap_servers=brokers,

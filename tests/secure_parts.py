@@ -1,4 +1,5 @@
-"""Kafka, Valkey and Cassandra that ask for TLS, a certificate and a password."""
+"""Kafka, Valkey and Cassandra that ask for TLS, a certificate and a password, and in which nobody
+may do anything but one user, and those who have the rights of `deploy/rights`."""
 
 from __future__ import annotations
 
@@ -6,14 +7,15 @@ import asyncio
 import json
 import ssl
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import Cluster, NoHostAvailable
+from cassandra.cluster import Cluster, NoHostAvailable, Session
 from confluent_kafka.admin import (
     AdminClient,
     ScramCredentialInfo,
@@ -31,6 +33,7 @@ from connectors.stack.ports import HOST, reserve
 from connectors.stack.process import Child
 from connectors.stack.valkey import Valkey
 from headrace.chaos.proxy import Proxy
+from tests import rights
 from tests.certificates import Certificates
 from tests.cluster import SLOTS, wait_for
 
@@ -38,6 +41,7 @@ USER, PASSWORD = "ann", "lake-and-river"
 CASSANDRA_USER, CASSANDRA_PASSWORD = "cassandra", "cassandra"  # whom a new one has
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 FIRST_PORT = 25_000
+_USERS = {USER: PASSWORD} | {rights.user_of(each): rights.PASSWORD for each in rights.IN_KAFKA}
 
 
 class TlsProxy(Proxy):
@@ -82,19 +86,22 @@ class SecureKafka(Kafka):
             "ssl.client.auth": "required",
             "sasl.enabled.mechanisms": ",".join(MECHANISMS),
             "plain.sasl.jaas.config": f"{module}.plain.PlainLoginModule required "
-            f'user_{USER}="{PASSWORD}";',
+            + " ".join(f'user_{name}="{password}"' for name, password in _USERS.items())
+            + ";",
             **{
                 f"{name.lower()}.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;"
                 for name in MECHANISMS[1:]
             },
         }
         values |= {f"listener.name.secure.{name}": str(value) for name, value in secure.items()}
+        values["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+        values["super.users"] = f"User:{USER};User:ANONYMOUS"  # who has no name uses the plain one
         file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
         return command
 
     def make_user(self) -> None:
         """Give the user a password by SCRAM."""
-        admin = AdminClient({"bootstrap.servers": self.address})
+        admin = self.admin()
         wanted = [
             UserScramCredentialUpsertion(USER, ScramCredentialInfo(kind, 4096), PASSWORD.encode())
             for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
@@ -102,6 +109,10 @@ class SecureKafka(Kafka):
         for one in wanted:  # of a user one at a time
             for done in admin.alter_user_scram_credentials([one]).values():
                 done.result(timeout=10)
+
+    def admin(self) -> AdminClient:
+        """A client that may do all."""
+        return AdminClient({"bootstrap.servers": self.address})
 
     def release_ports(self) -> None:
         super().release_ports()
@@ -146,6 +157,8 @@ class SecureCassandra(Cassandra):
         file = self.home / "config" / "cassandra.yaml"
         values = json.loads(file.read_text())
         values["authenticator"] = "PasswordAuthenticator"
+        values["authorizer"] = "CassandraAuthorizer"
+        values["role_manager"] = "CassandraRoleManager"
         values["client_encryption_options"] = {
             "enabled": True,
             "optional": False,
@@ -159,7 +172,9 @@ class SecureCassandra(Cassandra):
         file.write_text(json.dumps(values))
         return [program, "-Dcassandra.superuser_setup_delay_ms=0", *arguments]
 
-    def probe(self) -> str | None:
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that may do all."""
         context = ssl.create_default_context(cafile=self._certificates.ca)
         context.load_cert_chain(self._certificates.certificate, self._certificates.key)
         known = PlainTextAuthProvider(CASSANDRA_USER, CASSANDRA_PASSWORD)
@@ -167,11 +182,16 @@ class SecureCassandra(Cassandra):
             [HOST], port=self.port, protocol_version=5, auth_provider=known, ssl_context=context
         )
         try:
-            row = cluster.connect().execute("SELECT release_version FROM system.local").one()
-        except NoHostAvailable:
-            return None
+            yield cluster.connect()
         finally:
             cluster.shutdown()
+
+    def probe(self) -> str | None:
+        try:
+            with self.session() as session:
+                row = session.execute("SELECT release_version FROM system.local").one()
+        except NoHostAvailable:
+            return None
         return str(row.release_version)
 
 
@@ -181,10 +201,11 @@ class SecureParts:
 
     def __init__(self, home: Path) -> None:
         self.certificates = Certificates(home / "certificates")
-        self._kafka = SecureKafka(home / "kafka", FIRST_PORT, self.certificates)
+        self.home = home
+        self.kafka = SecureKafka(home / "kafka", FIRST_PORT, self.certificates)
         self.valkey = SecureValkey(home / "valkey", FIRST_PORT + 10)
         self._cluster = SecureValkey(home / "cluster", FIRST_PORT + 20, "cluster-enabled yes")
-        self._cassandra = SecureCassandra(home / "cassandra", FIRST_PORT + 30, self.certificates)
+        self.cassandra = SecureCassandra(home / "cassandra", FIRST_PORT + 30, self.certificates)
         self._pool = ThreadPoolExecutor()
         self._held = ExitStack()
         self._stop = threading.Event()
@@ -209,13 +230,25 @@ class SecureParts:
         """Wait until Cassandra is up."""
         self._last.result()
 
+    def give_rights(self, prepare: Callable[[], None]) -> None:
+        """Make all users, with their rights; those in Cassandra are about tables, which `prepare`
+        makes."""
+        rights.give_in_kafka(self.kafka.admin(), self.home)
+        with self.valkey.client() as client:
+            rights.give_in_redis(client)
+        self.wait_for_cassandra()
+        with self.cassandra.session() as session:
+            rights.make_in_cassandra(session)
+            prepare()
+            rights.give_in_cassandra(session)
+
     @property
     def addresses(self) -> Addresses:
         """Where they are, by TLS."""
         return Addresses(
-            kafka=self._kafka.secure_address,
+            kafka=self.kafka.secure_address,
             redis=f"rediss://{HOST}:{self._proxy.port}/0",
-            cassandra=self._cassandra.address,
+            cassandra=self.cassandra.address,
         )
 
     @property
@@ -244,12 +277,12 @@ class SecureParts:
         }
 
     def _start_all(self) -> None:
-        self._cassandra.reserve_ports(STORAGE_PORT)
-        self._last = self._pool.submit(self._start, self._cassandra)
-        others = (self._kafka, self.valkey, self._cluster)
+        self.cassandra.reserve_ports(STORAGE_PORT)
+        self._last = self._pool.submit(self._start, self.cassandra)
+        others = (self.kafka, self.valkey, self._cluster)
         for started in [self._pool.submit(self._start, part) for part in others]:
             started.result()
-        self._kafka.make_user()
+        self.kafka.make_user()
         self._proxy, self._cluster_proxy = (
             self._held.enter_context(TlsProxy(part.port, self.certificates.for_server()))
             for part in (self.valkey, self._cluster)

@@ -22,6 +22,7 @@ from connectors.claim import claimed
 from connectors.kafka import explained
 from connectors.lag import LagReader, Standings
 from connectors.owner import LeavingError, PartitionOwner
+from connectors.rights import check_rights
 from connectors.settings import Settings
 from connectors.stack.addresses import Addresses
 from connectors.tracing import Tracing
@@ -37,6 +38,7 @@ from streams.engine.outbox import Outbox
 from streams.engine.pace import Pace
 from streams.engine.replica import MakeFold
 from streams.engine.restore import Progress
+from streams.engine.rights import groups_needed, topics_needed
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.sink import CHECK_SECONDS, FILL_SECONDS, Reach, Sink
 from streams.engine.stage import Stage, StageStats
@@ -155,12 +157,20 @@ class App(faust.App):  # type: ignore[misc]
         gc.set_threshold(GC_ALLOCATIONS)
         try:
             self._tracing.begin(self.settings, self.conf.id)
+            await asyncio.to_thread(self._check_rights)
             await asyncio.to_thread(self._check_topics)
             await super().start()
         except Exception as error:
             if not self.should_stop:
                 await self.fault(await asyncio.to_thread(explained, error, self.addresses.kafka))
             raise
+
+    def _check_rights(self) -> None:
+        check_rights(
+            self.addresses.kafka,
+            topics_needed(self.processors, self.stages),
+            groups_needed(self.conf.id, VIEWS_GROUP, self.stages),
+        )
 
     def _check_topics(self) -> None:
         check_topics(partition_counts(self.addresses.kafka, LOOK_SECONDS), self.settings)

@@ -36,6 +36,11 @@ class Progress(Struct):
     percent: float = 0.0
 
 
+def group_of(topic: str, partition: int) -> str:
+    """The group that a restore names, and never joins."""
+    return f"restore-{topic}-{partition}"
+
+
 def restore(brokers: str, topic: str, partition: int, state: State, progress: Progress) -> None:
     """Bring `state` to the end of the changelog of `topic`/`partition`, from where it stands.
 
@@ -53,7 +58,7 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
     consumer = Consumer(
         {
             **for_confluent(brokers),
-            "group.id": f"restore-{topic}-{partition}",
+            "group.id": group_of(topic, partition),
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",

@@ -34,6 +34,7 @@ from streams.engine.state import State
 
 log = structlog.get_logger(__name__)
 
+GROUP = "standbys"  # it never joins
 BATCH = 10_000
 WAIT_SECONDS = 0.1
 QUEUED_KBYTES = 16 * 1024
@@ -191,7 +192,7 @@ class Follower:
         consumer = Consumer(
             {
                 **for_confluent(self._brokers),
-                "group.id": "standbys",
+                "group.id": GROUP,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",

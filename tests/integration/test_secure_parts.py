@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from cassandra.cluster import NoHostAvailable
+from click.testing import CliRunner
+from confluent_kafka.admin import AclOperation
+from pydantic import SecretStr
 from redis import RedisError
 from structlog.testing import capture_logs
 
@@ -26,14 +29,19 @@ from connectors import cassandra, kafka, redis
 from connectors.admin import prepare
 from connectors.lag import wait_until_quiet
 from connectors.publisher import Publisher
+from connectors.push.gateway import open_gateway
 from connectors.security import RefusedError
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
+from headrace.cli import main
+from headrace.deliver import serve
 from headrace.supervisor import Supervisor
-from schemas.events import Follow, Post
+from schemas.events import Follow
 from streams.engine.exits import Exit
+from tests import rights
 from tests.certificates import Certificates
 from tests.cluster import wait_for
+from tests.push.services import Endpoint
 from tests.secure_parts import MECHANISMS, PASSWORD, SecureParts
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +49,7 @@ PATIENCE_SECONDS = 60.0
 TLS_ENDS_SECONDS = 0.1  # of a connection that was closed
 WORKER = (sys.executable, "-m", "faust", "-A", "topology:app", "worker", "--web-port")
 FIRST_PORT = 27_000
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +86,21 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     yield give
     monkeypatch.undo()
     settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def with_rights(parts: SecureParts) -> None:
+    """All users are there, with the rights of `deploy/rights`, and topics and tables."""
+
+    def make() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in rights.login("prepare").items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            prepare(parts.addresses)
+        settings.cache_clear()
+
+    parts.give_rights(make)
 
 
 @pytest.fixture(scope="module")
@@ -211,35 +235,115 @@ def test_who_is_refused(
     assert "other" not in str(refused.value)
 
 
-def test_an_event_gets_to_a_feed_by_tls_alone(parts: SecureParts, tmp_path: Path) -> None:
+class OwnUsers(Supervisor):
+    """Runs each process as a user of its own."""
+
+    def _worker(self, name: str) -> Any:
+        worker = super()._worker(name)
+        worker.env |= rights.login(name)
+        return worker
+
+
+@pytest.mark.usefixtures("with_rights")
+def test_processes_without_a_right_end_and_name_it(parts: SecureParts) -> None:
+    rights.take_in_kafka(parts.kafka.admin(), "app", AclOperation.READ, "posts", "headrace-app")
+    with parts.valkey.client() as client, parts.cassandra.session() as session:
+        client.execute_command("ACL", "SETUSER", "headrace-views", "-watch")
+        session.execute('REVOKE SELECT ON headrace.positions FROM "headrace-archive"')
+        workers = {
+            name: subprocess.Popen(
+                [*WORKER[:4], f"topology:{name}", *WORKER[5:], str(FIRST_PORT + 10 + number)],
+                cwd=ROOT,
+                env={**os.environ, **rights.login(name)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for number, name in enumerate(("app", "views", "archive"))
+        }
+        said = {
+            name: each.communicate(timeout=PATIENCE_SECONDS)[0] for name, each in workers.items()
+        }
+        client.execute_command("ACL", "SETUSER", "headrace-views", "+watch")
+        session.execute('GRANT SELECT ON headrace.positions TO "headrace-archive"')
+    rights.give_in_kafka(parts.kafka.admin(), parts.home)
+    assert [each.returncode for each in workers.values()] == [Exit.FAULT] * 3, said
+    last = {name: text.splitlines()[-1] for name, text in said.items()}
+    assert "not let headrace-app Read the topic posts, Read the group headrace-app." in last["app"]
+    assert "'watch'" in last["views"]
+    assert "has no SELECT permission on <table headrace.positions>" in last["archive"]
+
+
+@pytest.mark.usefixtures("with_rights")
+def test_each_process_does_its_work_with_the_rights_that_it_has(
+    parts: SecureParts, given: Callable[..., None], tmp_path: Path
+) -> None:
     addresses, now = parts.addresses, time.time_ns() // 1_000_000
-    parts.wait_for_cassandra()
-    prepare(addresses)
-    with Supervisor(addresses, ("app", "views", "archive", "api"), log_dir=tmp_path) as running:
+    with OwnUsers(addresses, ("app", "views", "archive", "api"), log_dir=tmp_path) as running:
+        given(**rights.login("producer"))
         with Publisher(addresses.kafka) as publisher:
             publisher.publish(
                 Follow(event_id="e1", action="follow", user_id="bob", target="u:al", at=now)
             )
-            wait_until_quiet(addresses.kafka, PATIENCE_SECONDS)
-            publisher.publish(
-                Post(event_id="e2", action="created", post_id="p1", author_id="al", at=now)
-            )
+        given(**rights.login("operator"))
         wait_until_quiet(addresses.kafka, PATIENCE_SECONDS)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while "p1" not in (feed := ask(running, "/api/v1/feed")):
-            assert time.monotonic() < deadline, feed
-            time.sleep(0.2)
-        assert json.loads(feed)["degraded"] == []
+        post = json.loads(ask(running, "/api/v1/posts", "al", content="Hello"))["post_id"]
+        wait_until_quiet(addresses.kafka, PATIENCE_SECONDS)
+        wait_for(lambda: post in ask(running, "/api/v1/feed"), "the post in the feed")
+        wait_for(lambda: not json.loads(ask(running, "/api/v1/feed"))["is_opening"], "the feed")
+        for mode in ("latest", "ranked"):
+            page = json.loads(ask(running, f"/api/v1/feed?mode={mode}"))
+            assert (page["posts"][0]["post_id"], page["degraded"]) == (post, [])
         assert json.loads(ask(running, "/readyz"))["status"] == "ready"
+        given(**rights.login("deliver"))
+        asyncio.run(delivered(running, addresses, post))
+        given(**rights.login("operator"))
+        for command in (
+            ("source", "u:al", "heavy"),
+            ("dead-letters", "list"),
+            ("rebuild", "timelines", "--at", "1m"),
+            ("erase", "al", "--yes"),
+        ):
+            done = CliRunner().invoke(main, command)
+            assert done.exit_code == 0, (command, done.output, done.exception)
+        running.check()
     with parts.valkey.client() as client:
-        assert client.exists("post:{p0}:p1")
+        assert client.exists(f"post:{{p0}}:{post}")
     logs = "".join(path.read_text() for path in tmp_path.glob("*.log"))
     assert PASSWORD not in logs
+    assert rights.PASSWORD not in logs
 
 
-def ask(running: Supervisor, path: str) -> str:
+async def delivered(running: Supervisor, addresses: Addresses, post: str) -> None:
+    """Have the post liked until its author's endpoint is told."""
+    async with Endpoint(SECRET, time.time) as endpoint:
+        how = settings().model_copy(
+            update={"webhook_url": f"{endpoint.url}/", "webhook_secret": SecretStr(SECRET)}
+        )
+        stop = asyncio.Event()
+        work = asyncio.create_task(serve(how, addresses, open_gateway(how), stop))
+        for number in range(int(PATIENCE_SECONDS)):
+            if endpoint.received or work.done():
+                break
+            path = f"/api/v1/posts/{post}/like"
+            await asyncio.to_thread(ask, running, path, f"reader{number}", is_write=True)
+            await asyncio.sleep(1)
+        stop.set()
+        await work
+        assert endpoint.received
+
+
+def ask(
+    running: Supervisor, path: str, user_id: str = "bob", *, is_write: bool = False, **body: str
+) -> str:
+    """What the API answers to a user; with a body, to what the user writes."""
     request = urllib.request.Request(
-        running.api_url + path, headers={"Authorization": f"Bearer {running.token('bob')}"}
+        running.api_url + path,
+        data=json.dumps(body).encode() if body or is_write else None,
+        headers={
+            "Authorization": f"Bearer {running.token(user_id)}",
+            "Content-Type": "application/json",
+        },
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         return str(answer.read().decode())
