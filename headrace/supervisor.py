@@ -23,10 +23,10 @@ from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from connectors.stack.ports import Port, reserve
 from connectors.stack.process import Child
+from headrace.installation import THIS, Installation
 
 log = structlog.get_logger(__name__)
 
-ROOT = Path(__file__).parents[1]
 STOP_SECONDS = 10.0
 READY_SECONDS = 120.0
 STEADY_SECONDS = 60.0  # a process that ran this long is started again at once
@@ -37,7 +37,7 @@ TOKEN_SECONDS = 24 * 60 * 60
 
 @dataclass
 class _Worker:
-    """One process that is kept running."""
+    """One process that is kept running; `command` is what the installation's Python is to run."""
 
     name: str
     port: Port
@@ -45,6 +45,7 @@ class _Worker:
     command: list[str]
     env: dict[str, str]
     health: str
+    installation: Installation = THIS
     started: float = 0.0
     pause: float = 0.0
     restart_at: float | None = None
@@ -54,7 +55,8 @@ class _Worker:
         return f"http://127.0.0.1:{self.port.number}"
 
     def start(self) -> None:
-        self.child.start(self.command, cwd=ROOT, env=self.env)
+        program = str(self.installation.python)
+        self.child.start([program, *self.command], cwd=self.installation.root, env=self.env)
         self.started = time.monotonic()
         self.restart_at = None
 
@@ -129,6 +131,11 @@ class Supervisor:
         """The web monitor of each app."""
         return {name: worker.url for name, worker in self._workers.items() if name != "api"}
 
+    @property
+    def names(self) -> list[str]:
+        """The apps that run, and the API."""
+        return list(self._workers)
+
     def pid(self, name: str) -> int:
         """The process id of an app."""
         return self._workers[name].child.pid
@@ -194,12 +201,11 @@ class Supervisor:
             "api": config.api_port,
         }[name]
         port = reserve(wanted)
-        python = [sys.executable, "-m"]
         if name == "api":
-            command = [*python, "headrace", "api", "--port", str(port.number)]
+            command = ["-m", "headrace", "api", "--port", str(port.number)]
             health = "/healthz"
         else:
-            command = [*python, "faust", "-A", f"topology:{name}", "worker"]
+            command = ["-m", "faust", "-A", f"topology:{name}", "worker"]
             command += ["--loglevel", "info", "--web-port", str(port.number)]
             health = "/readyz/"
         env = {

@@ -16,6 +16,7 @@ import psutil  # type: ignore[import-untyped]
 
 from connectors import failpoints
 from connectors.stack.addresses import Addresses
+from headrace.installation import THIS, Installation
 from headrace.supervisor import Supervisor, _Worker
 
 TEND_S = 0.3
@@ -30,6 +31,7 @@ class Crew(Supervisor):
         apps: Which workers.
         name: The crew's; workers of one name in different crews are different group members.
         state: Where their stages keep rows, `memory` or `rocksdb`.
+        installation: From which they are started, until another is given.
         log_dir: Where the workers log.
         peaks: The most resident memory that a worker of each name took, in MB; kept up to date.
         say: Told of every end and start.
@@ -45,10 +47,12 @@ class Crew(Supervisor):
         log_dir: Path,
         peaks: dict[str, int],
         say: Callable[[str], None],
+        installation: Installation = THIS,
     ) -> None:
         self.ends: list[str] = []
         self._name = name
         self._state = state
+        self._installation = installation
         self._peaks = peaks
         self._changing = threading.RLock()
         self._is_over = threading.Event()
@@ -98,15 +102,16 @@ class Crew(Supervisor):
             self._workers[name].child.kill()
             yield
 
-    def restart(self, name: str) -> tuple[float, int | None]:
-        """End a worker as operators do, by SIGTERM, and start it again; after how many seconds it
-        ended, and with which code."""
+    def restart(self, name: str, installation: Installation) -> tuple[float, int | None]:
+        """End a worker as operators do, by SIGTERM, and start it from an installation; after how
+        many seconds it ended, and with which code."""
         with self._changing:
-            child, began = self._workers[name].child, time.monotonic()
-            child.stop()
+            worker, began = self._workers[name], time.monotonic()
+            worker.child.stop()
             took = round(time.monotonic() - began, 1)
-            code = child.code
-            self._workers[name].start()
+            code = worker.child.code
+            worker.installation = installation
+            worker.start()
             return took, code
 
     def age_s(self, name: str) -> float:
@@ -151,6 +156,7 @@ class Crew(Supervisor):
 
     def _worker(self, name: str) -> _Worker:
         worker = super()._worker(name)
+        worker.installation = self._installation
         worker.env[failpoints.VARIABLE] = str(self._failpoint(name))
         worker.env["HEADRACE_WORKER_ID"] = f"{self._name}-{name}"
         worker.env["HEADRACE_STATE"] = self._state

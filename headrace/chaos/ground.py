@@ -23,6 +23,7 @@ from headrace.chaos.crew import Crew
 from headrace.chaos.letters import Place
 from headrace.chaos.load import Load
 from headrace.chaos.proxy import KafkaProxy, Proxy
+from headrace.installation import THIS, Installation
 
 POLL_S = 0.05
 BUSY_S = 60.0
@@ -48,6 +49,7 @@ class Ground:
         state: str,
         patience_s: float,
         say: Say,
+        installation: Installation = THIS,
     ) -> None:
         self.stack = stack
         self.log_dir = log_dir
@@ -56,6 +58,8 @@ class Ground:
         self.patience_s = patience_s
         """How long is waited for what must come."""
         self.say = say
+        self.installation = installation
+        """From which workers are started."""
         self.planted: dict[Place, str] = {}
         """Poison in internal topics, with the code that its dead letter must have."""
         self.peaks: dict[str, int] = {}
@@ -111,6 +115,7 @@ class Ground:
             log_dir=log_dir,
             peaks=self.peaks,
             say=self.say,
+            installation=self.installation,
         )
 
     def wait(self, what: str, found: Callable[[], T | None], timeout_s: float | None = None) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -36,9 +36,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="Events a second.",
 )
+@click.option(
+    "--upgrade-from",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A checkout of an older version, in which scripts/setup was run: upgrade from it.",
+)
 @report_options
 def soak(
-    minutes: float, seed: int, every: float, rate: float, json_file: Path | None, logs: Path | None
+    minutes: float,
+    seed: int,
+    every: float,
+    rate: float,
+    upgrade_from: Path | None,
+    json_file: Path | None,
+    logs: Path | None,
 ) -> None:
     """Restart the workers one after the other under load, for long, and see that all stays right.
 
@@ -46,8 +58,15 @@ def soak(
     of a generated crowd, and times how long posts take to a feed, 4 a second, whether those before
     have come or not. Every minute one worker gets SIGTERM and is started again: it must end in
     order within 10 s. In each minute 99 of 100 posts must come within 5 s, and none may be lost;
-    memory must not grow from life to life of a worker. Then every view is compared with an
-    independent computation, and every record that the intake and the folds wrote is counted.
+    no app may be further behind than what comes in 20 s; memory must not grow from life to life of
+    a worker. Then every view is compared with an independent computation, and every record that
+    the intake and the folds wrote is counted.
+
+    With --upgrade-from two workers of each app and the API are those of an older version at first.
+    Each restart replaces one by this version, sinks first and the API last, while both share the
+    work; when all are replaced they are rolled back in the reverse order, replaced again, and so
+    on. The run ends when the minutes are over and all are of this version. Versions that cannot
+    run beside each other are refused at once, with what to do.
 
     Exits with 0 when all of this is so, with 1 when not, with 2 if a step fails.
 
@@ -55,17 +74,33 @@ def soak(
     Examples:
       headrace soak --minutes 20 --json report.json
       headrace soak --minutes 3 --every 20
+      headrace soak --minutes 5 --every 10 --upgrade-from ../headrace-older
     """
     need_oracle()
     from headrace.soak.run import Options, run
 
-    options = Options(minutes=minutes, seed=seed, every_s=every, rate=rate)
+    options = Options(
+        minutes=minutes, seed=seed, every_s=every, rate=rate, **_upgrade(upgrade_from)
+    )
     run_on_own_parts("soak", partial(run, options), _show, json_file, logs)
+
+
+def _upgrade(directory: Path | None) -> dict[str, Any]:
+    """The options of an upgrade from what is installed in a directory."""
+    from headrace.installation import THIS, InstallationError, differences, installed_in
+
+    if directory is None:
+        return {}
+    try:
+        old = installed_in(directory)
+        return {"upgrade_from": old, "differences": differences(old.formats(), THIS.formats())}
+    except InstallationError as error:
+        raise click.BadParameter(str(error), param_hint="--upgrade-from") from error
 
 
 def _show(outcome: SoakOutcome, console: Console) -> None:
     """Print the restarts, what was timed and compared, and the verdict."""
-    table = Table("at", "worker", "ended in", "with", "ready after")
+    table = Table("at", "worker", "ended in", "with", "ready after", "version")
     for each in outcome.restarts:
         table.add_row(
             f"{each.at_s:.0f} s",
@@ -73,17 +108,24 @@ def _show(outcome: SoakOutcome, console: Console) -> None:
             f"{each.ended_in_s:.1f} s",
             str(each.code),
             f"{each.ready_in_s:.1f} s",
+            each.version,
         )
     console.print(table)
     outcome.views.show(console)
     memory = "; ".join(
         f"{worker} {', '.join(map(str, lives))}" for worker, lives in outcome.memory.items()
     )
+    behind = "; ".join(
+        f"{group} {each.offsets:,} offsets, {each.seconds:.1f} s of its input, at {each.at_s:.0f} s"
+        for group, each in outcome.behind.items()
+    )
     worst = max(outcome.windows_p99_s, default=0.0)
     lines = [
         f"{outcome.events:,} events and {outcome.probes:,} posts that were timed in "
         f"{outcome.seconds:.0f} s; p50 {outcome.fresh_p50_s:.3f} s, p99 "
         f"{outcome.fresh_p99_s:.3f} s, in the worst minute {worst:.3f} s; {outcome.lost:,} lost",
+        *(f"between the versions: {each}" for each in outcome.differences),
+        f"most behind: {behind}",
         f"memory in MB, life by life: {memory}",
         outcome.verdict(f"all {outcome.views.compared:,} rows are as the events imply"),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -14,26 +14,35 @@ from connectors.failpoints import VARIABLE, Mark, mark_of
 from connectors.stack.addresses import Addresses
 from headrace.chaos import crew as crew_module
 from headrace.chaos.crew import Crew
+from headrace.installation import THIS, Installation
 from headrace.supervisor import _Worker
 
 
 class Child:
-    """Stands in for a process; keeps the environments that it was started with."""
+    """Stands in for a process; keeps the environments that it was started with, and the last
+    command with its directory."""
+
+    code = 0
 
     def __init__(self) -> None:
         self.alive = True
         self.environments: list[Mapping[str, str]] = []
+        self.started: tuple[Sequence[str], Path] = (), Path()
         self.pid = 7
         self.log = Path("x.log")
 
     def is_alive(self) -> bool:
         return self.alive
 
-    def start(self, *_: Any, env: Mapping[str, str], **__: Any) -> None:
+    def start(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
         self.alive = True
+        self.started = command, cwd
         self.environments.append(env)
 
     def kill(self) -> None:
+        self.alive = False
+
+    def stop(self) -> None:
         self.alive = False
 
     def close(self) -> None:
@@ -94,6 +103,22 @@ def test_who_keeps_ending_is_forgiven(crew: Crew, child: Child) -> None:
     crew.forgive()
     crew.tend()
     assert len(child.environments) == 2
+
+
+def test_a_worker_is_started_from_another_installation_until_it_is_replaced_again(
+    crew: Crew, child: Child
+) -> None:
+    old = Installation(Path("/old"), Path("/old/python"))
+    assert crew.restart("app", old)[1] == 0
+    assert child.started == (["/old/python", "x"], Path("/old"))
+    child.kill()
+    crew.forgive()
+    crew.tend()
+    crew.tend()
+    assert child.alive, "it ended by itself"
+    assert child.started == (["/old/python", "x"], Path("/old"))
+    crew.restart("app", THIS)
+    assert child.started == ([str(THIS.python), "x"], THIS.root)
 
 
 def test_the_most_memory_of_any_process_is_kept(crew: Crew) -> None:

@@ -14,12 +14,17 @@ from headrace.chaos.outputs import Outputs
 from headrace.chaos.run import ChaosOutcome
 from headrace.chaos.verdict import Once
 from headrace.commands import campaign, chaos, soak
+from headrace.soak.behind import Behind
 from headrace.soak.run import Restart, SoakOutcome
 from headrace.verify.report import Compared, Report
 
 OF_A_RUN: dict[type[Outcome], dict[str, Any]] = {
     ChaosOutcome: {},
-    SoakOutcome: {"restarts": [Restart("app", 1.0, 1.0, 0, 2.0)], "probes": 1},
+    SoakOutcome: {
+        "restarts": [Restart("app", 1.0, 1.0, 0, 2.0)],
+        "probes": 1,
+        "behind": {"headrace-app": Behind(10, 1.0, 0.1)},
+    },
     CampaignOutcome: {},
 }
 COMMANDS: dict[type[Outcome], Any] = {
