@@ -861,4 +861,20 @@ MUTANTS = (
         "copier.copy((topic, partition), end, target, log, end)",
         "tests/integration/test_migrate.py",
     ),
+    Mutant(
+        "hidden-topic-is-no-matter",
+        "who may not see a topic or a group is taken for one who may use it",
+        "connectors/rights.py",
+        "            operations = []\n",
+        "            operations = None\n",
+        "tests/unit/test_rights.py",
+    ),
+    Mutant(
+        "formats-beside-each-other",
+        "versions that write their state in different formats are let run beside each other",
+        "headrace/installation.py",
+        "    if old.format != new.format:\n",
+        "    if old.format > new.format:\n",
+        "tests/unit/test_installation.py",
+    ),
 )

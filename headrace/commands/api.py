@@ -6,6 +6,7 @@ import errno
 import gc
 import logging
 import re
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -161,6 +162,7 @@ def api(host: str | None, port: int | None) -> None:
         err=True,
     )
     server = server_of(app)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has ended, and raises it again
     with listening:
         server.run(sockets=[listening])
     if not server.started:
