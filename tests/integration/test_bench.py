@@ -98,10 +98,10 @@ def test_latency(tmp_path: Path) -> None:
 def test_fanout(tmp_path: Path) -> None:
     code, output, found = bench(tmp_path, "fanout", "--smoke")
     assert code == 0, output
-    assert set(found["by_audience"]) == {"10", "200", "1000"}
+    assert set(found["by_audience"]) == {"10", "200"}
     for figures in found["by_audience"].values():
         assert figures["void"] is None
-        assert figures["deliveries"] == 1_000
+        assert figures["deliveries"] == 200
         assert figures["deliveries_per_s"] > 0
     assert found["raw_deliveries_per_s"] > 0
     assert found["ratio_to_raw_200"] > 0
