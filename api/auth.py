@@ -13,6 +13,7 @@ import jwt
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from msgspec import Struct
 from starlette.requests import HTTPConnection
 
@@ -242,14 +243,14 @@ async def authenticated(request: Request) -> Caller | None:
     Raises:
         ProblemError: 401, when the token is not valid.
     """
-    known: Caller | None = getattr(request.state, "caller", None)
+    state: dict[str, Any] = request.scope.setdefault("state", {})  # what `request.state` wraps
+    known: Caller | None = state.get("caller")
     if known is not None:
         return known
-    credentials = await _bearer(request)
-    if credentials is None:
+    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() != "bearer" or not token:
         return None
-    caller = await identify(request, credentials.credentials)
-    request.state.caller = caller
+    caller = state["caller"] = await identify(request, token)
     return caller
 
 
@@ -287,7 +288,7 @@ async def _signed_in(request: Request, scope: str) -> Caller:
     caller = await authenticated(request)
     if caller is None:
         raise unauthorized("A bearer token is needed.")
-    request.state.scope_taken = scope
+    request.scope["state"]["scope_taken"] = scope
     return allow(caller, scope)
 
 

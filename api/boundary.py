@@ -27,6 +27,7 @@ REQUEST_SECONDS = 30.0
 CORS_SECONDS = 600
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_ALWAYS = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer"}
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,7 @@ class Boundary:
         started = time.perf_counter()
         status = 0
         is_over = False
-        has_token = "authorization" in Headers(scope=scope)
+        has_token = any(name == b"authorization" for name, _ in scope["headers"])
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -68,7 +69,7 @@ class Boundary:
                 if not is_over:
                     patience.reschedule(None)
                 status = message["status"]
-                _set_headers(MutableHeaders(scope=message), scope["path"], has_token)
+                _set_headers(message, scope["path"], has_token)
             await send(message)
 
         patience = asyncio.timeout(REQUEST_SECONDS)
@@ -116,12 +117,19 @@ def _log_fault(error: Exception) -> None:
     log.error("fault", error=type(error).__name__, where=where)
 
 
-def _set_headers(headers: MutableHeaders, path: str, has_token: bool) -> None:
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
+def _set_headers(message: Message, path: str, has_token: bool) -> None:
+    """Add to the headers of an answer, as pairs: Starlette would look through all for each."""
+    pairs = [pair for pair in message.get("headers", ()) if pair[0] not in _ALWAYS]
+    message["headers"] = pairs
+    pairs += _ALWAYS.items()
     if path.startswith("/api/"):
-        headers.setdefault("Cache-Control", "no-store" if has_token else "no-cache")
-        headers.add_vary_header("Authorization")
+        names = {name for name, _ in pairs}
+        if b"cache-control" not in names:
+            pairs.append((b"cache-control", b"no-store" if has_token else b"no-cache"))
+        if b"vary" in names:
+            MutableHeaders(scope=message).add_vary_header("Authorization")
+        else:
+            pairs.append((b"vary", b"Authorization"))
 
 
 async def _bounded(scope: Scope, receive: Receive) -> tuple[Response | None, Receive]:

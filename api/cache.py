@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,9 +15,11 @@ from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.circuit import Breaker
 from api.heavy import HeavySources
 from api.held import Entries, Held
+from api.memo import Memo
+from api.of_viewer import OfViewer
 from api.reacted import Reacted
 from api.recents import Recents
-from api.redis_answers import decode, faded, filled, in_order, marked, reactions, scored
+from api.redis_answers import decode, faded, filled, in_order, scored
 from api.redis_calls import Client, OneServer, ask, connect
 from api.stores import (
     REDIS,
@@ -45,8 +48,8 @@ from schemas.views import (
     UserView,
 )
 
-KEPT_KEYS = 50_000
-"""Of each kind that a page of a feed has many of, for the ids that were asked for last."""
+VIRAL_SECONDS = 1.0
+"""The lists are made anew every 10 s, and are the same for all who read."""
 
 TOLD_SECONDS = 2 * 24 * 60 * 60
 MAX_ENTRIES = 5_000
@@ -73,10 +76,12 @@ class RedisCache:
     def __init__(self, url: str, partitions: int) -> None:
         self._url = url
         self._keys = keys = Keys(partitions)
-        self._post_key = lru_cache(KEPT_KEYS)(keys.post)
-        self._counters_key = lru_cache(KEPT_KEYS)(keys.counters)
-        self._user_key = lru_cache(KEPT_KEYS)(keys.user)
+        self._post_key = Memo(keys.post)
+        self._counters_key = Memo(keys.counters)
+        self._user_key = Memo(keys.user)
         self._heavy = HeavySources(self._keys, self._pipeline, self._ask_within)
+        self._viral: list[str] = []
+        self._viral_until = -math.inf
         self._redis: Client | None = None
         self._circuit = Breaker(REDIS, self._ping)
 
@@ -114,12 +119,13 @@ class RedisCache:
         return await self._heavy.followed(user_id)
 
     async def load(self, wanted: Wanted) -> Found:
-        """What is there of `wanted`, in one round trip."""
-        keys = self._keys
+        """What is there of `wanted`, in one round trip; one more if many names are wanted, and the
+        viewer's sets in which they may be are large."""
+        keys, found = self._keys, Found()
         names = [
-            *map(self._post_key, wanted.posts),
-            *map(self._counters_key, wanted.counters),
-            *map(self._user_key, wanted.users),
+            *map(self._post_key.__getitem__, wanted.posts),
+            *map(self._counters_key.__getitem__, wanted.counters),
+            *map(self._user_key.__getitem__, wanted.users),
             *map(keys.source, wanted.sources),
         ]
         targets: dict[str, list[str]] = defaultdict(list)
@@ -128,49 +134,42 @@ class RedisCache:
 
         groups = await self._groups(names)
         commands: list[Sequence[Any]] = [("MGET", *group) for group in groups]
-        if wanted.viewer:
-            commands += self._asked_of(wanted.viewer, wanted)
+        of_viewer = OfViewer(keys, wanted, found)
+        commands += of_viewer.questions
         for user_id, followed in targets.items():
             commands.append(("ZMSCORE", keys.following(user_id), *followed))
         if not commands:
-            return Found()
-        marks = await self._groups(self._marks(wanted))
-        commands += [("MGET", *group) for group in marks]
+            return found
+        marks = [("MGET", *group) for group in await self._groups(self._marks(wanted))]
 
         await turn(len(names))
-        found_there = await self._pipeline(commands)
-        filled(mark for group in found_there[len(commands) - len(marks) :] for mark in group)
+        answers = iter(await self._filled(commands, marks))
         await turn(len(names))
-        answers = iter(found_there)
-        found = Found()
         if names:
             values = iter(in_order(names, groups, answers))
             decode(_POST, wanted.posts, values, found.posts)
             decode(_COUNTERS, wanted.counters, values, found.counters)
             decode(_USER, wanted.users, values, found.users)
             decode(_SOURCE, wanted.sources, values, found.sources)
-        if wanted.viewer:
-            _note_viewer(found, wanted, answers)
+        if large := of_viewer.note(answers):
+            told = await self._filled([each.of_each for each in large], marks)
+            for members, answer in zip(large, told, strict=True):
+                members.note_each(answer)
         for user_id, followed in targets.items():
             found.follows.update([(user_id, t) for t in scored(followed, next(answers))])
         return found
 
-    def _asked_of(self, viewer: str, wanted: Wanted) -> Iterator[Sequence[Any]]:
-        """The commands for what a viewer did with what is wanted; `_note_viewer` reads the
-        answers."""
-        keys = self._keys
-        if wanted.mine:
-            yield "ZMSCORE", keys.reacted(viewer), *wanted.mine
-            yield "HMGET", keys.kinds(viewer), *wanted.mine
-            yield "ZMSCORE", keys.shared(viewer), *wanted.mine
-            yield "ZMSCORE", keys.hidden(viewer), *wanted.mine
-        if wanted.hidden:
-            yield "ZMSCORE", keys.hidden(viewer), *wanted.hidden
-        if wanted.blocks:
-            yield "SMISMEMBER", keys.blocks(viewer), *wanted.blocks
-            yield "SMISMEMBER", keys.mutes(viewer), *wanted.blocks
-        if wanted.favourites:
-            yield "SMISMEMBER", keys.favourites(viewer), *wanted.favourites
+    async def _filled(
+        self, commands: Sequence[Sequence[Any]], marks: Sequence[Sequence[Any]]
+    ) -> list[Any]:
+        """The answers to commands, where what is not there is none: the marks behind them say so.
+
+        Raises:
+            StoreDownError: a partition is not filled.
+        """
+        found = await self._pipeline([*commands, *marks])
+        filled(mark for group in found[len(commands) :] for mark in group)
+        return found[: len(commands)]
 
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""
@@ -300,11 +299,14 @@ class RedisCache:
 
     async def viral(self, limit: int) -> list[str]:
         """The posts that are viral, at most `limit`, first those upon which most users have
-        acted in the last hour; in one round trip."""
-        lists = await self.trending("posts", "1h", "")
-        found = [entry for each in lists for entry in each.entries if entry.is_viral]
-        found.sort(key=lambda entry: (-entry.velocity, entry.key))
-        return [entry.key for entry in found[:limit]]
+        acted in the last hour, as they were a second ago at most; in one round trip."""
+        if time.monotonic() > self._viral_until:
+            lists = await self.trending("posts", "1h", "")
+            found = [entry for each in lists for entry in each.entries if entry.is_viral]
+            found.sort(key=lambda entry: (-entry.velocity, entry.key))
+            self._viral = [entry.key for entry in found]
+            self._viral_until = time.monotonic() + VIRAL_SECONDS
+        return self._viral[:limit]
 
     async def ping(self) -> None:
         """Return if Redis answers, every server of a cluster that has a partition."""
@@ -377,18 +379,3 @@ class RedisCache:
         if isinstance(client, OneServer):
             self._heavy.keep(Recents(client.connection))
         return client
-
-
-def _note_viewer(found: Found, wanted: Wanted, answers: Iterator[Any]) -> None:
-    """Note what a viewer did with what was wanted, by the answers to `_asked_of`."""
-    if wanted.mine:
-        found.reactions = reactions(wanted.mine, next(answers), next(answers))
-        found.shared.update(scored(wanted.mine, next(answers)))
-        found.hidden.update(scored(wanted.mine, next(answers)))
-    if wanted.hidden:
-        found.hidden.update(scored(wanted.hidden, next(answers)))
-    if wanted.blocks:
-        found.blocked.update(marked(wanted.blocks, next(answers)))
-        found.muted.update(marked(wanted.blocks, next(answers)))
-    if wanted.favourites:
-        found.favourites.update(marked(wanted.favourites, next(answers)))

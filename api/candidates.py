@@ -12,6 +12,7 @@ from api.held import Candidate
 from api.ranking.features import topics_of
 from api.render import feed_post
 from api.sent_page import SentPost
+from api.stores import USER
 from api.turns import turn
 from api.views import Needs, Reader
 from schemas.views import PostView
@@ -44,30 +45,35 @@ async def hydrate(
     when they do not, and one more for what replies answer and found posts are about. Unless it is
     `to_show`, only what its posts are judged by, not what their reader did with them."""
     ids = [candidate.post_id for candidate in batch]
-    reasons: set[str] = set()
+    reasons = {reason for candidate in batch for reason in candidate.reasons}
     for candidate in batch:
-        reasons.update(candidate.reasons, candidate.above, candidate.below)
-    authors = [reason for reason in reasons if reason.startswith("u:")]
-    sources = set(map(_source_of, reasons - _FOUND))
+        if candidate.above or candidate.below:
+            reasons.update(candidate.above, candidate.below)
+    authors = [reason for reason in reasons if reason[:2] == USER]
+    viewer = reader.viewer or ""
     needs = Needs(
         posts=ids,
         counters=ids,
         mine=ids if to_show else (),
         hidden=() if to_show else ids,
         users=[*(author[2:] for author in authors), *users],
-        blocks=sources,
-        follows=[(reader.viewer or "", author) for author in authors],
+        blocks={_source_of(reason) for reason in reasons} - _FOUND,
+        follows=[(viewer, author) for author in authors] if to_show else (),
     )
     await turn(len(batch))
     await reader.load(needs)
     await turn(len(batch))
-    posts = list(_loaded(reader, ids))
+    known = reader.known.posts
+    posts = [known[name] for name in ids if name in known]
     topics: list[str] = []
     if not _FOUND.isdisjoint(reasons):
         found = {candidate.post_id for candidate in batch if is_found(candidate.reasons)}
         topics = [topic for post in posts if post.post_id in found for topic in topics_of(post)]
-    answered = [post.reply_to for post in posts if post.reply_to]
-    await reader.load(Needs(posts=answered, blocks=topics))
+    for_some = [post for post in posts if post.reply_to or post.visibility != "public"]
+    if topics or for_some:
+        answered = [post.reply_to for post in for_some if post.reply_to]
+        follows = {(viewer, f"u:{post.author_id}") for post in for_some}
+        await reader.load(Needs(posts=answered, blocks=topics, follows=follows))
     await reader.load_rights(posts)
     await turn(len(batch))
 
@@ -95,7 +101,7 @@ def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING)
     if candidate.above and _reasons(reader, post, candidate.above, wanted):
         return Verdict()
     if candidate.below:
-        here = list(dict.fromkeys(here + _reasons(reader, post, candidate.below, wanted)))
+        here = tuple(dict.fromkeys([*here, *_reasons(reader, post, candidate.below, wanted)]))
     return Verdict(tuple(here))
 
 
@@ -108,13 +114,11 @@ def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING)
 
 def _reasons(
     reader: Reader, post: PostView, reasons: Sequence[str], wanted: FeedFilter
-) -> list[str]:
+) -> Sequence[str]:
     """For which of some reasons a post is shown; a reply between others only if it was shared."""
-    known = reader.known
+    known, found = reader.known, reasons
     if known.blocked or known.muted or not _FOUND.isdisjoint(reasons):
         found = [reason for reason in reasons if _stands(reader, post, reason)]
-    else:
-        found = list(reasons)
     if found and post.reply_to is not None and not reader.joins(post):
         found = [reason for reason in found if reason.startswith(SHARED)]
     return found if wanted is EVERYTHING else wanted.reasons(found)
@@ -127,10 +131,6 @@ def _stands(reader: Reader, post: PostView, reason: str) -> bool:
         return post.visibility == "public" and not any(map(reader.is_muted, topics_of(post)))
     source, known = _source_of(reason), reader.known
     return source not in known.blocked and source not in known.muted
-
-
-def _loaded(reader: Reader, ids: Iterable[str]) -> Iterable[PostView]:
-    return (post for name in ids if (post := reader.post(name)) is not None)
 
 
 def _source_of(reason: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -35,7 +36,7 @@ class FeedFilter(Struct, frozen=True):
             and not (self.no_replies and post.reply_to is not None)
         )
 
-    def reasons(self, reasons: list[str]) -> list[str]:
+    def reasons(self, reasons: Sequence[str]) -> Sequence[str]:
         """The reasons for which a post is asked for."""
         if not self.no_shares:
             return reasons

@@ -9,10 +9,11 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from api.held import Entries
-from api.recents import Recents
+from api.recents import MAX_KEPT, Recents
 from api.redis_answers import scored
 from api.stores import MANY_HEAVY, StoreDownError
 from connectors.redis_keys import Keys
@@ -43,6 +44,7 @@ class HeavySources:
 
     def __init__(self, keys: Keys, ask: Ask, ask_within: AskWithin) -> None:
         self._keys = keys
+        self._recent_key = lru_cache(MAX_KEPT)(keys.recent)
         self._ask = ask
         self._ask_within = ask_within
         self._names: set[str] = set()
@@ -95,7 +97,7 @@ class HeavySources:
     async def held(self, sources: Sequence[str]) -> Pulled:
         """What sources hold, in one round trip; none for what is kept. Many readers ask for the
         same."""
-        keys = list(map(self._keys.recent, sources))
+        keys = list(map(self._recent_key, sources))
         known = self._recents
         found = {key: kept for key in keys if known and (kept := known.get(key)) is not None}
         missing = [key for key in keys if key not in found]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from functools import cached_property, lru_cache
+from functools import cached_property
 from operator import attrgetter, itemgetter
 
 from msgspec import Struct
 
+from api.memo import Memo
 from connectors.packed_ids import FIRST_LEAD, PACKED_BYTES, unpack_id
 from connectors.redis_keys import halves_of, split_member, unpack_reason
 
@@ -35,13 +36,13 @@ class TimelineRow(Struct, frozen=True):
         return self.at, self.post_id, self.reason
 
 
-class Candidate(Struct):
+class Candidate(Struct, gc=False):
     """A post at a place of a timeline, with the reasons of its entries there, and of those that
     stand above and below, as far as they are known."""
 
     post_id: str
     at: int
-    reasons: list[str]
+    reasons: Sequence[str]
     above: Sequence[str] = ()
     below: Sequence[str] = ()
 
@@ -77,7 +78,7 @@ class Entries:
 
     def between(self, start: int, end: int) -> Iterable[tuple[int, bytes, bytes]]:
         """Some entries: time (ms), packed post id and packed reason."""
-        members, times = self._members[start:end], map(_time_of, self._scores[start:end])
+        members, times = self._members[start:end], _times_of(self._scores[start:end])
         posts, reasons = map(self._post_of, members), map(self._reason_of, members)
         return zip(times, posts, reasons, strict=True)
 
@@ -93,7 +94,7 @@ class Entries:
     @cached_property
     def rows(self) -> list[TimelineRow]:
         """All entries, decoded."""
-        pairs = zip(map(_time_of, self._scores), self._members, strict=True)
+        pairs = zip(_times_of(self._scores), self._members, strict=True)
         return [TimelineRow(at, *split_member(entry)) for at, entry in pairs]
 
     @cached_property
@@ -115,7 +116,7 @@ class Entries:
     @cached_property
     def _falling(self) -> Sequence[int]:
         """Times, less than zero: what grows down the entries."""
-        return list(map(_before, self._scores))
+        return [-at for at in _times_of(self._scores)]
 
 
 class Held:
@@ -174,24 +175,29 @@ class Held:
                 entries += each.between(start, end)
         entries.sort(reverse=True)
         repeated = self._repeated({post for _, post, _ in entries})
-        made: set[tuple[int, bytes]] = set()
-        found = []
-        last_at: int | None = None
-        is_sorted = True
-        for at, post, reason in entries:
-            post_id = _id_of(post)
-            if at == last_at:
-                is_sorted = False  # Redis has the order of bytes, which is not that of ids
-            last_at = at
-            if post not in repeated:
-                found.append(Candidate(post_id, at, [_reason_of(reason)]))
-            elif (at, post) not in made:
-                made.add((at, post))
-                found.append(_among(post_id, at, self._of(post)))
-        if not is_sorted:
+        if not repeated:
+            found = [Candidate(_id_of[post], at, _only[reason]) for at, post, reason in entries]
+        else:
+            found = self._grouped(entries, repeated)
+        if len({at for at, _, _ in entries}) < len(entries):
+            # Redis has the order of bytes, which is not that of ids.
             found.sort(key=_position, reverse=True)
         if after is not None and found and found[0].position >= after:
             found = [each for each in found if each.position < after]
+        return found
+
+    def _grouped(
+        self, entries: Sequence[tuple[int, bytes, bytes]], repeated: Set[bytes]
+    ) -> list[Candidate]:
+        """The posts of entries, of which some are repeated: once for each time."""
+        made: set[tuple[int, bytes]] = set()
+        found = []
+        for at, post, reason in entries:
+            if post not in repeated:
+                found.append(Candidate(_id_of[post], at, _only[reason]))
+            elif (at, post) not in made:
+                made.add((at, post))
+                found.append(_among(_id_of[post], at, self._of(post)))
         return found
 
     def _repeated(self, posts: Set[bytes]) -> Set[bytes]:
@@ -208,7 +214,7 @@ class Held:
     def _of(self, post: bytes) -> list[tuple[int, str]]:
         """Times and reasons of all entries of a post, newest first."""
         entries = sorted((entry for each in self._all for entry in each.of(post)), reverse=True)
-        return [(at, _reason_of(reason)) for at, reason in entries]
+        return [(at, *_only[reason]) for at, reason in entries]
 
 
 def _among(post_id: str, at: int, entries: list[tuple[int, str]]) -> Candidate:
@@ -216,7 +222,7 @@ def _among(post_id: str, at: int, entries: list[tuple[int, str]]) -> Candidate:
     return Candidate(
         post_id,
         at,
-        list(dict.fromkeys(reason for each, reason in entries if each == at)),
+        tuple(dict.fromkeys(reason for each, reason in entries if each == at)),
         tuple(reason for each, reason in entries if each > at),
         tuple(reason for each, reason in entries if each < at),
     )
@@ -225,6 +231,14 @@ def _among(post_id: str, at: int, entries: list[tuple[int, str]]) -> Candidate:
 def _time_of(score: bytes) -> int:
     """A score as ms since 1970; only of entries that are looked at, as it takes long."""
     return int(float(score))
+
+
+def _times_of(scores: Sequence[bytes]) -> Sequence[int]:
+    """Several scores as ms; Redis writes whole numbers as such, up to 17 digits."""
+    try:
+        return list(map(int, scores))
+    except ValueError:
+        return list(map(_time_of, scores))
 
 
 def _before(score: bytes) -> int:
@@ -247,5 +261,12 @@ _PACKED_POST, _PACKED_REASON = (
 """What cuts a member whose post has a packed id, in C."""
 
 _position = attrgetter("position")
-_id_of = lru_cache(50_000)(unpack_id)
-_reason_of = lru_cache(50_000)(unpack_reason)
+
+
+def _alone(packed: bytes) -> tuple[str]:
+    """The reasons of who has one."""
+    return (unpack_reason(packed),)
+
+
+_id_of: Memo[bytes, str] = Memo(unpack_id)
+_only: Memo[bytes, tuple[str]] = Memo(_alone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 from fastapi import Request
@@ -11,11 +12,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams
 
 from api.auth import reading
 from api.conditional import MAX_TAG_BYTES
 from api.errors import invalid
 from api.state import services_of
+
+KEPT_QUERIES = 1_000
+MAX_KEPT_BYTES = 128
+"""Most ask for a first page, in the same words."""
 
 NAMES = ["services", "caller", "query", "if_none_match"]
 
@@ -34,11 +40,17 @@ class QueryRoute(APIRoute):
         assert list(inspect.signature(endpoint).parameters) == NAMES
         model: type[BaseModel] = get_type_hints(endpoint)["query"]
 
+        def parse(raw: bytes) -> BaseModel:
+            return model.model_validate(dict(QueryParams(raw)))
+
+        parse_short = lru_cache(KEPT_QUERIES)(parse)
+
         async def handle(request: Request) -> Response:
             services = await services_of(request)
             caller = await reading(request)
+            raw: bytes = request.scope["query_string"]
             try:
-                query = model.model_validate(dict(request.query_params))
+                query = (parse_short if len(raw) <= MAX_KEPT_BYTES else parse)(raw)
             except ValidationError as error:
                 found = error.errors(include_url=False)
                 raise RequestValidationError(

@@ -29,6 +29,7 @@ from api.trending import fresh_lists
 from api.turns import AT_A_TURN, in_turns, turn
 from api.views import Reader
 from api.visibility import GONE
+from schemas.views import CountersView
 
 MAX_CANDIDATES = 500
 """Of the timeline, the newest; others follow while fewer than 200 of them may be seen."""
@@ -124,14 +125,14 @@ def _verdict(
 
 
 def _row(reader: Reader, candidate: Candidate, tastes: Tastes, seen: Seen, now: int) -> Features:
-    post = reader.known.posts[candidate.post_id]
+    known, name = reader.known, candidate.post_id
     return features_of(
-        post,
-        reader.counters(post.post_id),
+        known.posts[name],
+        known.counters.get(name) or CountersView(name),
         tastes,
         at=candidate.at,
         now=now,
-        is_seen=post.post_id in seen,
+        is_seen=name in seen,
         is_viral=is_found(candidate.reasons),
     )
 

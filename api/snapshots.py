@@ -30,7 +30,7 @@ class Ranked(Struct, frozen=True, array_like=True, gc=False):
 
     def candidate(self) -> Candidate:
         """As what is judged again on every page."""
-        return Candidate(self.post_id, self.at, list(self.reasons))
+        return Candidate(self.post_id, self.at, self.reasons)
 
 
 class Snapshot(Struct, frozen=True, array_like=True):

@@ -75,7 +75,7 @@ async def services_of(request: Request) -> Services:
     Raises:
         ProblemError: 503, while the API starts.
     """
-    of_request: Services | None = getattr(request.state, "services", None)
+    of_request: Services | None = request.scope.get("state", {}).get("services")
     services: Services | None = of_request or request.app.state.services
     if services is None:
         raise unavailable("The API is starting.")

@@ -160,9 +160,9 @@ class Timeline:
         above = self._above.setdefault(row.post_id, [])
         if waiting and waiting[-1].at == row.at:
             *higher, candidate = waiting
-            candidate.reasons.append(row.reason)
+            candidate.reasons = (*candidate.reasons, row.reason)
         else:
-            higher, candidate = waiting, Candidate(row.post_id, row.at, [row.reason], tuple(above))
+            higher, candidate = waiting, Candidate(row.post_id, row.at, (row.reason,), tuple(above))
             self._ready.append(candidate)
         for each in higher:
             each.below = (*each.below, row.reason)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
-AT_A_TURN = 100
+AT_A_TURN = 250
 """Things that are worked on before others have their turn: half a millisecond or less."""
 
 T = TypeVar("T")

@@ -103,11 +103,12 @@ class Reader:
         misses = fresh
         if not self.is_down(REDIS):
             try:
-                self._merge(await self.stores.cache.load(fresh))
+                found = await self.stores.cache.load(fresh)
+                self._merge(found)
                 misses = Wanted(viewer=self.viewer)
                 for kind in _REFILLED:
-                    there, asked = getattr(self.known, kind), getattr(fresh, kind)
-                    if asked and not there.keys() >= set(asked):
+                    there, asked = getattr(found, kind), getattr(fresh, kind)
+                    if len(there) < len(asked):
                         missing = [name for name in asked if name not in there]
                         setattr(misses, kind, self._absent.without(kind, missing))
             except StoreDownError as error:
@@ -147,7 +148,9 @@ class Reader:
                 continue
             asked = self._asked[kind]
             fresh = list(dict.fromkeys(names))
-            if not asked.isdisjoint(fresh):
+            if asked and not asked.isdisjoint(fresh):
+                if asked.issuperset(fresh):
+                    continue
                 fresh = [name for name in fresh if name not in asked]
             if fresh:
                 asked.update(fresh)
@@ -216,15 +219,17 @@ class Reader:
         """Know what decides who may see these posts, and which replies are of interest: authors,
         blocks, relations."""
         viewer = self.viewer
-        others = [post for post in posts if post.author_id != viewer and not post.is_deleted]
+        others = {post.author_id for post in posts if not post.is_deleted} - {viewer}
         follows: list[tuple[str, str]] = []
-        for post in others if viewer is not None else ():
-            if post.visibility != "public" or post.reply_to:
+        for post in posts if viewer is not None else ():
+            if (post.visibility != "public" or post.reply_to) and (
+                post.author_id != viewer and not post.is_deleted
+            ):
                 follows += self._deciding(viewer or "", post)
         await self.load(
             Needs(
-                users=[post.author_id for post in posts],
-                blocks=[f"u:{author}" for author in {post.author_id for post in others}],
+                users={post.author_id for post in posts},
+                blocks=[f"u:{author}" for author in others],
                 follows=follows,
             )
         )
@@ -243,19 +248,18 @@ class Reader:
 
     def may_see(self, post: PostView) -> bool:
         """Whether the viewer may see a post whose rights are loaded."""
-        viewer, author = self.viewer, post.author_id
+        viewer, author, known = self.viewer, post.author_id, self.known
         relation = UNRELATED
         if viewer is not None and viewer != author:
-            is_blocked = self.is_blocked(f"u:{author}")
             if post.visibility != "public":
                 relation = Relation(
                     is_following=self.follows(viewer, f"u:{author}"),
                     is_followed=self.follows(author, f"u:{viewer}"),
-                    is_blocked=is_blocked,
+                    is_blocked=self.is_blocked(f"u:{author}"),
                 )
-            elif is_blocked is not False:
-                relation = Relation(is_blocked=is_blocked)
-        user = self.known.users.get(author)
+            elif known.blocked or self.down:
+                relation = Relation(is_blocked=self.is_blocked(f"u:{author}"))
+        user = known.users.get(author)
         return may_see(post, "active" if user is None else user.status, viewer, relation)
 
     def joins(self, post: PostView) -> bool:

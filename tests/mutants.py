@@ -563,6 +563,14 @@ MUTANTS = (
         "tests/unit/test_api_emptied.py",
     ),
     Mutant(
+        "many-blocks-leak",
+        "of a reader who blocks many users only some are known",
+        "api/of_viewer.py",
+        "        elif len(answer) > FEW:\n            return False\n",
+        "",
+        "tests/unit/test_of_viewer.py",
+    ),
+    Mutant(
         "names-are-taken-away",
         "the last who claims a name has it",
         "streams/names.py",

@@ -75,7 +75,7 @@ async def may_know_of(services: Services, user_id: str, gone: Removed) -> bool:
 
 def _candidate(item: Item) -> Candidate:
     assert isinstance(item.change, Added)
-    return Candidate(item.change.post_id, item.change.at, [item.change.reason])
+    return Candidate(item.change.post_id, item.change.at, (item.change.reason,))
 
 
 def _is_certain(

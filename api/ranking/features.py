@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -69,12 +70,14 @@ def features_of(
     """The row of a post; times in ms since 1970 UTC. A reaction of any kind is a like, as in
     affinity; a post ahead of the clock is of now."""
     likes, aversions = tastes.likes, tastes.aversions
-    media, language = post.media, post.language
-    kinds = [f"m:{medium.kind}" for medium in media[:MAX_KINDS]] if media else ()
-    topics = topics_of(post) if post.hashtags else ()
-    languages = (f"l:{language.casefold()}",) if language else ()
-    author = f"u:{post.author_id}"
+    media, tags, language = post.media, post.hashtags, post.language
+    author, spoken = "u:" + post.author_id, "l:" + language.casefold() if language else None
     age, affinity = now - post.at, likes.get(author, 0.0)
+    aversion = 0.0
+    if aversions:
+        kinds = [f"m:{medium.kind}" for medium in media[:MAX_KINDS]]
+        named = [author, *kinds, *topics_of(post), *([spoken] if spoken else ())]
+        aversion = _greatest(aversions, "", named)
     # By place, as far as the names stay within 15: of more, Python makes a dict for each call.
     return Features(
         post.post_id,
@@ -88,23 +91,27 @@ def features_of(
         hides=counters.hides,
         affinity=affinity if affinity < CAP else CAP,
         kind=media[0].kind if media else TEXT,
-        likes_kind=_greatest(likes, kinds) if kinds else 0.0,
-        likes_topic=_greatest(likes, topics) if topics else 0.0,
-        likes_language=_greatest(likes, languages) if languages else 0.0,
-        aversion=_greatest(aversions, (author, *kinds, *topics, *languages)) if aversions else 0.0,
+        likes_kind=_greatest(likes, "m:", [m.kind for m in media[:MAX_KINDS]]) if media else 0.0,
+        likes_topic=_greatest(likes, "t:", tags[:MAX_TOPICS]) if tags else 0.0,
+        likes_language=_greatest(likes, "", (spoken,)) if spoken else 0.0,
+        aversion=aversion,
         is_seen=is_seen,
         is_viral=is_viral,
     )
 
 
-def _greatest(scores: Mapping[str, float], subjects: Iterable[str]) -> float:
+def _greatest(scores: Mapping[str, float], kind: str, names: Iterable[str]) -> float:
+    """The greatest score of the subjects of a kind that have these names."""
     greatest = 0.0
-    for subject in subjects:
-        if (score := scores.get(subject, 0.0)) > greatest:
+    for name in names:
+        if (score := scores.get(kind + name, 0.0)) > greatest:
             greatest = score
     return greatest if greatest < CAP else CAP
 
 
 def in_order_of_time(rows: Iterable[Features]) -> Sequence[Features]:
     """Rows as `latest` has them: newest first, of one time those with the greater ids."""
-    return sorted(rows, key=lambda row: (row.at, row.post_id), reverse=True)
+    return sorted(rows, key=_AT_AND_ID, reverse=True)
+
+
+_AT_AND_ID = attrgetter("at", "post_id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import isfinite
+from operator import attrgetter, itemgetter
 
 import structlog
 from msgspec import Struct
@@ -73,7 +74,7 @@ def choose(rows: Iterable[Features], weights: Weights) -> Chosen:
         (row, first_pass(row, weights.first_pass, weights.demotions))
         for row in in_order_of_time(rows)
     ]
-    by_first = sorted(scored, key=lambda each: -each[1])  # stable: the newer first
+    by_first = sorted(scored, key=_FIRST, reverse=True)  # stable, also so: the newer first
     return Chosen(scored, by_first[:KEPT], [row for row, _ in by_first[KEPT:]])
 
 
@@ -112,14 +113,14 @@ def _demoted(
     for (row, first), second in zip(kept, seconds, strict=True):
         factors = demotions(row, weights.demotions)
         places.append(Place(row, first, second, factors, demoted(second.value, factors), 0))
-    places.sort(key=_standing, reverse=True)
+    places.sort(key=_STANDING, reverse=True)
     before: defaultdict[str, int] = defaultdict(int)
     for place in places:
         number = before[place.row.author_id]
         before[place.row.author_id] += 1
         if number:
             _decay(place, number, weights)
-    places.sort(key=_standing, reverse=True)
+    places.sort(key=_STANDING, reverse=True)
     for number, place in enumerate(places):
         place.by_score = number
     return places
@@ -132,5 +133,5 @@ def _decay(place: Place, number: int, weights: Weights) -> None:
     place.score = demoted(place.second.value, place.factors)
 
 
-def _standing(place: Place) -> tuple[float, int, str]:
-    return place.score, place.row.at, place.row.post_id
+_FIRST = itemgetter(1)
+_STANDING = attrgetter("score", "row.at", "row.post_id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import exp, prod
+from math import exp
 from typing import Protocol
 
 from api.ranking.columns import COLUMNS
@@ -91,7 +91,8 @@ class Heuristic:
 
     def _score(self, row: Features) -> Score:
         weights = self._weights
-        liking = prod(likings(row, self._first_pass))
+        author, kind, topics, language = likings(row, self._first_pass)
+        liking = author * kind * topics * language
         lift = liking * recency(row, self._first_pass)
         seen = max(row.views, row.likes, row.comments, row.shares, row.hides)
         prior = weights.prior_views

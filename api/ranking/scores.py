@@ -80,7 +80,9 @@ def demoted(score: float, factors: Sequence[Term]) -> float:
 def first_pass(row: Features, weights: FirstPass, demoting: Demotions) -> float:
     """The score by which candidates are chosen (003, "Ranking Algorithm Implementation"):
     engagement * recency * affinity * type preference, * interest (000), * what demotes."""
-    score = engagement(row, weights) * recency(row, weights) * prod(likings(row, weights))
+    author, kind, topics, language = likings(row, weights)
+    liking = author * kind * topics * language
+    score = engagement(row, weights) * recency(row, weights) * liking
     factors = demotions(row, demoting)
     return score * prod([value for _, value in factors]) if factors else score
 

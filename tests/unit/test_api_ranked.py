@@ -13,6 +13,7 @@ from api.ranking.features import Features
 from api.ranking.order import KEPT
 from api.ranking.scores import Score
 from api.stores import Found, Inclinations, Wanted
+from api.timeline import MAX_PULLED
 from schemas.views import TrendingEntry
 from tests.unit.api_fakes import DAY, NOW, World, ids, problem_of
 
@@ -640,4 +641,4 @@ def test_who_slept_is_served_what_is_there(world: World, monkeypatch: pytest.Mon
     found = pages(world, 20)
     assert all(page["is_opening"] for page in found)
     assert len({name for page in found for name in ids(page)}) == 150
-    assert limits == [100, 100]
+    assert limits == [MAX_PULLED, MAX_PULLED]
