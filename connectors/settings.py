@@ -57,12 +57,7 @@ class Settings(PartSettings):
 
     partitions: int = Field(8, alias="HEADRACE_PARTITIONS", ge=1, le=4096)
     generation: int = Field(
-        1,
-        alias=VARIABLE,
-        ge=1,
-        le=LAST,
-        description="of the internal topics and of the keys in Redis; `headrace migrate "
-        "partitions` makes the next one",
+        1, alias=VARIABLE, ge=1, le=LAST, description="see `headrace migrate partitions`"
     )
     replication: int = Field(1, alias="HEADRACE_REPLICATION", ge=1, le=7)
 
