@@ -23,9 +23,12 @@ class Parts(NamedTuple):
 
 @contextmanager
 def own_parts(
-    say: Callable[[str], None], names: Collection[str] = ("kafka", "redis")
+    say: Callable[[str], None],
+    names: Collection[str] = ("kafka", "redis"),
+    *,
+    is_lasting: bool = False,
 ) -> Iterator[Parts]:
-    """Start them, and stop them at the end.
+    """Start them, and stop them at the end; lasting ones for a run that lets them warm up.
 
     Raises:
         StackError: they cannot be started, or the settings name others.
@@ -39,5 +42,7 @@ def own_parts(
         )
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         directory = Path(name)
-        with LocalStack(directory, fresh=True, parts=names, say=say) as stack:
+        with LocalStack(
+            directory, fresh=True, parts=names, say=say, is_lasting=is_lasting
+        ) as stack:
             yield Parts(stack.addresses, directory)

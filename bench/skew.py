@@ -31,7 +31,9 @@ _OTHERS, _FOLLOWERS = 60, 20
 _LOST_AFTER_S = 60.0
 _LOOK_EVERY_S = 0.002
 _PROBING_S = 1.0
-_WARM_UP_S = 10.0
+WARM_UP_S = 90.0
+_PART = 10
+"""The star of the warm-up posts one in so many times what the other does."""
 
 
 class SkewReport(msgspec.Struct, kw_only=True):
@@ -127,9 +129,11 @@ class Probes:
             raise TimeoutError(f"{left[0][1]!r} did not come within {_LOST_AFTER_S:.0f} s")
 
 
-def run(parts: Parts, posts: int, seconds: float, say: Say) -> SkewReport:
-    """Probe alone for so long, and then while `posts` of one source are fanned out."""
+def run(parts: Parts, posts: int, seconds: float, warm_up_s: float, say: Say) -> SkewReport:
+    """Probe alone for so long, and then while `posts` of one source are fanned out. Before, all of
+    that goes on for a while, so that Kafka's machine code is the same in both."""
     star = Crowd(name="s0", users=STAR_FOLLOWERS, sources=1, audience=STAR_FOLLOWERS, posts=posts)
+    first = msgspec.structs.replace(star, name="w0", posts=posts // _PART)
     others = Crowd(
         name="o0",
         users=_OTHERS * _FOLLOWERS,
@@ -147,12 +151,14 @@ def run(parts: Parts, posts: int, seconds: float, say: Say) -> SkewReport:
             closing(Redis.from_url(parts.addresses.redis)) as client,
         ):
             workers.start_ready({"app": "topology:app", "views": "topology:views"})
-            for crowd in (star, others):
+            for crowd in (first, star, others):
                 publish(brokers, Topic.USERS, crowd.reads())
                 publish(brokers, Topic.FOLLOWS, crowd.follows())
             wait_until_quiet(brokers, QUIET_S, groups=APPS)
-            say(f"{_WARM_UP_S:.0f} s of posts to warm up, {seconds:.0f} s of posts of others alone")
-            probes.run(_WARM_UP_S)
+            say(f"{warm_up_s:.0f} s of posts to warm up, {seconds:.0f} s of posts of others alone")
+            publish(brokers, Topic.POSTS, first.written())
+            probes.run(warm_up_s)
+            wait_until_quiet(brokers, QUIET_S, groups=APPS)
             alone = probes.run(seconds)
             say(f"{posts:,} posts to {STAR_FOLLOWERS:,} followers, and those of others")
             began = time.monotonic()

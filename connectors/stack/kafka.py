@@ -91,7 +91,7 @@ class Kafka(Part):
         program = java(self.say)
         start = [
             str(program),
-            LIGHT_COMPILER,
+            *([] if self.is_lasting else [LIGHT_COMPILER]),
             *shared_classes(program),
             f"-Djava.io.tmpdir={temporary}",
             f"-Dlog4j2.configurationFile={logging.as_uri()}",

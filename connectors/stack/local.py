@@ -50,6 +50,7 @@ class LocalStack:
         fresh: bool = False,
         parts: Collection[str] = ("kafka", "redis", "cassandra"),
         say: Callable[[str], None] = _say,
+        is_lasting: bool = False,
     ) -> None:
         unknown = set(parts) - set(PARTS)
         if unknown:
@@ -58,6 +59,7 @@ class LocalStack:
         self.fresh = fresh
         self.say = say
         self._wanted = parts
+        self._is_lasting = is_lasting
         self._parts: dict[str, Part] = {}
         self._children: dict[str, Child] = {}
         self._killed: set[str] = set()
@@ -114,7 +116,8 @@ class LocalStack:
                 home = self.data_dir / "stack" / name
                 if self.fresh:
                     shutil.rmtree(home, ignore_errors=True)
-                self._parts[name] = PARTS[name](home, ports[name], self.say)
+                part = self._parts[name] = PARTS[name](home, ports[name], self.say)
+                part.is_lasting = self._is_lasting
             self._check_format()
             run_all([self._job(name) for name in own], self._stop)
             self._record()

@@ -26,6 +26,8 @@ class Part(ABC):
         self.say = say
         self.ports: list[Port] = []
         self.version = ""
+        self.is_lasting = False
+        """Whether it is to run for long: what saves work later may take some at first."""
 
     @property
     def port(self) -> int:

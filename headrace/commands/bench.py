@@ -235,13 +235,13 @@ def skew(posts: int, seconds: float, smoke: bool, json_file: Path | None) -> Non
     Kafka and a Valkey of its own. Exits with 1 if a post is lost; a missed target is no failure.
     """
     from bench.parts import own_parts
-    from bench.skew import run
+    from bench.skew import WARM_UP_S, run
 
     if smoke:
         posts, seconds = SMOKE_POSTS, 3.0
     try:
-        with own_parts(_say) as parts:
-            report = run(parts, posts, seconds, _say)
+        with own_parts(_say, is_lasting=not smoke) as parts:
+            report = run(parts, posts, seconds, 3.0 if smoke else WARM_UP_S, _say)
     except StackError as error:
         raise click.ClickException(str(error)) from error
     if report.void:
