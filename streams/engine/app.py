@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import faust
 import structlog
+from aiokafka.errors import KafkaConnectionError
+from confluent_kafka import KafkaException
 from faust.types import TP
 
 from connectors import logs
@@ -173,7 +175,12 @@ class App(faust.App):  # type: ignore[misc]
         )
 
     def _check_topics(self) -> None:
-        check_topics(partition_counts(self.addresses.kafka, LOOK_SECONDS), self.settings)
+        brokers = self.addresses.kafka
+        try:
+            counts = partition_counts(brokers, LOOK_SECONDS)
+        except KafkaException as error:
+            raise KafkaConnectionError(f"{brokers} does not answer: {error.args[0]}") from error
+        check_topics(counts, self.settings)
 
     async def on_started(self) -> None:
         """Watch over the partitions from now on."""
