@@ -91,11 +91,10 @@ class Probes:
         self._times_ms = []
         begun, sent_before = time.monotonic(), self.sent
         while True:
-            now = time.monotonic()
-            if now - begun < seconds:
-                due = begun + (self.sent - sent_before) * PROBE_EVERY_S
-                if now >= due:
-                    self._send(due)
+            after = (self.sent - sent_before) * PROBE_EVERY_S
+            if after < seconds:
+                if time.monotonic() >= begun + after:
+                    self._send(begun + after)
             elif not self._waiting:
                 return self._times_ms
             self._look()

@@ -90,7 +90,7 @@ def test_restore(tmp_path: Path) -> None:
 def test_latency(tmp_path: Path) -> None:
     code, output, found = bench(tmp_path, "latency", "--smoke")
     assert code == 0, output
-    assert 30 < found["probes"] <= 40, "the last may be due behind the end on a full machine"
+    assert found["probes"] == 40
     assert 0 < found["idle_p50_ms"] <= found["idle_p99_ms"]
     assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]
 
@@ -98,10 +98,10 @@ def test_latency(tmp_path: Path) -> None:
 def test_fanout(tmp_path: Path) -> None:
     code, output, found = bench(tmp_path, "fanout", "--smoke")
     assert code == 0, output
-    assert set(found["by_audience"]) == {"10", "200"}
+    assert set(found["by_audience"]) == {"10", "200", "1000"}
     for figures in found["by_audience"].values():
         assert figures["void"] is None
-        assert figures["deliveries"] == 200
+        assert figures["deliveries"] == 1_000
         assert figures["deliveries_per_s"] > 0
     assert found["raw_deliveries_per_s"] > 0
     assert found["ratio_to_raw_200"] > 0

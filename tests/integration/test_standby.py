@@ -99,7 +99,7 @@ def test_who_takes_over_restores_the_tail_only(own_addresses: Addresses, tmp_pat
 
     with ExitStack() as held:
         first = crew("first", "memory", "app", "views", "archive", "api")
-        publish(brokers, Plan(generate=3_000, users=400, seed=1).events(now_ms()))
+        publish(brokers, Plan(generate=6_000, users=400, seed=1).events(now_ms()))
         wait_until_quiet(brokers, PATIENCE_S)
         second = crew("second", "rocksdb", "app")
         take_over(second, first, brokers, seed=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from contextlib import closing
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -13,6 +15,7 @@ from bench.core import CoreReport
 from bench.counts import PlainCounts, ViewCounts, wrong
 from bench.engagements import PARTITIONS, Tally, engagements, last_posts
 from bench.figures import Figures, Machine, Target, measured
+from bench.latency import PROBE_EVERY_S, Probes
 from bench.likes import LikeFold
 from bench.load import AHEAD, Ahead
 from bench.workers import patience_s
@@ -164,3 +167,19 @@ def test_a_target_that_is_met_exactly_passes() -> None:
     assert Target("ratio_to_stock", 25, 24.999).verdict == "MISS"
     assert Target("p50_ms", 150, 150.0, is_most=True).verdict == "PASS"
     assert Target("p50_ms", 150, 150.1, is_most=True).verdict == "MISS"
+
+
+def test_a_probe_that_is_late_is_sent_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who leaves out what was due while nothing moved, leaves out the slowest."""
+    due: list[float] = []
+
+    def send(probes: Probes, at: float) -> None:
+        probes.sent += 1
+        due.append(at)
+        if len(due) == 1:
+            time.sleep(5 * PROBE_EVERY_S)
+
+    monkeypatch.setattr(Probes, "_send", send)
+    with closing(Probes("127.0.0.1:1", "redis://127.0.0.1:1")) as probes:
+        probes.run(4 * PROBE_EVERY_S)
+    assert len(due) == 4
