@@ -120,3 +120,23 @@ def test_a_worker_that_cannot_reach_kafka_says_so(tmp_path: Path) -> None:
     nowhere.release()
     assert done.returncode == 70
     assert done.stderr.splitlines()[-1].startswith("fault: KafkaConnectionError: ")
+
+
+def test_an_api_that_is_asked_to_end_ends_with_0(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    port = reserve(16_068)
+    command = [sys.executable, "-m", "headrace", "api", "--port", str(port.number)]
+    with (tmp_path / "api.log").open("wb") as output:
+        api = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while fetch(f"http://127.0.0.1:{port.number}/healthz")[0] != 200:
+            assert api.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        api.send_signal(signal.SIGTERM)
+        code = api.wait(15)
+        port.release()
+    assert code == 0
