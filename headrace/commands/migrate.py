@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from headrace.commands.steps import Shown, end_in_order, explanation
+from headrace.commands.steps import Shown, end_in_order, explained
 
 if TYPE_CHECKING:
     from headrace.migrate.run import Migration
@@ -84,7 +81,7 @@ def partitions(to: int, dry_run: bool, json_file: Path | None) -> None:
     from headrace.migrate.run import Migration
 
     signal.signal(signal.SIGTERM, end_in_order)
-    with _explained():
+    with explained():
         plan = plan_for(settings(), to)
         with Shown(Console(stderr=True)) as progress:
             migration = Migration(resolve(), settings(), plan, progress)
@@ -131,21 +128,9 @@ def drop(generation: int, yes: bool) -> None:
 
     if not yes:
         click.confirm(f"Delete the topics and keys of generation {generation}?", abort=True)
-    with _explained(), Shown(Console(stderr=True)) as progress:
+    with explained(), Shown(Console(stderr=True)) as progress:
         dropped = drop_generation(resolve(), settings(), generation, progress)
     click.echo(f"{dropped.topics} topics and {dropped.keys:,} keys were deleted")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        reason = explanation(error)
-        if reason is None:
-            raise
-        click.echo(f"Error: {reason}", err=True)
-        sys.exit(2)
 
 
 def _say_what_is_next(migration: Migration) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from headrace.commands.steps import Shown, end_in_order, explanation
+from headrace.commands.steps import Shown, end_in_order, explained
 
 if TYPE_CHECKING:
     from headrace.rebuild.report import Report
@@ -89,15 +89,8 @@ def timelines(
         raise click.BadParameter(str(error), param_hint="--at") from error
     chosen = tuple(dict.fromkeys(users))
     options = Options(users=chosen, moment=moment, at=at, is_dry_run=dry_run)
-    try:
-        with Shown(Console(stderr=True)) as progress:
-            report = run(resolve(), settings(), options, progress)
-    except Exception as error:
-        reason = explanation(error)
-        if reason is None:
-            raise
-        click.echo(f"Error: {reason}", err=True)
-        sys.exit(2)
+    with explained(), Shown(Console(stderr=True)) as progress:
+        report = run(resolve(), settings(), options, progress)
     _show(report)
     if json_file is not None:
         json_file.write_bytes(report.json())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,8 +46,20 @@ def is_explained(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("connectors", "headrace")
 
 
-def explanation(error: Exception) -> str | None:
-    """What an error says to who runs the command; None when only a traceback does."""
+@contextmanager
+def explained() -> Iterator[None]:
+    """End with 2 and what an error says, unless only a traceback does."""
+    try:
+        yield
+    except Exception as error:
+        reason = _explanation(error)
+        if reason is None:
+            raise
+        click.echo(f"Error: {reason}", err=True)
+        sys.exit(2)
+
+
+def _explanation(error: Exception) -> str | None:
     from confluent_kafka import KafkaException
     from redis.exceptions import RedisError
 
