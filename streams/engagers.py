@@ -128,7 +128,10 @@ class Engagers:
             yield Act("hide", user_id, hide.at)
 
     def erase(self, post_id: str, user_id: str) -> tuple[Reaction, Share, bool]:
-        """A user is erased; what the user had done with the post: a reaction, a share, a hide."""
+        """A user is erased; what the user had done with the post: a reaction, a share, a hide.
+
+        It is said each time that it is not hidden: who reads the view may see the last time alone.
+        """
         reaction = self._reactions.get(post_id, user_id)
         share = self._shares.get(post_id, user_id)
         hide = self._hides.get(post_id, user_id)
@@ -143,7 +146,7 @@ class Engagers:
         if hide is not None:
             self._hides.delete(post_id, user_id)
         if reaction is not None or share is not None or hide is not None:
-            self._show(post_id, user_id, is_first=False, unhidden=0 if hide else None)
+            self._show(post_id, user_id, is_first=False, unhidden=0)
         return reaction or NO_REACTION, share or NO_SHARE, hide is not None
 
     def _show(

@@ -62,7 +62,10 @@ _SEEN_BY_TARGET: dict[str, RelationKind] = {"block": "blocked", "unblock": "unbl
 
 
 class Seen(Struct, frozen=True, array_like=True, gc=False):
-    """An event id that was counted, for 24 h."""
+    """An act that was counted under an event id, for 24 h."""
+
+    act: str = ""
+    """Empty in rows of older versions, which took every act under the id for the same."""
 
 
 class Clock(Struct, frozen=True, array_like=True, gc=False):
@@ -268,12 +271,25 @@ class UserFold(Fold):
         weight = MESSAGE_WEIGHT if event.action == "message" else PROFILE_VIEW_WEIGHT
         if event.target is None or event.target == event.user_id:
             return
-        if self._seen.get(event.user_id, event.event_id) is not None:
+        if not self._is_new(event):
             return
-        self._seen.put(event.user_id, event.event_id, Seen())
-        self._seen_in_hour.put(str(self._hour()), f"{event.user_id}\0{event.event_id}", Seen())
         self._affinities.come_closer(event.user_id, event.target, weight, event.at)
         self._outbox.tell(Topic.BY_USER, event.target, Met(event.target, event.user_id))
+
+    def _is_new(self, event: Engagement) -> bool:
+        """Whether an act is counted for the first time. Acts that differ under one event id are
+        several, in whatever order they come: all but the first have rows by themselves."""
+        act = f"{event.action}\0{event.target}\0{event.at}"
+        name = event.event_id
+        row = self._seen.get(event.user_id, name)
+        if row is not None and row.act not in ("", act):
+            name = f"{name}\0{act}"
+            row = self._seen.get(event.user_id, name)
+        if row is not None:
+            return False
+        self._seen.put(event.user_id, name, Seen(act))
+        self._seen_in_hour.put(str(self._hour()), f"{event.user_id}\0{name}", Seen())
+        return True
 
     def _forget(self, user_id: str, target_id: str) -> None:
         """Another is erased: what is left of a row says that, and takes in nothing more."""
@@ -317,8 +333,8 @@ class UserFold(Fold):
         """Forget at most `limit` ids that were seen in an hour; how many that were."""
         keys = [key for key, _ in islice(self._seen_in_hour.scan(str(hour)), limit)]
         for key in keys:
-            user_id, _, event_id = key.partition("\0")
-            self._seen.delete(user_id, event_id)
+            user_id, _, name = key.partition("\0")
+            self._seen.delete(user_id, name)
             self._seen_in_hour.delete(str(hour), key)
         return len(keys)
 

@@ -38,13 +38,14 @@ def facts(
 
 
 def _direct(engagements: Iterable[Engagement]) -> Iterator[Fact]:
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[object, ...]] = set()
     for event in engagements:
         if event.action not in ("message", "profile_view") or not event.target:
             continue
-        if (event.user_id, event.event_id) in seen:
+        act = (event.user_id, event.event_id, event.action, event.target, event.at)
+        if act in seen:
             continue
-        seen.add((event.user_id, event.event_id))
+        seen.add(act)
         weight = MESSAGE if event.action == "message" else PROFILE_VIEW
         yield event.user_id, event.target, weight, event.at
 

@@ -107,6 +107,13 @@ def test_what_a_user_did_is_gone(events: list[Engagement]) -> None:
     assert (mine.reaction, mine.is_shared) == (None, False)
 
 
+def test_who_reads_only_the_last_of_several_erasures_knows_that_nothing_is_hidden() -> None:
+    folded = fold_all(PostFold, [created(), engaged("hide")]).checkpoint()
+    folded.add(Erased("p", "bob")).checkpoint()
+    folded.add(engaged("share"), Erased("p", "bob")).checkpoint()
+    assert folded.views(Topic.VIEW_MINE)["bob/p"].hidden_at == 0
+
+
 def test_an_erased_share_is_spread_no_longer() -> None:
     share = activity(sharer="bob", at=1)
     folded = _erased(engaged("share", at=1))

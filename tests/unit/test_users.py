@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import msgspec
 import pytest
@@ -24,7 +25,7 @@ from streams.facts import (
     encode_fact,
 )
 from streams.profiles import UserRow
-from streams.users import HOUR_MS, UserFold
+from streams.users import HOUR_MS, Seen, UserFold
 from tests.unit.folds import (
     DAY,
     NOW,
@@ -477,6 +478,29 @@ def test_event_ids_are_remembered_for_a_day(
         folded.add(Tick(FIRST_TICK + hour * HOUR_MS)).checkpoint()
     folded.add(message).checkpoint()
     assert folded.view(Topic.VIEW_AFFINITY).score == pytest.approx(score)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_acts_that_differ_under_one_event_id_all_count_once(order: tuple[int, ...]) -> None:
+    acts = [
+        contacted("message", "bob", "ann", id="e"),
+        contacted("message", "bob", "cy", id="e"),
+        contacted("profile_view", "bob", "ann", id="e"),
+    ]
+    events = [acts[number] for number in order]
+    folded = fold_all(UserFold, [*events, *reversed(events), *events])
+    scores = {view.target_id: view.score for view in folded.views(Topic.VIEW_AFFINITY).values()}
+    assert scores == {"ann": 11, "cy": 10}
+    folded.add(Tick(FIRST_TICK), Tick(FIRST_TICK + 48 * HOUR_MS)).checkpoint()
+    sizes = folded.state.sizes()
+    assert sizes["seen"] == sizes["seen_in_hour"] == 0
+
+
+def test_what_an_older_version_has_seen_does_not_count_again() -> None:
+    folded = Folded(UserFold)
+    folded.fold._seen.put("bob", "e", Seen())
+    folded.add(contacted("message", "bob", "ann", id="e")).checkpoint()
+    assert folded.views(Topic.VIEW_AFFINITY) == {}
 
 
 def test_what_is_forgotten_leaves_no_rows() -> None:
