@@ -47,11 +47,12 @@ class ArchiveFigures(msgspec.Struct, frozen=True, kw_only=True):
     void: str | None = None
 
 
-def measure(directory: Path, crowd: Crowd, say: Say) -> ArchiveFigures:
+def measure(directory: Path, crowd: Crowd, say: Say, *, is_lasting: bool) -> ArchiveFigures:
     """Fold what a crowd posts while the sink is away, and take the time that it needs, for what is
-    left when it is ready; with parts of its own."""
+    left when it is ready; with parts of its own, lasting ones for a run that lets them warm up."""
     figures = ArchiveFigures(rows=crowd.rows)
-    with LocalStack(directory, fresh=True, parts=("kafka", "cassandra"), say=say) as stack:
+    parts = ("kafka", "cassandra")
+    with LocalStack(directory, fresh=True, parts=parts, say=say, is_lasting=is_lasting) as stack:
         brokers = stack.addresses.kafka
         make(brokers, [spec.name for spec in declared()])
         cluster, session = connect(stack.addresses.cassandra)

@@ -140,8 +140,9 @@ def crowds(deliveries: int) -> tuple[list[Crowd], list[Crowd]]:
     return by_audience, by_users
 
 
-def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
-    """Fan out the posts of one crowd after the other, by the same two processes."""
+def run(parts: Parts, deliveries: int, say: Say, *, is_lasting: bool) -> FanOutReport:
+    """Fan out the posts of one crowd after the other, by the same two processes; into Cassandra
+    with parts of its own, lasting ones for a run that lets them warm up."""
     by_audience, by_users = crowds(deliveries)
     make(parts.addresses.kafka, [spec.name for spec in declared()])
     report = FanOutReport(
@@ -164,7 +165,8 @@ def run(parts: Parts, deliveries: int, say: Say) -> FanOutReport:
         say("the same with a pipeline of redis-py")
         report.raw_deliveries_per_s = _raw(client, by_audience[-1])
     say("timelines in Cassandra")
-    report.archive = archive.measure(parts.directory / "archive", by_audience[0], say)
+    directory = parts.directory / "archive"
+    report.archive = archive.measure(directory, by_audience[0], say, is_lasting=is_lasting)
     report.compare()
     return report
 

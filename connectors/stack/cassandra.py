@@ -124,7 +124,7 @@ class Cassandra(Part):
         program = java(self.say)
         return [
             str(program),
-            LIGHT_COMPILER,
+            *([] if self.is_lasting else [LIGHT_COMPILER]),
             *shared_classes(program),
             f"-Xmx{settings().cassandra_heap}",
             "-XX:+UseG1GC",

@@ -203,7 +203,8 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
 
     try:
         with own_parts(_say) as parts:
-            report = run(parts, SMOKE_DELIVERIES if smoke else deliveries, _say)
+            many = SMOKE_DELIVERIES if smoke else deliveries
+            report = run(parts, many, _say, is_lasting=not smoke)
     except StackError as error:
         raise click.ClickException(str(error)) from error
     show_fanout(report)
@@ -221,7 +222,7 @@ def fanout(deliveries: int, smoke: bool, json_file: Path | None) -> None:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
-    default=20.0,
+    default=60.0,
     show_default=True,
     help="How long to probe without the burst.",
 )
