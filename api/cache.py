@@ -15,12 +15,13 @@ from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.circuit import Breaker
 from api.heavy import HeavySources
 from api.held import Entries, Held
+from api.kept_views import Lookup
 from api.memo import Memo
 from api.of_viewer import OfViewer
 from api.reacted import Reacted
 from api.recents import Recents
 from api.redis_answers import decode, faded, filled, in_order, scored
-from api.redis_calls import Client, OneServer, ask, connect
+from api.redis_calls import Client, OneServer, ask, connect, look_up
 from api.stores import (
     REDIS,
     USER,
@@ -29,7 +30,6 @@ from api.stores import (
     Told,
     Wanted,
 )
-from api.turns import turn
 from connectors.redis_keys import Keys, by_hash_tag, faded_score, floor_of
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
@@ -79,6 +79,7 @@ class RedisCache:
         self._post_key = Memo(keys.post)
         self._counters_key = Memo(keys.counters)
         self._user_key = Memo(keys.user)
+        self._source_key = Memo(keys.source)
         self._heavy = HeavySources(self._keys, self._pipeline, self._ask_within)
         self._viral: list[str] = []
         self._viral_until = -math.inf
@@ -122,35 +123,27 @@ class RedisCache:
         """What is there of `wanted`, in one round trip; one more if many names are wanted, and the
         viewer's sets in which they may be are large."""
         keys, found = self._keys, Found()
-        names = [
-            *map(self._post_key.__getitem__, wanted.posts),
-            *map(self._counters_key.__getitem__, wanted.counters),
-            *map(self._user_key.__getitem__, wanted.users),
-            *map(keys.source, wanted.sources),
+        lookups = [
+            Lookup(ids, list(map(key_of.__getitem__, ids)), decoder, into)
+            for ids, key_of, decoder, into in (
+                (wanted.posts, self._post_key, _POST, found.posts),
+                (wanted.counters, self._counters_key, _COUNTERS, found.counters),
+                (wanted.users, self._user_key, _USER, found.users),
+                (wanted.sources, self._source_key, _SOURCE, found.sources),
+            )
+            if ids
         ]
         targets: dict[str, list[str]] = defaultdict(list)
         for user_id, target in wanted.follows:
             targets[user_id].append(target)
-
-        groups = await self._groups(names)
-        commands: list[Sequence[Any]] = [("MGET", *group) for group in groups]
         of_viewer = OfViewer(keys, wanted, found)
-        commands += of_viewer.questions
+        commands = of_viewer.questions
         for user_id, followed in targets.items():
             commands.append(("ZMSCORE", keys.following(user_id), *followed))
-        if not commands:
+        if not lookups and not commands:
             return found
         marks = [("MGET", *group) for group in await self._groups(self._marks(wanted))]
-
-        await turn(len(names))
-        answers = iter(await self._filled(commands, marks))
-        await turn(len(names))
-        if names:
-            values = iter(in_order(names, groups, answers))
-            decode(_POST, wanted.posts, values, found.posts)
-            decode(_COUNTERS, wanted.counters, values, found.counters)
-            decode(_USER, wanted.users, values, found.users)
-            decode(_SOURCE, wanted.sources, values, found.sources)
+        answers = iter(await self._filled(commands, marks, lookups))
         if large := of_viewer.note(answers):
             told = await self._filled([each.of_each for each in large], marks)
             for members, answer in zip(large, told, strict=True):
@@ -160,14 +153,18 @@ class RedisCache:
         return found
 
     async def _filled(
-        self, commands: Sequence[Sequence[Any]], marks: Sequence[Sequence[Any]]
+        self,
+        commands: Sequence[Sequence[Any]],
+        marks: Sequence[Sequence[Any]],
+        lookups: Sequence[Lookup] = (),
     ) -> list[Any]:
-        """The answers to commands, where what is not there is none: the marks behind them say so.
+        """The answers to commands, where what is not there is none: the marks behind them say so;
+        with them views are looked up.
 
         Raises:
             StoreDownError: a partition is not filled.
         """
-        found = await self._pipeline([*commands, *marks])
+        found = await self._look_up(lookups, [*commands, *marks])
         filled(mark for group in found[len(commands) :] for mark in group)
         return found[: len(commands)]
 
@@ -352,6 +349,15 @@ class RedisCache:
             return []
         is_one_server = isinstance(await self._connected(), OneServer)
         return [names] if is_one_server else by_hash_tag(names)
+
+    async def _look_up(
+        self, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]
+    ) -> list[Any]:
+        """Look views up, and give the answers to commands, in one round trip or two."""
+        client = await self._connected()
+        if not isinstance(client, OneServer):
+            return await look_up(client, lookups, commands)
+        return await self._circuit.run(lambda: look_up(client, lookups, commands))
 
     async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Of a cluster one server may fail, and the others are asked on."""

@@ -105,11 +105,15 @@ def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING)
     return Verdict(tuple(here))
 
 
-def shown(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> SentPost | None:
+def shown(
+    reader: Reader,
+    candidate: Candidate,
+    wanted: FeedFilter = EVERYTHING,
+) -> SentPost | None:
     """A candidate that is loaded as its reader sees it; None when it is not to be seen, or not
     asked for."""
     post, reasons = reader.post(candidate.post_id), judge(reader, candidate, wanted).reasons
-    return feed_post(reader, post, list(reasons), candidate.at) if post and reasons else None
+    return feed_post(reader, post, reasons, candidate.at) if post and reasons else None
 
 
 def _reasons(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from api.candidates import hydrate, shown
 from api.cursors import encode_place
 from api.explaining import explanation_of_time
@@ -48,7 +50,7 @@ async def latest_page(
                 break
             if post is not None:
                 if explain:
-                    post.explanation = explanation_of_time(candidate.at)
+                    post = replace(post, explanation=explanation_of_time(candidate.at))
                 posts.append(post)
             last = candidate.position
         examined += len(batch)
@@ -87,7 +89,7 @@ async def newer_page(
             post = shown(reader, candidate, wanted)
             if post is not None:
                 if explain:
-                    post.explanation = explanation_of_time(candidate.at)
+                    post = replace(post, explanation=explanation_of_time(candidate.at))
                 posts.append(post)
             reached += 1
     return SentPage(

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from api.candidates import POPULAR, VIRAL, Step, Verdict, hydrate, is_found, judge, shown
 from api.cursors import encode_rank
@@ -283,7 +284,8 @@ async def _page(
                 return posts, index
             if post is not None:
                 if explain and place.explained is not None:
-                    post.explanation = explanation(snapshot.ranker, place.explained, index)
+                    how = explanation(snapshot.ranker, place.explained, index)
+                    post = replace(post, explanation=how)
                 posts.append(post)
             index += 1
     return posts, None

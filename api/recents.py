@@ -72,11 +72,12 @@ class Recents:
                 log.warning("recents are not kept", error=str(error))
                 return
             except (RedisError, OSError, TimeoutError):
-                await asyncio.sleep(SILENCE_SECONDS)
+                pass  # and once more, in a while
             finally:
                 self._is_told = False
                 self._forget()
                 await connection.disconnect(nowait=True)
+            await asyncio.sleep(SILENCE_SECONDS)
 
     async def _listen(self, connection: Connection) -> None:
         """Forget what has changed, for as long as Redis can be heard."""

@@ -48,12 +48,20 @@ def decode(
 ) -> None:
     """Decode one value for each id; one that cannot be is as if it were not there."""
     for name, raw in zip(ids, values, strict=False):
-        if raw is None:
-            continue
-        try:
-            into[name] = decoder.decode(raw)
-        except msgspec.MsgspecError as error:
-            log.warning("undecodable view", view=decoder.type.__name__, error=type(error).__name__)
+        view = decoded(decoder, raw)
+        if view is not None:
+            into[name] = view
+
+
+def decoded(decoder: msgspec.msgpack.Decoder[Any], raw: bytes | None) -> Any:
+    """A view; None if there is none, or it cannot be decoded."""
+    if raw is None:
+        return None
+    try:
+        return decoder.decode(raw)
+    except msgspec.MsgspecError as error:
+        log.warning("undecodable view", view=decoder.type.__name__, error=type(error).__name__)
+        return None
 
 
 def reactions(

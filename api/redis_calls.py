@@ -17,8 +17,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from api.deadline import time_left
+from api.kept_views import KeptViews, Lookup
+from api.redis_link import open_link
 from api.stores import REDIS, StoreDownError
+from api.turns import turn
 from connectors.redis import GREETING, is_of_cluster, is_passing, refusal, security_options
+from connectors.redis_keys import by_hash_tag
 
 TIMEOUT_SECONDS = 1.0
 MAX_CONNECTIONS = 512
@@ -38,6 +42,7 @@ class OneServer:
         self._client = client
         self._idle: list[Connection] = []
         self._trust: RedisSSLContext | None = None
+        self.views = KeptViews(lambda told: open_link(self.connection(), told))
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -61,6 +66,7 @@ class OneServer:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self.views.close()
         await self._drop_idle()
         await self._client.aclose()
 
@@ -108,7 +114,7 @@ async def connect(url: str) -> Client:
     once = Retry(NoBackoff(), 0)
     client = OneServer(Redis.from_url(url, socket_timeout=None, retry=once, **options))
     try:
-        async with _in_time(TIMEOUT_SECONDS):
+        async with in_time(TIMEOUT_SECONDS):
             (greeting,) = await client.ask([GREETING])
     except BaseException as error:
         await client.aclose()
@@ -139,16 +145,46 @@ async def ask(
         StoreDownError: one does not answer in time, or refuses.
     """
     if isinstance(client, OneServer):
-        async with _in_time(TIMEOUT_SECONDS if seconds is None else seconds):
+        async with in_time(TIMEOUT_SECONDS if seconds is None else seconds):
             return await client.ask(commands)
-    async with _in_time(seconds), client.pipeline(transaction=False) as pipe:
+    async with in_time(seconds), client.pipeline(transaction=False) as pipe:
         for command in commands:
             pipe.execute_command(*command)
         return list(await pipe.execute())
 
 
+async def look_up(
+    client: Client, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]
+) -> list[Any]:
+    """Look views up, and give the answers to commands, in one round trip to each server.
+
+    Raises:
+        StoreDownError: one does not answer in time, or refuses.
+    """
+    if isinstance(client, OneServer):
+        async with in_time(TIMEOUT_SECONDS):
+            return await client.views.read(lookups, commands)
+    keys = [key for each in lookups for key in each.keys]
+    groups = by_hash_tag(keys)
+    await turn(len(keys))
+    found = await ask(client, [*(("MGET", *group) for group in groups), *commands])
+    await turn(len(keys))
+    raws: dict[str, bytes | None] = {}
+    for group, values in zip(groups, found, strict=False):
+        raws.update(zip(group, values, strict=True))
+    for each in lookups:
+        for name, key in zip(each.ids, each.keys, strict=True):
+            each.note(name, raws[key])
+    return found[len(groups) :]
+
+
 @asynccontextmanager
-async def _in_time(most: float | None) -> AsyncIterator[None]:
+async def in_time(most: float | None) -> AsyncIterator[None]:
+    """Bound what is asked of Redis to seconds, and to the time that is left of the request.
+
+    Raises:
+        StoreDownError: it takes longer, or Redis refuses or cannot be reached.
+    """
     seconds = time_left(most)
     limit = asyncio.timeout(seconds)
     try:

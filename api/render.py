@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.models import Author, CommentOut, Counts, LikedPost, MediaOut, PostOut
 from api.sent_page import SentAuthor, SentCounts, SentPost
 from api.user_models import Person
 from api.views import Reader
-from schemas.views import CommentCountsView, CommentView, PostView
+from schemas.views import CommentCountsView, CommentView, CountersView, PostView, UserView
 
 _EPOCH = datetime(1970, 1, 1)
 _MINUTE_MS = 60_000
+
+MOST_USUAL = 20_000
+USUAL_SECONDS = 60.0
 
 
 def rfc3339(at: int) -> str:
@@ -109,10 +115,72 @@ def liked_post(reader: Reader, post: PostView, reacted_at: int) -> LikedPost:
     return LikedPost(**_fields(reader, post), reacted_at=rfc3339(reacted_at))
 
 
-def feed_post(reader: Reader, post: PostView, reasons: list[str], entry_at: int) -> SentPost:
-    """A post on a timeline, as it is sent."""
+class Usual(NamedTuple):
+    """A post as it is sent to most, and the views that it was made of."""
+
+    post: PostView
+    counters: CountersView
+    user: UserView
+    at: int
+    sent: SentPost
+
+
+class Usuals(dict[str, Usual]):
+    """Posts as they are sent to those who have done nothing with them, by id; all are forgotten
+    after a minute, or when there are `MOST_USUAL`."""
+
+    _until = -math.inf
+
+    def sent(
+        self,
+        post: PostView,
+        counters: CountersView,
+        user: UserView,
+        reasons: Sequence[str],
+        at: int,
+    ) -> SentPost:
+        """What is sent, made anew unless it is of the very same views."""
+        usual = self.get(post.post_id)
+        if (
+            usual is None
+            or usual.post is not post
+            or usual.counters is not counters
+            or usual.user is not user
+            or usual.at != at
+            or usual.sent.reasons != reasons
+        ):
+            now = time.monotonic()
+            if len(self) >= MOST_USUAL or now > self._until:
+                self.clear()
+                self._until = now + USUAL_SECONDS
+            sent = _sent(post, counters, user, reasons, at)
+            usual = self[post.post_id] = Usual(post, counters, user, at, sent)
+        return usual.sent
+
+
+_usuals = Usuals()
+
+
+def feed_post(reader: Reader, post: PostView, reasons: Sequence[str], entry_at: int) -> SentPost:
+    """A post on a timeline, as it is sent; others may be sent the same object."""
     counters, user = reader.counters(post.post_id), reader.user(post.author_id)
     reaction = reader.known.reactions.get(post.post_id)
+    is_shared = post.post_id in reader.known.shared
+    if reaction is None and not is_shared:
+        return _usuals.sent(post, counters, user, reasons, entry_at)
+    return _sent(post, counters, user, reasons, entry_at, reaction, is_shared=is_shared)
+
+
+def _sent(
+    post: PostView,
+    counters: CountersView,
+    user: UserView,
+    reasons: Sequence[str],
+    entry_at: int,
+    reaction: str | None = None,
+    *,
+    is_shared: bool = False,
+) -> SentPost:
     created_at = rfc3339(post.at)
     return SentPost(
         post_id=post.post_id,
@@ -137,7 +205,7 @@ def feed_post(reader: Reader, post: PostView, reasons: list[str], entry_at: int)
         counts=SentCounts(counters.reactions, counters.comments, counters.shares, counters.views),
         is_liked=reaction == "like",
         my_reaction=reaction,
-        is_shared=post.post_id in reader.known.shared,
+        is_shared=is_shared,
         is_hidden=post.hidden_by is not None,
         reasons=reasons,
         entry_at=created_at if entry_at == post.at else rfc3339(entry_at),

@@ -3,6 +3,8 @@ pydantic's models take ten times as long to make and to encode."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 from pydantic import BaseModel
@@ -30,7 +32,7 @@ class SentCounts(Struct, frozen=True, gc=False):
     views: int
 
 
-class SentPost(Struct, kw_only=True):
+class SentPost(Struct, kw_only=True, frozen=True, gc=False):
     """As `FeedPost`."""
 
     post_id: str
@@ -55,7 +57,7 @@ class SentPost(Struct, kw_only=True):
     my_reaction: str | None
     is_shared: bool
     is_hidden: bool
-    reasons: list[str]
+    reasons: Sequence[str]
     entry_at: str
     explanation: Explanation | None = None
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from api.app import open_stores
 from api.cache import RedisCache
+from api.kept_views import Lookup
 from api.latest import latest_page
 from api.redis_calls import Client, ask, connect
 from api.sent_page import as_json
@@ -38,7 +39,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Recorder(RedisCache):
-    """Notes each round trip; keeps nothing of what heavy sources hold, so that all is asked for."""
+    """Notes each round trip; keeps no views and nothing of what heavy sources hold, so that all is
+    asked for."""
 
     def __init__(self, url: str, partitions: int) -> None:
         super().__init__(url, partitions)
@@ -51,6 +53,16 @@ class Recorder(RedisCache):
     async def _ask_within(self, commands: Commands, seconds: float) -> list[Any]:
         self.trips.append(commands)
         return await super()._ask_within(commands, seconds)
+
+    async def _look_up(self, lookups: Sequence[Lookup], commands: Commands) -> list[Any]:
+        keys = [key for each in lookups for key in each.keys]
+        read = [("MGET", *keys)] if keys else []
+        found = await self._pipeline([*read, *commands])
+        raws = iter(found[0] if keys else ())
+        for each in lookups:
+            for name in each.ids:
+                each.note(name, next(raws))
+        return found[len(read) :]
 
     async def _connect(self) -> Client:
         client = await super()._connect()

@@ -32,7 +32,7 @@ for kind in viewed viewed_before rankings ranked; do
 done
 
 reads="+exists +get +hget +hmget +mget +smembers +smismember +zcard +zmscore +zrange +zrevrange
-  +zrevrangebyscore +srandmember +client|id +client|tracking +subscribe"
+  +zrevrangebyscore +srandmember +client|id +client|tracking +client|caching +subscribe"
 
 # faust -A topology:views worker
 user headrace-views $client $views $ranked '~opened:*' '~told:*' \

@@ -556,7 +556,8 @@ def test_suggestions_are_the_same_from_redis_and_from_cassandra(
     assert found["users"][1]["influence"] == 1.0
     assert found["degraded"] == []
 
-    monkeypatch.setattr(api.cache.RedisCache, "_pipeline", redis_is_down)
+    for name in ("_pipeline", "_look_up"):
+        monkeypatch.setattr(api.cache.RedisCache, name, redis_is_down)
     alone = asyncio.run(read())
     assert alone["degraded"] == ["redis"]
     assert [each["user_id"] for each in alone["users"]] == [eve, dan]
@@ -737,7 +738,8 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
                 for term in each["explanation"]["demotions"]
             )
 
-            monkeypatch.setattr(api.cache.RedisCache, "_pipeline", redis_is_down)
+            for name in ("_pipeline", "_look_up"):
+                monkeypatch.setattr(api.cache.RedisCache, name, redis_is_down)
             page = (await ask("GET", "/api/v1/feed", al, params=params)).json()
             assert page["degraded"] == ["redis"]
             assert len(page["posts"]) == 20

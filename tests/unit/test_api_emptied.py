@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from api.cache import RedisCache
-from api.redis_calls import OneServer
 from api.stores import StoreDownError, Wanted
 from connectors.redis_fence import Mark
 from schemas.partitioning import partition_of
+from tests.unit.redis_fakes import one_server
 
 PARTITIONS = 8
 BOB, ALICE = "bob", "alice"
@@ -57,9 +57,7 @@ class Redis:
 
 def _ask(redis: Redis, read: Read) -> Any:
     cache = RedisCache("redis://nowhere", PARTITIONS)
-    client = OneServer.__new__(OneServer)
-    client.ask = redis.ask  # type: ignore[method-assign]
-    cache._redis = client
+    cache._redis = one_server(redis.ask)
     return asyncio.run(read(cache))
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from api.cache import RedisCache
 from api.of_viewer import FEW
-from api.redis_calls import OneServer
 from api.stores import Found, StoreDownError, Wanted
 from connectors.redis_fence import Mark
+from tests.unit.redis_fakes import one_server
 
 FILLED = msgspec.json.encode(Mark("log", "e", 3, is_filled=True))
 SIZES = (0, 1, FEW, FEW + 1, FEW + 50)
@@ -53,10 +53,8 @@ class Redis:
 
 
 def load(redis: Redis, names: range) -> Found:
-    client = OneServer.__new__(OneServer)
-    client.ask = redis.ask  # type: ignore[method-assign]
     cache = RedisCache("redis://nowhere", 8)
-    cache._redis = client
+    cache._redis = one_server(redis.ask)
     wanted = Wanted(
         viewer="bob",
         blocks=[f"u:{number}" for number in names],

@@ -12,11 +12,11 @@ import pytest
 from api import ranked
 from api.cache import RedisCache
 from api.ranked import first_page
-from api.redis_calls import OneServer
 from api.stores import Wanted
 from api.timeline import Timeline
 from api.turns import AT_A_TURN, in_turns, turn
 from tests.unit.api_fakes import NOW, World
+from tests.unit.redis_fakes import one_server
 
 POSTS = 500
 
@@ -95,8 +95,7 @@ def test_loading_many_lets_others_have_their_turn_before_and_after_the_round_tri
 
     async def load(count: int) -> None:
         cache = RedisCache("redis://nowhere", 8)
-        cache._redis = client = OneServer.__new__(OneServer)
-        client.ask = ask  # type: ignore[method-assign]
+        cache._redis = one_server(ask)
         await beat.beside(cache.load(Wanted(posts=[f"p{number}" for number in range(count)])))
 
     asyncio.run(load(AT_A_TURN - 1))

@@ -1,0 +1,122 @@
+"""A connection to a Redis server for all that is asked at the same time; it tells of changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from hiredis import PushNotification, Reader, pack_command
+from msgspec import Struct, field
+from redis.asyncio import Connection, SSLConnection
+from redis.asyncio.connection import DefaultParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+Told = Callable[[Sequence[bytes] | None], None]
+"""Is given keys that have changed; None: any may have."""
+
+_NOTHING = object()
+
+
+class _Asked(Struct):
+    """What is waited for: so many answers, of which some have come."""
+
+    future: asyncio.Future[list[Any]]
+    count: int
+    answers: list[Any] = field(default_factory=list)
+
+
+class Link(asyncio.Protocol):
+    """Sends commands as they are asked for; their answers come in that order (RESP3).
+
+    Redis says on the same connection, and before the answer to any command that it carries out
+    later, which keys have changed of those that were read with `CLIENT CACHING YES`
+    (https://redis.io/docs/latest/develop/reference/client-side-caching). So who has an answer has
+    been told of all that changed before it was given.
+    """
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self._reader = Reader(replyError=DefaultParser.parse_error, notEnoughData=_NOTHING)
+        self._asked: deque[_Asked] = deque()
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return self._transport is not None
+
+    async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers to commands.
+
+        Raises:
+            RedisError: one was refused, or the connection is gone, or goes meanwhile.
+        """
+        if self._transport is None:
+            raise RedisConnectionError("the connection is closed")
+        asked = _Asked(asyncio.get_running_loop().create_future(), len(commands))
+        self._transport.write(b"".join([pack_command(tuple(each)) for each in commands]))
+        self._asked.append(asked)
+        answers = await asked.future
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+            self.connection_lost(None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """As `asyncio.Protocol`."""
+        gets = self._reader.gets
+        self._reader.feed(data)
+        while (answer := gets()) is not _NOTHING:
+            if isinstance(answer, PushNotification):
+                if answer[0] == b"invalidate":
+                    self._told(answer[1])
+                continue
+            asked = self._asked[0]
+            asked.answers.append(answer)
+            if len(asked.answers) == asked.count:
+                self._asked.popleft()
+                if not asked.future.done():
+                    asked.future.set_result(asked.answers)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As `asyncio.Protocol`."""
+        self._transport = None
+        self._told(None)
+        while self._asked:
+            future = self._asked.popleft().future
+            if not future.done():
+                future.set_exception(RedisConnectionError(f"the connection was lost: {exc}"))
+
+
+async def open_link(to: Connection, told: Told) -> Link:
+    """A link to where a connection of redis-py would go, which is not made.
+
+    Raises:
+        RedisError, OSError: there is none, or it refuses.
+    """
+    context = to.ssl_context.get() if isinstance(to, SSLConnection) else None
+    _, link = await asyncio.get_running_loop().create_connection(
+        lambda: Link(told), to.host, to.port, ssl=context
+    )
+    greeting: list[Any] = ["HELLO", 3]
+    if to.password:
+        greeting += ["AUTH", to.username or "default", to.password]
+    try:
+        await link.ask([greeting, ("SELECT", to.db)] if to.db else [greeting])
+    except BaseException:
+        link.close()
+        raise
+    return link

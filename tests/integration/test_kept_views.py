@@ -1,0 +1,228 @@
+"""Views that the API keeps decoded, on a real server that says what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from redis import Redis
+
+from api import kept_views
+from api.cache import RedisCache
+from api.redis_calls import TIMEOUT_SECONDS
+from api.stores import StoreDownError, Wanted
+from connectors.redis_keys import Keys
+from connectors.stack.local import LocalStack
+from schemas.views import CountersView, PostView, UserView
+from tests.filled import fill
+
+PARTITIONS = 8
+KEYS = Keys(PARTITIONS)
+WANTED = Wanted(viewer="al", posts=["p1"], counters=["p1"], users=["bo"], mine=["p1"])
+WRITES = 3_000
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with LocalStack(tmp_path_factory.mktemp("stack"), fresh=True, parts=("redis",)) as stack:
+        yield stack.addresses.redis
+
+
+@pytest.fixture
+def redis(url: str) -> Iterator[Redis]:
+    with Redis.from_url(url) as client:
+        client.flushall()
+        fill(client, PARTITIONS)
+        client.set(KEYS.post("p1"), msgspec.msgpack.encode(PostView("p1", "bo", 1, "one")))
+        client.set(KEYS.user("bo"), msgspec.msgpack.encode(UserView("bo", "bo")))
+        count(client, 0)
+        yield client
+
+
+def count(client: Redis, comments: int) -> None:
+    view = CountersView("p1", comments=comments)
+    client.set(KEYS.counters("p1"), msgspec.msgpack.encode(view))
+
+
+def times_read(client: Redis) -> int:
+    """How often something was read to be kept."""
+    found = client.info("commandstats")
+    return int(found.get("cmdstat_client|caching", {}).get("calls", 0))
+
+
+@asynccontextmanager
+async def cache_at(url: str) -> AsyncIterator[RedisCache]:
+    cache = RedisCache(url, PARTITIONS)
+    try:
+        yield cache
+    finally:
+        await cache.close()
+
+
+async def comments(cache: RedisCache) -> int | None:
+    found = (await cache.load(WANTED)).counters.get("p1")
+    return None if found is None else found.comments
+
+
+def test_what_has_not_changed_is_read_once(url: str, redis: Redis) -> None:
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            first = await cache.load(WANTED)
+            before = times_read(redis)
+            again = await cache.load(WANTED)
+            assert times_read(redis) == before
+            assert again.posts["p1"] is first.posts["p1"]
+            assert (again.counters, again.users) == (first.counters, first.users)
+            count(redis, 1)
+            assert await comments(cache) == 1
+            assert times_read(redis) == before + 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["deleted", "expired", "emptied", "renamed"])
+def test_what_is_gone_is_gone_at_once(url: str, redis: Redis, how: str) -> None:
+    key = KEYS.counters("p1")
+
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            assert await comments(cache) == 0
+            if how == "deleted":
+                redis.delete(key)
+            elif how == "expired":
+                redis.pexpire(key, 0)
+            elif how == "renamed":
+                redis.rename(key, "elsewhere")
+            else:
+                redis.flushall()
+                fill(redis, PARTITIONS)
+            assert await comments(cache) is None
+
+    asyncio.run(run())
+
+
+def test_no_view_is_older_than_what_was_written_before_it_was_asked_for(
+    url: str, redis: Redis
+) -> None:
+    written = 0
+    is_over = False
+
+    def write() -> None:
+        nonlocal written, is_over
+        with Redis.from_url(url) as client:
+            for number in range(1, WRITES + 1):
+                count(client, number)
+                written = number
+                if number % 3 == 0:
+                    time.sleep(0.001)  # so that some are kept for a while
+        is_over = True
+
+    async def keep_reading(cache: RedisCache) -> tuple[int, int]:
+        reads = old = 0
+        while not is_over:
+            least = written
+            found = await comments(cache)
+            assert found is not None
+            reads += 1
+            old += found < least
+        return reads, old
+
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            await comments(cache)
+            before = times_read(redis)
+            thread = threading.Thread(target=write)
+            thread.start()
+            try:
+                results = await asyncio.gather(*(keep_reading(cache) for _ in range(3)))
+            finally:
+                await asyncio.to_thread(thread.join)
+            reads = sum(each for each, _ in results)
+            assert sum(old for _, old in results) == 0
+            assert reads > 500
+            assert 0 < times_read(redis) - before < reads  # some were kept, and changed
+            assert await comments(cache) == WRITES
+
+    asyncio.run(run())
+
+
+def test_nothing_outlives_its_connection(url: str, redis: Redis) -> None:
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            assert await comments(cache) == 0
+            mine = redis.client_id()
+            others = [each["id"] for each in redis.client_list() if int(each["id"]) != mine]
+            for each in others:
+                redis.client_kill_filter(_id=each)
+            count(redis, 1)
+            assert await comments(cache) == 1
+            count(redis, 2)
+            assert await comments(cache) == 2
+
+    asyncio.run(run())
+
+
+def test_a_server_that_says_nothing_is_down_and_comes_back(url: str, redis: Redis) -> None:
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            assert await comments(cache) == 0
+            redis.execute_command("CLIENT", "PAUSE", int(1.5 * TIMEOUT_SECONDS * 1_000), "ALL")
+            began = time.monotonic()
+            with pytest.raises(StoreDownError):
+                await cache.load(WANTED)
+            assert time.monotonic() - began < 1.4 * TIMEOUT_SECONDS
+            await asyncio.sleep(TIMEOUT_SECONDS)
+            count(redis, 1)
+            assert await comments(cache) == 1
+
+    asyncio.run(run())
+
+
+def test_who_may_not_be_told_of_changes_keeps_nothing(url: str, redis: Redis) -> None:
+    redis.acl_setuser(
+        "plain",
+        enabled=True,
+        passwords=["+secret-of-plain"],
+        keys=["*"],
+        commands=["+@all", "-client|tracking"],
+    )
+    mine = url.replace("redis://", "redis://plain:secret-of-plain@")
+
+    async def run() -> None:
+        async with cache_at(mine) as cache:
+            for number in range(3):
+                count(redis, number)
+                before = times_read(redis)
+                assert await comments(cache) == number
+                assert await comments(cache) == number
+                assert times_read(redis) == before
+
+    try:
+        asyncio.run(run())
+    finally:
+        redis.acl_deluser("plain")
+
+
+def test_no_more_is_kept_than_its_bound(
+    url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_views, "MOST", 3)
+    names = [f"p{number}" for number in range(20)]
+    for name in names:
+        redis.set(KEYS.post(name), msgspec.msgpack.encode(PostView(name, "bo", 1)))
+
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            assert list((await cache.load(Wanted(posts=names))).posts) == names
+            before = times_read(redis)
+            assert (await cache.load(Wanted(posts=names[-2:]))).posts.keys() == {*names[-2:]}
+            assert times_read(redis) == before
+            assert (await cache.load(Wanted(posts=names[:2]))).posts.keys() == {*names[:2]}
+            assert times_read(redis) == before + 1
+
+    asyncio.run(run())
