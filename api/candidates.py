@@ -8,10 +8,11 @@ from typing import Literal
 from msgspec import Struct
 
 from api.feed_filter import EVERYTHING, SHARED, FeedFilter
+from api.feed_models import Explanation
 from api.held import Candidate
 from api.ranking.features import topics_of
 from api.render import feed_post
-from api.sent_page import SentPost
+from api.sent_page import Sent
 from api.stores import USER
 from api.turns import turn
 from api.views import Needs, Reader
@@ -109,11 +110,14 @@ def shown(
     reader: Reader,
     candidate: Candidate,
     wanted: FeedFilter = EVERYTHING,
-) -> SentPost | None:
-    """A candidate that is loaded as its reader sees it; None when it is not to be seen, or not
-    asked for."""
+    explanation: Explanation | None = None,
+) -> Sent | None:
+    """A candidate that is loaded as its reader sees it, with the explanation of its place; None
+    when it is not to be seen, or not asked for."""
     post, reasons = reader.post(candidate.post_id), judge(reader, candidate, wanted).reasons
-    return feed_post(reader, post, reasons, candidate.at) if post and reasons else None
+    if post is None or not reasons:
+        return None
+    return feed_post(reader, post, reasons, candidate.at, explanation)
 
 
 def _reasons(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from api.candidates import hydrate, shown
 from api.cursors import encode_place
 from api.explaining import explanation_of_time
 from api.feed_filter import EVERYTHING, FeedFilter
 from api.held import Position
 from api.newer import newer_than
-from api.sent_page import SentPage, SentPost
+from api.sent_page import Sent, SentPage
 from api.timeline import Timeline
 from api.views import Reader
 
@@ -31,7 +29,7 @@ async def latest_page(
     explain: bool = False,
 ) -> SentPage:
     """Take candidates until one more than `limit` is visible, or there are no more."""
-    posts: list[SentPost] = []
+    posts: list[Sent] = []
     newest: Position | None = None
     last: Position | None = None
     examined = 0
@@ -44,13 +42,12 @@ async def latest_page(
         newest = newest or batch[0].position
         await hydrate(reader, batch)
         for candidate in batch:
-            post = shown(reader, candidate, wanted)
+            how = explanation_of_time(candidate.at) if explain else None
+            post = shown(reader, candidate, wanted, how)
             if post is not None and len(posts) == limit:
                 has_more = True
                 break
             if post is not None:
-                if explain:
-                    post = replace(post, explanation=explanation_of_time(candidate.at))
                 posts.append(post)
             last = candidate.position
         examined += len(batch)
@@ -78,7 +75,7 @@ async def newer_page(
 ) -> SentPage:
     """Take candidates above a place, upwards, until `limit` are visible, or there are no more."""
     newer = await newer_than(timeline, since)
-    posts: list[SentPost] = []
+    posts: list[Sent] = []
     reached = 0
     while reached < min(len(newer), MAX_EXAMINED) and len(posts) < limit:
         batch = newer[reached : reached + MIN_BATCH]
@@ -86,10 +83,9 @@ async def newer_page(
         for candidate in batch:
             if len(posts) == limit:
                 break
-            post = shown(reader, candidate, wanted)
+            how = explanation_of_time(candidate.at) if explain else None
+            post = shown(reader, candidate, wanted, how)
             if post is not None:
-                if explain:
-                    post = replace(post, explanation=explanation_of_time(candidate.at))
                 posts.append(post)
             reached += 1
     return SentPage(

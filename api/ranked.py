@@ -6,7 +6,6 @@ import asyncio
 import secrets
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from api.candidates import POPULAR, VIRAL, Step, Verdict, hydrate, is_found, judge, shown
 from api.cursors import encode_rank
@@ -21,7 +20,7 @@ from api.ranking.features import Features, Tastes, features_of
 from api.ranking.order import KEPT, Order, arrange, choose
 from api.ranking.rankers import explaining
 from api.seen import Seen
-from api.sent_page import SentPage, SentPost
+from api.sent_page import Sent, SentPage
 from api.snapshots import Snapshot, explained, ranked
 from api.state import Services
 from api.stores import REDIS, StoreDownError
@@ -270,29 +269,29 @@ async def next_page(
 
 async def _page(
     reader: Reader, snapshot: Snapshot, start: int, limit: int, *, explain: bool
-) -> tuple[list[SentPost], int | None]:
+) -> tuple[list[Sent], int | None]:
     """Posts from a place on, as they may be seen now, and the place of the next that may; None when
     there is none."""
-    posts: list[SentPost] = []
+    posts: list[Sent] = []
     index = start
     while batch := snapshot.places[index : index + max(limit + 1 - len(posts), MIN_BATCH)]:
         candidates = [each.candidate() for each in batch]
         await hydrate(reader, candidates)
         for place, candidate in zip(batch, candidates, strict=True):
-            post = shown(reader, candidate)
+            how = None
+            if explain and place.explained is not None:
+                how = explanation(snapshot.ranker, place.explained, index)
+            post = shown(reader, candidate, explanation=how)
             if post is not None and len(posts) == limit:
                 return posts, index
             if post is not None:
-                if explain and place.explained is not None:
-                    how = explanation(snapshot.ranker, place.explained, index)
-                    post = replace(post, explanation=how)
                 posts.append(post)
             index += 1
     return posts, None
 
 
 def _feed_page(
-    reader: Reader, snapshot: Snapshot, posts: list[SentPost], name: str, after: int | None
+    reader: Reader, snapshot: Snapshot, posts: list[Sent], name: str, after: int | None
 ) -> SentPage:
     degraded: list[FeedDegraded] = [*reader.degraded]
     if snapshot.lacks_sources:

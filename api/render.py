@@ -9,8 +9,11 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from msgspec import Raw
+
+from api.feed_models import Explanation
 from api.models import Author, CommentOut, Counts, LikedPost, MediaOut, PostOut
-from api.sent_page import SentAuthor, SentCounts, SentPost
+from api.sent_page import Sent, SentAuthor, SentCounts, SentPost, as_json
 from api.user_models import Person
 from api.views import Reader
 from schemas.views import CommentCountsView, CommentView, CountersView, PostView, UserView
@@ -121,8 +124,9 @@ class Usual(NamedTuple):
     post: PostView
     counters: CountersView
     user: UserView
+    reasons: Sequence[str]
     at: int
-    sent: SentPost
+    sent: Raw
 
 
 class Usuals(dict[str, Usual]):
@@ -138,8 +142,8 @@ class Usuals(dict[str, Usual]):
         user: UserView,
         reasons: Sequence[str],
         at: int,
-    ) -> SentPost:
-        """What is sent, made anew unless it is of the very same views."""
+    ) -> Raw:
+        """What is sent, encoded; made anew unless it is of the very same views."""
         usual = self.get(post.post_id)
         if (
             usual is None
@@ -147,28 +151,36 @@ class Usuals(dict[str, Usual]):
             or usual.counters is not counters
             or usual.user is not user
             or usual.at != at
-            or usual.sent.reasons != reasons
+            or usual.reasons != reasons
         ):
             now = time.monotonic()
             if len(self) >= MOST_USUAL or now > self._until:
                 self.clear()
                 self._until = now + USUAL_SECONDS
-            sent = _sent(post, counters, user, reasons, at)
-            usual = self[post.post_id] = Usual(post, counters, user, at, sent)
+            sent = Raw(as_json(_sent(post, counters, user, reasons, at)))
+            usual = self[post.post_id] = Usual(post, counters, user, reasons, at, sent)
         return usual.sent
 
 
 _usuals = Usuals()
 
 
-def feed_post(reader: Reader, post: PostView, reasons: Sequence[str], entry_at: int) -> SentPost:
-    """A post on a timeline, as it is sent; others may be sent the same object."""
+def feed_post(
+    reader: Reader,
+    post: PostView,
+    reasons: Sequence[str],
+    entry_at: int,
+    explanation: Explanation | None = None,
+) -> Sent:
+    """A post on a timeline, as it is sent."""
     counters, user = reader.counters(post.post_id), reader.user(post.author_id)
     reaction = reader.known.reactions.get(post.post_id)
     is_shared = post.post_id in reader.known.shared
-    if reaction is None and not is_shared:
+    if reaction is None and not is_shared and explanation is None:
         return _usuals.sent(post, counters, user, reasons, entry_at)
-    return _sent(post, counters, user, reasons, entry_at, reaction, is_shared=is_shared)
+    return _sent(
+        post, counters, user, reasons, entry_at, reaction, explanation, is_shared=is_shared
+    )
 
 
 def _sent(
@@ -178,6 +190,7 @@ def _sent(
     reasons: Sequence[str],
     entry_at: int,
     reaction: str | None = None,
+    explanation: Explanation | None = None,
     *,
     is_shared: bool = False,
 ) -> SentPost:
@@ -209,4 +222,5 @@ def _sent(
         is_hidden=post.hidden_by is not None,
         reasons=reasons,
         entry_at=created_at if entry_at == post.at else rfc3339(entry_at),
+        explanation=explanation,
     )

@@ -62,10 +62,14 @@ class SentPost(Struct, kw_only=True, frozen=True, gc=False):
     explanation: Explanation | None = None
 
 
+Sent = SentPost | msgspec.Raw
+"""A post as it is sent, or as it has been encoded."""
+
+
 class SentPage(Struct, kw_only=True):
     """As `FeedPage`."""
 
-    posts: list[SentPost]
+    posts: list[Sent]
     next_cursor: str | None
     has_more: bool
     newer_cursor: str | None = None
@@ -73,7 +77,7 @@ class SentPage(Struct, kw_only=True):
     is_opening: bool = False
 
 
-def as_json(sent: SentPage | SentPost) -> bytes:
+def as_json(sent: SentPage | Sent) -> bytes:
     """What is sent, as JSON."""
     return _ENCODER.encode(sent)
 

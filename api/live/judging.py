@@ -14,7 +14,7 @@ from api.live.inbox import Item
 from api.live.memory import NoticeState
 from api.models import NotificationOut
 from api.notifications import visible
-from api.sent_page import SentPost
+from api.sent_page import Sent
 from api.state import Services
 from api.stores import Degraded, StoreDownError
 from api.views import Needs, Reader
@@ -26,12 +26,12 @@ SETTLE_MS = 1_000
 
 class Judged(NamedTuple):
     """An entry as the caller sees it; without a post it is not to be seen, of which `is_certain`
-    says whether it may change in a moment. `is_known` says whether there is a view of the post."""
+    says whether it may change in a moment. `author_id` is None if there is no view of the post."""
 
     item: Item
-    post: SentPost | None
+    post: Sent | None
     is_certain: bool
-    is_known: bool
+    author_id: str | None
 
 
 async def judge_entries(
@@ -51,8 +51,8 @@ async def judge_entries(
     for item, candidate in zip(items, batch, strict=True):
         post = shown(reader, candidate)
         is_certain = post is not None or _is_certain(reader, candidate, item.at, related_at, now)
-        is_known = reader.post(candidate.post_id) is not None
-        judged.append(Judged(item, post, is_certain, is_known))
+        view = reader.post(candidate.post_id)
+        judged.append(Judged(item, post, is_certain, view.author_id if view else None))
     return judged, reader.degraded
 
 

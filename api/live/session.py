@@ -152,11 +152,11 @@ class Session:
     def _entry(self, judged: Judged) -> list[Message]:
         change, post, memory = judged.item.change, judged.post, self._stream.memory
         assert isinstance(change, Added)
-        if not judged.is_known:
+        if judged.author_id is None:
             return [self._say("gap", {"reason": "views"})]
         if post is None or memory.has(change.post_id, change.reason):
             return []
-        gone = memory.add(change.post_id, change.reason, post.user.user_id)
+        gone = memory.add(change.post_id, change.reason, judged.author_id)
         self._board.watch(self._stream, change.post_id)
         self._board.unwatch(self._stream, gone)
         return [Message("entry", as_json(post), self._stream.token())]
