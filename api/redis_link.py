@@ -17,19 +17,24 @@ from redis.exceptions import RedisError
 Told = Callable[[Sequence[bytes] | None], None]
 """Is given keys that have changed; None: any may have."""
 
+SILENT_SECONDS = 0.9
+"""After which nothing is thought to come: a little less than what a request is given."""
+
 _NOTHING = object()
 
 
 class _Asked(Struct):
-    """What is waited for: so many answers, of which some have come."""
+    """What is waited for since a time of the loop's: so many answers, of which some have come."""
 
     future: asyncio.Future[list[Any]]
     count: int
+    since: float
     answers: list[Any] = field(default_factory=list)
 
 
 class Link(asyncio.Protocol):
-    """Sends commands as they are asked for; their answers come in that order (RESP3).
+    """Sends commands as they are asked for; their answers come in that order (RESP3). When somebody
+    stops waiting while nothing comes, it closes: the server may be gone without a word.
 
     Redis says on the same connection, and before the answer to any command that it carries out
     later, which keys have changed of those that were read with `CLIENT CACHING YES`
@@ -56,10 +61,16 @@ class Link(asyncio.Protocol):
         """
         if self._transport is None:
             raise RedisConnectionError("the connection is closed")
-        asked = _Asked(asyncio.get_running_loop().create_future(), len(commands))
+        loop = asyncio.get_running_loop()
+        asked = _Asked(loop.create_future(), len(commands), loop.time())
         self._transport.write(b"".join([pack_command(tuple(each)) for each in commands]))
         self._asked.append(asked)
-        answers = await asked.future
+        try:
+            answers = await asked.future
+        except asyncio.CancelledError:
+            if self._asked and loop.time() - self._asked[0].since >= SILENT_SECONDS:
+                self.close()
+            raise
         for answer in answers:
             if isinstance(answer, RedisError):
                 raise answer

@@ -36,7 +36,8 @@ class NotLandedError(Exception):
 
 
 class Ground:
-    """A running pipeline: workers reach every part through a proxy, the driver directly."""
+    """A running pipeline. The driver reaches every part directly, and so do the workers unless it
+    `is_proxied`, as it must be for faults of the network: proxies take time of the driver's."""
 
     def __init__(
         self,
@@ -50,8 +51,10 @@ class Ground:
         patience_s: float,
         say: Say,
         installation: Installation = THIS,
+        is_proxied: bool = False,
     ) -> None:
         self.stack = stack
+        self._is_proxied = is_proxied
         self.log_dir = log_dir
         self.seed = seed
         self.state = state
@@ -74,7 +77,7 @@ class Ground:
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
-            for proxy in (self.kafka, self.redis, self.cassandra):
+            for proxy in (self.kafka, self.redis, self.cassandra) if self._is_proxied else ():
                 held.enter_context(proxy)
             self.crew = held.enter_context(
                 self._crew("first", ("app", "views", "archive", "api"), self.state)
@@ -101,14 +104,14 @@ class Ground:
         return self._crew(name, apps, "memory")
 
     def _crew(self, name: str, apps: Collection[str], state: str) -> Crew:
-        behind = Addresses(
+        behind_proxies = Addresses(
             kafka=f"127.0.0.1:{self.kafka.port}",
             redis=f"redis://127.0.0.1:{self.redis.port}/0",
             cassandra=f"127.0.0.1:{self.cassandra.port}",
         )
         log_dir = self.log_dir / name
         return Crew(
-            behind,
+            behind_proxies if self._is_proxied else self.addresses,
             apps,
             name=name,
             state=state,

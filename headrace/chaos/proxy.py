@@ -34,13 +34,14 @@ class Proxy:
         self.port = 0
         self.held_bytes = 0
         self._server_port = server_port
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._is_open = asyncio.Event()
         self._is_open.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         self.port = self._do(self._listen()).result(START_S)
         return self

@@ -75,6 +75,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
             state=options.state,
             patience_s=options.patience_s,
             say=progress.detail,
+            is_proxied=True,
         )
         held.enter_context(ground)
         outcome.memory_at_begin = ground.crew.memory_mb()

@@ -16,6 +16,9 @@ from headrace.commands.steps import need_oracle
 if TYPE_CHECKING:
     from headrace.soak.run import SoakOutcome
 
+LASTING_MINUTES = 5
+"""From when on it is worth while that Kafka and Cassandra compile their code thoroughly."""
+
 
 @click.command()
 @click.option(
@@ -82,7 +85,14 @@ def soak(
     options = Options(
         minutes=minutes, seed=seed, every_s=every, rate=rate, **_upgrade(upgrade_from)
     )
-    run_on_own_parts("soak", partial(run, options), _show, json_file, logs)
+    run_on_own_parts(
+        "soak",
+        partial(run, options),
+        _show,
+        json_file,
+        logs,
+        is_lasting=minutes >= LASTING_MINUTES,
+    )
 
 
 def _upgrade(directory: Path | None) -> dict[str, Any]:
