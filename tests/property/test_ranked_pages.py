@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cursors import decode_rank
 from api.ranked import first_page, next_page
+from api.sent_page import as_json
 from tests.unit.api_fakes import NOW, World
 
 limits = st.lists(st.sampled_from([1, 2, 5, 20, 100]), min_size=1, max_size=6)
@@ -40,7 +42,7 @@ async def read(world: World, sizes: list[int], gone: list[set[str]]) -> list[lis
             page = await first_page(services, reader, limit, explain=False)
         else:
             page = await next_page(services, reader, decode_rank(cursor), limit, explain=False)
-        found.append([post.post_id for post in page.posts])
+        found.append([post["post_id"] for post in msgspec.json.decode(as_json(page))["posts"]])
         cursor = page.next_cursor
     return found
 
