@@ -114,7 +114,7 @@ async def connect(url: str) -> Client:
     once = Retry(NoBackoff(), 0)
     client = OneServer(Redis.from_url(url, socket_timeout=None, retry=once, **options))
     try:
-        async with in_time(TIMEOUT_SECONDS):
+        async with _in_time(TIMEOUT_SECONDS):
             (greeting,) = await client.ask([GREETING])
     except BaseException as error:
         await client.aclose()
@@ -145,9 +145,9 @@ async def ask(
         StoreDownError: one does not answer in time, or refuses.
     """
     if isinstance(client, OneServer):
-        async with in_time(TIMEOUT_SECONDS if seconds is None else seconds):
+        async with _in_time(TIMEOUT_SECONDS if seconds is None else seconds):
             return await client.ask(commands)
-    async with in_time(seconds), client.pipeline(transaction=False) as pipe:
+    async with _in_time(seconds), client.pipeline(transaction=False) as pipe:
         for command in commands:
             pipe.execute_command(*command)
         return list(await pipe.execute())
@@ -162,7 +162,7 @@ async def look_up(
         StoreDownError: one does not answer in time, or refuses.
     """
     if isinstance(client, OneServer):
-        async with in_time(TIMEOUT_SECONDS):
+        async with _in_time(TIMEOUT_SECONDS):
             return await client.views.read(lookups, commands)
     keys = [key for each in lookups for key in each.keys]
     groups = by_hash_tag(keys)
@@ -179,7 +179,7 @@ async def look_up(
 
 
 @asynccontextmanager
-async def in_time(most: float | None) -> AsyncIterator[None]:
+async def _in_time(most: float | None) -> AsyncIterator[None]:
     """Bound what is asked of Redis to seconds, and to the time that is left of the request.
 
     Raises:
