@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from api.of_viewer import OfViewer
 from api.reacted import Reacted
 from api.recents import Recents
 from api.redis_answers import decode, faded, filled, in_order, scored
-from api.redis_calls import Client, OneServer, ask, connect, look_up
+from api.redis_calls import Client, OneServer, ask, ask_flat, connect, entries, look_up
 from api.stores import (
     REDIS,
     USER,
@@ -54,6 +54,8 @@ VIRAL_SECONDS = 1.0
 TOLD_SECONDS = 2 * 24 * 60 * 60
 MAX_ENTRIES = 5_000
 """Feeds hold about 1,000 entries; of a larger one the rest is read from the archive."""
+
+T = TypeVar("T")
 
 _POST = msgspec.msgpack.Decoder(PostView)
 _COUNTERS = msgspec.msgpack.Decoder(CountersView)
@@ -88,31 +90,28 @@ class RedisCache:
 
     async def timeline(self, user_id: str) -> Held:
         """All entries that are held, and what the heavy sources hold that the user follows: one
-        round trip, or two if there are such. O(entries), and O(heavy sources) of which there are
-        few, else O(sources followed).
+        round trip, or two if some of it is not kept. O(entries) if they have changed since the last
+        read, and O(heavy sources) of which there are few, else O(sources followed).
 
         The floor is read after the entries: what a trim takes away in between is then below it.
         """
-        feed, floor = self._keys.feed(user_id), self._keys.floor(user_id)
         names = await self._heavy.names()
-        # Without redis-py's own option the answer stays flat: member, score, member, score.
-        commands: list[Sequence[Any]] = [
-            ("ZREVRANGE", feed, 0, MAX_ENTRIES - 1, "WITHSCORES"),
-            ("GET", floor),
-        ]
+        commands: list[Sequence[Any]] = [("GET", self._keys.floor(user_id))]
         if names:
             commands.append(self._heavy.question(user_id, names))
         commands.append(("GET", self._mark(Topic.VIEW_RELATIONS, user_id)))
-        flat, raw_floor, *found, mark = await self._pipeline(commands)
+        # Without redis-py's own option the answer stays flat: member, score, member, score.
+        newest = ("ZREVRANGE", self._keys.feed(user_id), 0, MAX_ENTRIES - 1, "WITHSCORES")
+        feed, (raw_floor, *found, mark) = await self._entries(newest, commands)
         filled([mark])
         followed = self._heavy.answer(names, found[0]) if names else []
         pulled = await self._heavy.held(followed)
-        known_from = floor_of(raw_floor)
-        if known_from is None:
+        floor = floor_of(raw_floor)
+        if floor is None:
             return Held(Entries(()), None, pulled.entries, is_partial=pulled.is_partial)
-        if len(flat) == 2 * MAX_ENTRIES:
-            known_from = max(known_from, int(float(flat[-1])))
-        return Held(Entries(flat), known_from, pulled.entries, is_partial=pulled.is_partial)
+        if len(feed) == MAX_ENTRIES:
+            floor = max(floor, feed.time_of(-1))
+        return Held(feed, floor, pulled.entries, is_partial=pulled.is_partial)
 
     async def followed_heavy(self, user_id: str) -> list[str]:
         """The heavy sources that a user follows, in one round trip. O(heavy sources), or O(sources
@@ -177,7 +176,7 @@ class RedisCache:
         """What a user likes and not at a time (ms), in one round trip; users as `u:`."""
         keys = self._keys
         wanted = keys.affinity(user_id), keys.interests(user_id), keys.aversions(user_id)
-        near, likes, far = await self._pipeline(
+        near, likes, far = await self.run(
             [("ZREVRANGE", key, 0, limit - 1, "WITHSCORES") for key in wanted]
         )
         liked = {
@@ -324,7 +323,7 @@ class RedisCache:
 
     async def run(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """The answers to commands whose keys are known elsewhere, in one round trip."""
-        return await self._pipeline(commands)
+        return await self._reached(lambda client: ask_flat(client, commands))
 
     def _marks(self, wanted: Wanted) -> list[str]:
         """The marks of the partitions in which what is not there is taken for none."""
@@ -354,17 +353,23 @@ class RedisCache:
         self, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]
     ) -> list[Any]:
         """Look views up, and give the answers to commands, in one round trip or two."""
-        client = await self._connected()
-        if not isinstance(client, OneServer):
-            return await look_up(client, lookups, commands)
-        return await self._circuit.run(lambda: look_up(client, lookups, commands))
+        return await self._reached(lambda client: look_up(client, lookups, commands))
+
+    async def _entries(
+        self, question: Sequence[Any], commands: Sequence[Sequence[Any]]
+    ) -> tuple[Entries, list[Any]]:
+        """A sorted set, and the answers to commands behind it, in one round trip or two."""
+        return await self._reached(lambda client: entries(client, question, commands))
 
     async def _pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Of a cluster one server may fail, and the others are asked on."""
+        return await self._reached(lambda client: ask(client, commands))
+
+    async def _reached(self, call: Callable[[Client], Awaitable[T]]) -> T:
+        """What a call gives. Of a cluster one server may fail, and the others are asked on."""
         client = await self._connected()
         if not isinstance(client, OneServer):
-            return await ask(client, commands)
-        return await self._circuit.run(lambda: ask(client, commands))
+            return await call(client)
+        return await self._circuit.run(lambda: call(client))
 
     async def _ask_within(self, commands: Sequence[Sequence[Any]], seconds: float) -> list[Any]:
         """Answers that may fail without Redis being taken for down."""

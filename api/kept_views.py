@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -11,12 +12,16 @@ from msgspec.msgpack import Decoder
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
+from api.held import Entries
 from api.redis_answers import decoded
 from api.redis_link import Link, Told
 from api.turns import turn
 
 MOST = 20_000
 """Views, of some 1 KB each. When there are more, all are forgotten."""
+
+MOST_ENTRIES = 250_000
+"""Of sets that are kept, of some 200 bytes each. When there are more, all are forgotten."""
 
 _TRACKING = ("CLIENT", "TRACKING", "ON", "OPTIN")
 _TRACK_NEXT = ("CLIENT", "CACHING", "YES")
@@ -42,18 +47,21 @@ class Lookup(Struct):
 
 
 class KeptViews:
-    """Views of one server, by key.
+    """Views of one server, and the entries of sorted sets, by key.
 
     What is kept is looked up behind an answer, on the connection that tells of what has changed
     (`Link`): so it is what Redis held when it gave that answer, or later. What changes all the time
     is told of once for each time that it was read.
     """
 
-    def __init__(self, open_link: Callable[[Told], Awaitable[Link]]) -> None:
+    def __init__(self, open_link: Callable[[Told, int], Awaitable[Link]]) -> None:
         self._open_link = open_link
         self._link: Link | None = None
+        self._flat: Link | None = None
         self._is_tracking = True
         self._kept: dict[str, Any] = {}
+        self._sets: dict[str, Entries] = {}
+        self._entries = 0
         self._asked: dict[str, object] = {}
 
     async def read(self, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -67,6 +75,7 @@ class KeptViews:
         missing = [
             (name, key, each)
             for each in lookups
+            if not all(map(kept.__contains__, each.keys))
             for name, key in zip(each.ids, each.keys, strict=True)
             if key not in kept
         ]
@@ -74,64 +83,126 @@ class KeptViews:
         asked = {key for _, key, _ in missing}
         changed = []
         for each in lookups:
-            into = each.into
-            for name, key in zip(each.ids, each.keys, strict=True):
-                view = kept.get(key)
+            views = list(map(kept.get, each.keys))
+            if all(views):
+                each.into.update(zip(each.ids, views, strict=True))
+                continue
+            for name, key, view in zip(each.ids, each.keys, views, strict=True):
                 if view is not None:
-                    into[name] = view
+                    each.into[name] = view
                 elif key not in asked:
                     changed.append((name, key, each))
         if changed:
             await self._ask(changed, ())
         return answers
 
+    async def entries(
+        self, question: Sequence[Any], commands: Sequence[Sequence[Any]]
+    ) -> tuple[Entries, list[Any]]:
+        """The entries of the sorted set that a question (ZREVRANGE with scores, always the same of
+        a key) asks for, and the answers to commands that are carried out behind it; in one round
+        trip, or one more.
+
+        Raises:
+            RedisError, OSError: Redis refuses, or cannot be reached.
+        """
+        key = question[1]
+        if key in self._sets:
+            answers = await self._ask((), commands)
+            if (kept := self._sets.get(key)) is not None:
+                return kept, answers
+        await self._linked()
+        read = [*self._track_next, question]
+        with self._asking([key]) as is_same:
+            answers = await self.ask_flat([*read, *commands])
+            entries = Entries(answers[len(read) - 1])
+            if len(entries) and is_same(key):
+                self._keep_set(key, entries)
+        return entries, answers[len(read) :]
+
+    async def ask_flat(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers to commands in RESP2: sorted sets are flat there, where RESP3 has a list for
+        each member, which takes two to four times as long to parse.
+
+        Raises:
+            RedisError, OSError: Redis refuses, or cannot be reached.
+        """
+        return await self._answers(self._flatly_linked, commands)
+
     def close(self) -> None:
-        """Close the connection."""
-        if self._link is not None:
-            self._link.close()
+        """Close the connections."""
+        for link in (self._link, self._flat):
+            if link is not None:
+                link.close()
 
     async def _ask(
         self, missing: Sequence[tuple[str, str, Lookup]], commands: Sequence[Sequence[Any]]
     ) -> list[Any]:
         """Read and keep what is missing, and give the answers to commands."""
-        link = await self._linked()
+        await self._linked()
         keys = [key for _, key, _ in missing]
-        asking = object()
-        read: list[Sequence[Any]] = [("MGET", *keys)] if keys else []
-        if keys and self._is_tracking:
-            read.insert(0, _TRACK_NEXT)
-            self._asked.update(dict.fromkeys(keys, asking))
         await turn(len(keys))
-        answers = await self._answers(link, [*read, *commands] or [_BARRIER])
         if not keys:
+            answers = await self._answers(self._linked, commands or [_BARRIER])
             return answers[: len(commands)]
-        await turn(len(keys))
-        for (name, key, lookup), raw in zip(missing, answers[len(read) - 1], strict=True):
-            view = lookup.note(name, raw)
-            if self._asked.get(key) is asking:
-                del self._asked[key]
-                if view is not None:
+        read = [*self._track_next, ("MGET", *keys)]
+        with self._asking(keys) as is_same:
+            answers = await self._answers(self._linked, [*read, *commands])
+            await turn(len(keys))
+            for (name, key, lookup), raw in zip(missing, answers[len(read) - 1], strict=True):
+                view = lookup.note(name, raw)
+                if view is not None and is_same(key):
                     self._keep(key, view)
         return answers[len(read) :]
+
+    @property
+    def _track_next(self) -> list[Sequence[Any]]:
+        """What is sent before a question, so that Redis will tell of changes of its keys."""
+        return [_TRACK_NEXT] if self._is_tracking else []
+
+    @contextmanager
+    def _asking(self, keys: Sequence[str]) -> Iterator[Callable[[str], bool]]:
+        """While keys are asked for: gives what says of each whether it may be kept, because Redis
+        would have told if it had changed meanwhile, and has not."""
+        asking = object()
+        if self._is_tracking:
+            self._asked.update(dict.fromkeys(keys, asking))
+        try:
+            yield lambda key: self._asked.get(key) is asking
+        finally:
+            for key in keys:
+                if self._asked.get(key) is asking:
+                    del self._asked[key]
 
     def _keep(self, key: str, view: Any) -> None:
         if len(self._kept) >= MOST:
             self._kept.clear()
         self._kept[key] = view
 
-    async def _answers(self, link: Link, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    def _keep_set(self, key: str, entries: Entries) -> None:
+        if self._entries + len(entries) > MOST_ENTRIES:
+            self._sets.clear()
+            self._entries = 0
+        self._sets[key] = entries
+        self._entries += len(entries)
+
+    async def _answers(
+        self, linked: Callable[[], Awaitable[Link]], commands: Sequence[Sequence[Any]]
+    ) -> list[Any]:
         """The answers to commands. A connection that was idle may be gone: then another is made,
         and they are sent once more."""
+        link = await linked()
         try:
             return await link.ask(commands)
         except RedisConnectionError:
             link.close()
-        return await (await self._linked()).ask(commands)
+        return await (await linked()).ask(commands)
 
     async def _linked(self) -> Link:
+        """The connection that tells of changes."""
         if self._link is not None and self._link.is_open:
             return self._link
-        link = await self._open_link(self._changed)
+        link = await self._open_link(self._changed, 3)
         try:
             await link.ask([_TRACKING])
         except NoPermissionError as error:
@@ -144,15 +215,40 @@ class KeptViews:
             link.close()
             return self._link
         self._link = link
+        if self._flat is not None:  # changes of its keys would be told to the former
+            self._flat.close()
+        return link
+
+    async def _flatly_linked(self) -> Link:
+        """The one whose answers are flat; the other is told of changes of its keys."""
+        told = await self._linked()
+        if self._flat is not None and self._flat.is_open:
+            return self._flat
+        link = await self._open_link(self._changed, 2)
+        try:
+            if self._is_tracking:
+                (number,) = await told.ask([("CLIENT", "ID")])
+                await link.ask([(*_TRACKING, "REDIRECT", number)])
+        except BaseException:
+            link.close()
+            raise
+        if (self._flat is not None and self._flat.is_open) or told is not self._link:
+            link.close()
+            return await self._flatly_linked()
+        self._flat = link
         return link
 
     def _changed(self, keys: Sequence[bytes] | None) -> None:
         """Forget keys; None: all."""
         if keys is None:
             self._kept.clear()
+            self._sets.clear()
+            self._entries = 0
             self._asked.clear()
             return
         for raw in keys:
             key = raw.decode()
             self._kept.pop(key, None)
             self._asked.pop(key, None)
+            if (entries := self._sets.pop(key, None)) is not None:
+                self._entries -= len(entries)

@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from api.deadline import time_left
+from api.held import Entries
 from api.kept_views import KeptViews, Lookup
 from api.redis_link import open_link
 from api.stores import REDIS, StoreDownError
@@ -42,7 +43,7 @@ class OneServer:
         self._client = client
         self._idle: list[Connection] = []
         self._trust: RedisSSLContext | None = None
-        self.views = KeptViews(lambda told: open_link(self.connection(), told))
+        self.views = KeptViews(lambda told, protocol: open_link(self.connection(), told, protocol))
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -176,6 +177,34 @@ async def look_up(
         for name, key in zip(each.ids, each.keys, strict=True):
             each.note(name, raws[key])
     return found[len(groups) :]
+
+
+async def entries(
+    client: Client, question: Sequence[Any], commands: Sequence[Sequence[Any]]
+) -> tuple[Entries, list[Any]]:
+    """The entries of the sorted set that a question asks for, and the answers to commands that are
+    carried out behind it, on the same server; in one round trip to it, or one more.
+
+    Raises:
+        StoreDownError: one does not answer in time, or refuses.
+    """
+    if isinstance(client, OneServer):
+        async with _in_time(TIMEOUT_SECONDS):
+            return await client.views.entries(question, commands)
+    flat, *answers = await ask(client, [question, *commands])
+    return Entries(flat), answers
+
+
+async def ask_flat(client: Client, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """As `ask`, over the connection that all pages of feeds share.
+
+    Raises:
+        StoreDownError: one does not answer in time, or refuses.
+    """
+    if not isinstance(client, OneServer):
+        return await ask(client, commands)
+    async with _in_time(TIMEOUT_SECONDS):
+        return await client.views.ask_flat(commands)
 
 
 @asynccontextmanager

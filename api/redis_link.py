@@ -33,11 +33,12 @@ class _Asked(Struct):
 
 
 class Link(asyncio.Protocol):
-    """Sends commands as they are asked for; their answers come in that order (RESP3). When somebody
+    """Sends commands as they are asked for; their answers come in that order. When somebody
     stops waiting while nothing comes, it closes: the server may be gone without a word.
 
-    Redis says on the same connection, and before the answer to any command that it carries out
-    later, which keys have changed of those that were read with `CLIENT CACHING YES`
+    With RESP3 Redis says on the same connection, and before the answer to any command that it
+    carries out later, which keys have changed of those that were read with `CLIENT CACHING YES`,
+    there or on a connection that is redirected to it
     (https://redis.io/docs/latest/develop/reference/client-side-caching). So who has an answer has
     been told of all that changed before it was given.
     """
@@ -112,8 +113,8 @@ class Link(asyncio.Protocol):
                 future.set_exception(RedisConnectionError(f"the connection was lost: {exc}"))
 
 
-async def open_link(to: Connection, told: Told) -> Link:
-    """A link to where a connection of redis-py would go, which is not made.
+async def open_link(to: Connection, told: Told, protocol: int) -> Link:
+    """A link to where a connection of redis-py would go, which is not made, in RESP2 or RESP3.
 
     Raises:
         RedisError, OSError: there is none, or it refuses.
@@ -122,7 +123,7 @@ async def open_link(to: Connection, told: Told) -> Link:
     _, link = await asyncio.get_running_loop().create_connection(
         lambda: Link(told), to.host, to.port, ssl=context
     )
-    greeting: list[Any] = ["HELLO", 3]
+    greeting: list[Any] = ["HELLO", protocol]
     if to.password:
         greeting += ["AUTH", to.username or "default", to.password]
     try:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from api.app import open_stores
 from api.cache import RedisCache
+from api.held import Entries
 from api.kept_views import Lookup
 from api.latest import latest_page
 from api.redis_calls import Client, ask, connect
@@ -63,6 +64,12 @@ class Recorder(RedisCache):
             for name in each.ids:
                 each.note(name, next(raws))
         return found[len(read) :]
+
+    async def _entries(
+        self, question: Sequence[Any], commands: Commands
+    ) -> tuple[Entries, list[Any]]:
+        flat, *answers = await self._pipeline([question, *commands])
+        return Entries(flat), answers
 
     async def _connect(self) -> Client:
         client = await super()._connect()

@@ -894,6 +894,14 @@ MUTANTS = (
         "tests/integration/test_kept_views.py",
     ),
     Mutant(
+        "feed-kept-for-ever",
+        "a feed that the API keeps is served though Redis has told that it has changed",
+        "api/kept_views.py",
+        "(entries := self._sets.pop(key, None))",
+        "(entries := self._sets.get(key))",
+        "tests/integration/test_kept_views.py",
+    ),
+    Mutant(
         "changed-while-asked-for",
         "a view is kept though it has changed since Redis was asked for it",
         "api/kept_views.py",

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from msgspec import Struct
 
+from api.memo import PostMemo
 from schemas.views import CountersView, PostView
 
 HOUR_MS = 3_600_000
@@ -52,9 +53,33 @@ class Tastes(Struct, frozen=True):
     aversions: Mapping[str, float]
 
 
+class Subjects(Struct, frozen=True, gc=False):
+    """What a post is about, as subjects of likes and aversions: its author, the kinds of its media,
+    its topics, its language; and the kind of its first medium."""
+
+    author: str
+    kinds: tuple[str, ...]
+    topics: tuple[str, ...]
+    languages: tuple[str, ...]
+    kind: str
+
+
 def topics_of(post: PostView) -> list[str]:
     """The topics that a post is about, as sources."""
     return [f"t:{tag}" for tag in post.hashtags[:MAX_TOPICS]]
+
+
+def _subjects_of(post: PostView) -> Subjects:
+    return Subjects(
+        f"u:{post.author_id}",
+        tuple(f"m:{medium.kind}" for medium in post.media[:MAX_KINDS]),
+        tuple(topics_of(post)),
+        (f"l:{post.language.casefold()}",) if post.language else (),
+        post.media[0].kind if post.media else TEXT,
+    )
+
+
+_subjects = PostMemo(_subjects_of)
 
 
 def features_of(
@@ -69,15 +94,12 @@ def features_of(
 ) -> Features:
     """The row of a post; times in ms since 1970 UTC. A reaction of any kind is a like, as in
     affinity; a post ahead of the clock is of now."""
-    likes, aversions = tastes.likes, tastes.aversions
-    media, tags, language = post.media, post.hashtags, post.language
-    author, spoken = "u:" + post.author_id, "l:" + language.casefold() if language else None
-    age, affinity = now - post.at, likes.get(author, 0.0)
+    likes, aversions, about = tastes.likes, tastes.aversions, _subjects.of(post)
+    age, affinity = now - post.at, likes.get(about.author, 0.0)
     aversion = 0.0
     if aversions:
-        kinds = [f"m:{medium.kind}" for medium in media[:MAX_KINDS]]
-        named = [author, *kinds, *topics_of(post), *([spoken] if spoken else ())]
-        aversion = _greatest(aversions, "", named)
+        named = (about.author, *about.kinds, *about.topics, *about.languages)
+        aversion = _greatest(aversions, named)
     # By place, as far as the names stay within 15: of more, Python makes a dict for each call.
     return Features(
         post.post_id,
@@ -90,22 +112,22 @@ def features_of(
         views=counters.views,
         hides=counters.hides,
         affinity=affinity if affinity < CAP else CAP,
-        kind=media[0].kind if media else TEXT,
-        likes_kind=_greatest(likes, "m:", [m.kind for m in media[:MAX_KINDS]]) if media else 0.0,
-        likes_topic=_greatest(likes, "t:", tags[:MAX_TOPICS]) if tags else 0.0,
-        likes_language=_greatest(likes, "", (spoken,)) if spoken else 0.0,
+        kind=about.kind,
+        likes_kind=_greatest(likes, about.kinds) if about.kinds else 0.0,
+        likes_topic=_greatest(likes, about.topics) if about.topics else 0.0,
+        likes_language=_greatest(likes, about.languages) if about.languages else 0.0,
         aversion=aversion,
         is_seen=is_seen,
         is_viral=is_viral,
     )
 
 
-def _greatest(scores: Mapping[str, float], kind: str, names: Iterable[str]) -> float:
-    """The greatest score of the subjects of a kind that have these names."""
+def _greatest(scores: Mapping[str, float], subjects: Iterable[str]) -> float:
+    """The greatest score of some subjects."""
     greatest = 0.0
-    for name in names:
-        if (score := scores.get(kind + name, 0.0)) > greatest:
-            greatest = score
+    for subject in subjects:
+        if subject in scores and scores[subject] > greatest:
+            greatest = scores[subject]
     return greatest if greatest < CAP else CAP
 
 

@@ -556,8 +556,7 @@ def test_suggestions_are_the_same_from_redis_and_from_cassandra(
     assert found["users"][1]["influence"] == 1.0
     assert found["degraded"] == []
 
-    for name in ("_pipeline", "_look_up"):
-        monkeypatch.setattr(api.cache.RedisCache, name, redis_is_down)
+    monkeypatch.setattr(api.cache.RedisCache, "_connected", redis_is_down)
     alone = asyncio.run(read())
     assert alone["degraded"] == ["redis"]
     assert [each["user_id"] for each in alone["users"]] == [eve, dan]
@@ -738,8 +737,7 @@ def test_a_ranked_feed_is_kept_judged_again_and_erased(
                 for term in each["explanation"]["demotions"]
             )
 
-            for name in ("_pipeline", "_look_up"):
-                monkeypatch.setattr(api.cache.RedisCache, name, redis_is_down)
+            monkeypatch.setattr(api.cache.RedisCache, "_connected", redis_is_down)
             page = (await ask("GET", "/api/v1/feed", al, params=params)).json()
             assert page["degraded"] == ["redis"]
             assert len(page["posts"]) == 20

@@ -16,7 +16,7 @@ from api import kept_views
 from api.cache import RedisCache
 from api.redis_calls import TIMEOUT_SECONDS
 from api.stores import StoreDownError, Wanted
-from connectors.redis_keys import Keys
+from connectors.redis_keys import Keys, member
 from connectors.stack.local import LocalStack
 from schemas.views import CountersView, PostView, UserView
 from tests.filled import fill
@@ -25,6 +25,10 @@ PARTITIONS = 8
 KEYS = Keys(PARTITIONS)
 WANTED = Wanted(viewer="al", posts=["p1"], counters=["p1"], users=["bo"], mine=["p1"])
 WRITES = 3_000
+HELD = 10
+"""Entries of a feed above its floor."""
+
+FEED, FLOOR = KEYS.feed("al"), KEYS.floor("al")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,20 @@ def times_read(client: Redis) -> int:
     """How often something was read to be kept."""
     found = client.info("commandstats")
     return int(found.get("cmdstat_client|caching", {}).get("calls", 0))
+
+
+def bring(client: Redis, at: int) -> None:
+    """A post comes to the feed, and the oldest goes, as the sink does it."""
+    client.zadd(FEED, {member(f"p{at}", "u:bo"): at})
+    if at > HELD:
+        client.set(FLOOR, at - HELD)
+        client.zremrangebyscore(FEED, 0, at - HELD)
+
+
+async def times(cache: RedisCache) -> tuple[list[int], int | None]:
+    """The times of the feed's entries above its floor, newest first, and the floor."""
+    held = await cache.timeline("al")
+    return [each.at for each in held.walk(None)], held.floor
 
 
 @asynccontextmanager
@@ -223,6 +241,84 @@ def test_no_more_is_kept_than_its_bound(
             assert (await cache.load(Wanted(posts=names[-2:]))).posts.keys() == {*names[-2:]}
             assert times_read(redis) == before
             assert (await cache.load(Wanted(posts=names[:2]))).posts.keys() == {*names[:2]}
+            assert times_read(redis) == before + 1
+
+    asyncio.run(run())
+
+
+def test_a_feed_is_read_anew_only_when_it_has_changed(url: str, redis: Redis) -> None:
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            redis.set(FLOOR, 0)
+            bring(redis, 1)
+            assert await times(cache) == ([1], 0)
+            before = times_read(redis)
+            assert await times(cache) == ([1], 0)
+            redis.set(FLOOR, 1)
+            assert await times(cache) == ([], 1)
+            assert times_read(redis) == before
+            bring(redis, 2)
+            assert await times(cache) == ([2], 1)
+            assert times_read(redis) == before + 1
+            redis.delete(FEED, FLOOR)
+            assert await times(cache) == ([], None)
+
+    asyncio.run(run())
+
+
+def test_no_feed_is_older_than_what_came_before_it_was_asked_for(url: str, redis: Redis) -> None:
+    brought = 0
+
+    def write() -> None:
+        nonlocal brought
+        with Redis.from_url(url) as client:
+            for number in range(1, WRITES + 1):
+                bring(client, number)
+                brought = number
+                if number % 3 == 0:
+                    time.sleep(0.001)  # so that some are kept for a while
+
+    async def run() -> None:
+        redis.set(FLOOR, 0)
+        async with cache_at(url) as cache:
+            await times(cache)
+            before = times_read(redis)
+            thread = threading.Thread(target=write)
+            thread.start()
+            reads = 0
+            while thread.is_alive():
+                least = brought
+                found, floor = await times(cache)
+                newest = max(found, default=0)
+                assert newest >= least
+                assert floor is not None
+                assert found == list(range(newest, floor, -1))
+                reads += 1
+            thread.join()
+            assert reads > 500
+            assert 0 < times_read(redis) - before < reads
+            assert await times(cache) == (list(range(WRITES, WRITES - HELD, -1)), WRITES - HELD)
+
+    asyncio.run(run())
+
+
+def test_of_feeds_no_more_is_kept_than_their_bound(
+    url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_views, "MOST_ENTRIES", 5)
+    names = ["al", "cy", "di"]
+    for name in names:
+        redis.set(KEYS.floor(name), 0)
+        redis.zadd(KEYS.feed(name), {member(f"p{n}", "u:bo"): n for n in (1, 2)})
+
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            for name in names:
+                assert len(list((await cache.timeline(name)).walk(None))) == 2
+            before = times_read(redis)
+            await cache.timeline("di")
+            assert times_read(redis) == before
+            await cache.timeline("al")
             assert times_read(redis) == before + 1
 
     asyncio.run(run())

@@ -35,7 +35,7 @@ class FakeLink(Link):
 def one_server(ask: Ask) -> OneServer:
     """A client of a server that answers by `ask`."""
 
-    async def open_link(told: Told) -> Link:
+    async def open_link(told: Told, _protocol: int) -> Link:
         return FakeLink(told, ask)
 
     client = OneServer.__new__(OneServer)

@@ -29,7 +29,7 @@ class Server:
     def views(self) -> KeptViews:
         """What keeps it."""
 
-        async def open_link(told: Told) -> Link:
+        async def open_link(told: Told, _protocol: int) -> Link:
             self._told = told
             return FakeLink(told, self._ask)
 
@@ -95,5 +95,23 @@ def test_of_two_who_ask_at_once_both_have_what_is_there() -> None:
         assert await asyncio.gather(name_in(views), name_in(views)) == ["one", "one"]
         server.rename("two")
         assert await asyncio.gather(name_in(views), name_in(views)) == ["two", "two"]
+
+    asyncio.run(run())
+
+
+def test_who_no_longer_waits_leaves_nothing_behind() -> None:
+    async def run() -> None:
+        views = Server().views()
+        asked: dict[str, object] = vars(views)["_asked"]
+        reading = asyncio.create_task(name_in(views))
+        for _ in range(10):
+            await asyncio.sleep(0)
+            if asked:
+                break
+        assert asked
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        assert reading.cancelled()
+        assert not asked
 
     asyncio.run(run())

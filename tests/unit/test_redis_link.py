@@ -33,7 +33,7 @@ async def linked(serve: Serve, use: Callable[[Link, list[Any]], Awaitable[None]]
     told: list[Any] = []
     try:
         port = server.sockets[0].getsockname()[1]
-        link = await open_link(Connection(host="127.0.0.1", port=port), told.append)
+        link = await open_link(Connection(host="127.0.0.1", port=port), told.append, 3)
         try:
             await use(link, told)
         finally:
