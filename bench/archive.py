@@ -14,10 +14,10 @@ from bench.core import Say
 from bench.crowd import Crowd, publish
 from bench.topic import make
 from bench.workers import Workers, cpu_seconds
-from connectors.admin import create_tables
 from connectors.cassandra import connect
 from connectors.cassandra_tables import TIMELINE_TTL_SECONDS, month_of
 from connectors.lag import GROUPS, LagReader, wait_until_quiet
+from connectors.prepare import create_tables
 from connectors.settings import settings
 from connectors.stack.errors import StackError
 from connectors.stack.local import LocalStack

@@ -14,9 +14,9 @@ import msgspec
 from bench.core import Say
 from bench.figures import Machine, Target, percentiles, this_machine
 from bench.parts import Parts
-from connectors.admin import prepare
 from connectors.cassandra import connect
 from connectors.log_id import log_id_of
+from connectors.prepare import prepare
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from headrace.supervisor import Supervisor

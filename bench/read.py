@@ -19,7 +19,7 @@ from bench.parts import Parts
 from bench.read_load import Outcome, Plan, Reader
 from bench.read_town import PAGE, RANKED, Town
 from bench.workers import Workers, cpu_seconds
-from connectors.admin import prepare
+from connectors.prepare import prepare
 from connectors.settings import settings
 from connectors.stack.errors import StackError
 

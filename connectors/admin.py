@@ -1,18 +1,14 @@
-"""Creates what must exist before anything runs: topics, keyspace, tables."""
+"""The topics: creates them, and sees whether they are as the settings say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from cassandra.cluster import Session
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from connectors.cassandra import connect
-from connectors.cassandra_tables import statements
 from connectors.kafka import ANSWER_SECONDS, for_confluent, metadata
-from connectors.settings import Settings, settings
-from connectors.stack.addresses import Addresses
+from connectors.settings import Settings
 from schemas.generation import base_of, generation_of
 from schemas.topics import INTERNAL, OF_A_GENERATION, TopicSpec, declared
 
@@ -22,21 +18,6 @@ FRESH = "start with empty data (headrace stack up --fresh)"
 class PartitionCountError(Exception):
     """The topics are of another generation, or have another number of partitions, than the settings
     say."""
-
-
-def prepare(addresses: Addresses) -> None:
-    """Create every declared topic and table that is not there yet.
-
-    Raises:
-        PartitionCountError: topics are there with another number of partitions, or of another
-            generation.
-    """
-    create_topics(addresses.kafka, settings())
-    cluster, session = connect(addresses.cassandra)
-    try:
-        create_tables(session, settings())
-    finally:
-        cluster.shutdown()
 
 
 def partition_counts(brokers: str, seconds: float = ANSWER_SECONDS) -> dict[str, int]:
@@ -128,9 +109,3 @@ def _advice(counts: Mapping[str, int], found: Mapping[int, int]) -> str:
     return (
         f"set HEADRACE_PARTITIONS={max(sizes)} and HEADRACE_GENERATION={max(fitting)}, or {FRESH}"
     )
-
-
-def create_tables(session: Session, config: Settings) -> None:
-    """Create the keyspace and the missing tables."""
-    for statement in statements(config.cassandra_keyspace, config.replication):
-        session.execute(statement, timeout=60)

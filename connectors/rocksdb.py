@@ -66,7 +66,7 @@ class Database:
         if self._mark.exists():
             raise LocalStateDamagedError(f"found damaged before: {self._mark.read_text()}")
         directory.mkdir(parents=True, exist_ok=True)
-        self.is_new = not (directory / "CURRENT").exists()
+        self.is_new = not any(map(_holds_data, directory.iterdir()))
         self._db = _open(directory)
 
     def get(self, key: bytes) -> bytes | None:
@@ -132,6 +132,11 @@ class Database:
         if str(error).startswith("Corruption"):
             return self.damaged(str(error))
         return LocalStateError(str(error))
+
+
+def _holds_data(file: Path) -> bool:
+    """Whether a file of a database has rows in it: a table, or a log in which something stands."""
+    return file.suffix == ".sst" or (file.suffix == ".log" and file.stat().st_size > 0)
 
 
 def _open(directory: Path) -> Rdict:

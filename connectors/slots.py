@@ -16,6 +16,8 @@ TOTAL_BYTES = 64 * 1024 * 1024
 BATCH_RECORDS = 10_000
 SLOW_SECONDS = 0.25
 WORK_SECONDS = 0.1
+LINGER_BYTES = 128 * 1024
+"""With so much that waits, a batch is large enough."""
 
 Records = list[Record]
 
@@ -29,7 +31,9 @@ class Slot:
     Bytes are those of keys and values, as a sample of each fetch has them: to touch every record
     here would cost a tenth of what it costs to fold it."""
 
-    def __init__(self, position: int, first_end: int | None = None) -> None:
+    def __init__(
+        self, position: int, first_end: int | None = None, linger_seconds: float = 0.0
+    ) -> None:
         self.first_end = position if first_end is None else first_end
         self.position = position
         self.reached = position
@@ -38,6 +42,7 @@ class Slot:
         self.has_work = False
         self.steps = 0
         self.taken_at = 0.0
+        self._linger_seconds = linger_seconds
         self._fetches: deque[tuple[float, int, Records]] = deque()
         self._waiting_bytes = 0
         self._flying_bytes = 0
@@ -66,6 +71,11 @@ class Slot:
         if self._fetches:
             return self._fetches[0][0]
         return self.taken_at + WORK_SECONDS if self.has_work else None
+
+    def lingers(self, now: float) -> bool:
+        """Whether the next batch is to grow for a while: one was taken not long ago, and little
+        waits."""
+        return now < self.taken_at + self._linger_seconds and self._waiting_bytes < LINGER_BYTES
 
     @property
     def has_records(self) -> bool:
@@ -131,14 +141,17 @@ def due(slots: Mapping[TP, Slot], in_flight: int, *, rests: bool) -> TP | None:
     batches instead, which cost less a record. A batch that has taken `SLOW_SECONDS` waits for
     something else, a store or a broker, and does not count: it holds nobody up.
     """
-    busy_since = time.monotonic() - SLOW_SECONDS
+    now = time.monotonic()
+    busy_since = now - SLOW_SECONDS
     busy = sum(slot.in_flight and slot.taken_at > busy_since for slot in slots.values())
     if busy >= in_flight:
         return None
     waiting = [
         (since, tp)
         for tp, slot in slots.items()
-        if (since := slot.waits_since) is not None and (slot.has_records or not rests)
+        if (since := slot.waits_since) is not None
+        and (slot.has_records or not rests)
+        and not slot.lingers(now)
     ]
     return min(waiting)[1] if waiting else None
 

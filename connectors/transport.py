@@ -170,7 +170,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc]
             if generation != self.generation:
                 return
             await self._thread.seek_wait({tp: start})
-            slot = self._slots[tp] = Slot(start, end)
+            slot = self._slots[tp] = Slot(start, end, self.app.linger_seconds)
             slot.has_work = self._has_work(tp)
             self._wake.set()
         except LeavingError:

@@ -29,7 +29,6 @@ from streams.engine.sink import Write
 LAYOUTS = {Topic.VIEW_RELATIONS: 2}
 """Raised from 1 when the rows of a topic come to further tables. Positions of another layout are
 not those of this one: the topic is read from its beginning, and its rows are written again."""
-PART_BYTES = 128 * 1024  # of the log: some 10,000 rows of timelines, 1,000 of other views
 TIMELINE_DAYS = TIMELINE_TTL_SECONDS // 86_400
 
 INSERT_ENTRY = (

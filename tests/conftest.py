@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.admin import prepare
+from connectors.prepare import prepare
 from connectors.stack.addresses import Addresses
 from connectors.stack.local import LocalStack
 from tests.browser import NAMES, find_chromium

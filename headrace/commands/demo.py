@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from connectors.admin import PartitionCountError, prepare
+from connectors.admin import PartitionCountError
 from connectors.lag import Lag, LagTimeoutError, wait_until_quiet
 from connectors.loopback import is_loopback
+from connectors.prepare import prepare
 from connectors.publisher import Publisher, PublishError, publish
 from connectors.settings import settings
 from connectors.sources import (

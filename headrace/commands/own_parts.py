@@ -95,7 +95,7 @@ def _run(
     progress: Any,
     is_lasting: bool,
 ) -> Judged:
-    from connectors.admin import prepare
+    from connectors.prepare import prepare
     from connectors.stack.local import LocalStack
 
     progress.step("starting Kafka, Valkey and Cassandra with fresh data")

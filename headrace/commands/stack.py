@@ -125,7 +125,7 @@ def _run(fresh: bool) -> None:
     local = LocalStack(fresh=fresh, say=say)
     try:
         addresses = local.start()
-        from connectors.admin import prepare
+        from connectors.prepare import prepare
 
         say("creating topics and tables")
         prepare(addresses)

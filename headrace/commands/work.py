@@ -24,7 +24,8 @@ def work(apps: tuple[str, ...]) -> None:
     Uses KAFKA_BROKERS, REDIS_URL and CASSANDRA_HOSTS, else the running local stack, else starts
     one of its own.
     """
-    from connectors.admin import PartitionCountError, prepare
+    from connectors.admin import PartitionCountError
+    from connectors.prepare import prepare
     from connectors.settings import settings
     from connectors.stack.local import use_stack
     from headrace.supervisor import Supervisor, keep_running

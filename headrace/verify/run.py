@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import Struct
 
 from connectors import addresses as known
-from connectors.admin import prepare
 from connectors.lag import Lag, wait_until_quiet
+from connectors.prepare import prepare
 from connectors.publisher import publish
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses

@@ -33,13 +33,13 @@ from connectors.transport import Consumer, broker_url
 from schemas.topics import Topic
 from streams.engine.dead_letters import Mailer
 from streams.engine.disk import DiskStores
-from streams.engine.exits import Exit, end
+from streams.engine.exits import Exit, Worker, end
 from streams.engine.hottest import Hottest
 from streams.engine.outage import Outage, Place
 from streams.engine.outbox import Outbox
 from streams.engine.pace import Pace
 from streams.engine.replica import MakeFold
-from streams.engine.restore import Progress
+from streams.engine.restore import Ends, Progress
 from streams.engine.rights import groups_needed, topics_needed
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.sink import CHECK_SECONDS, FILL_SECONDS, Reach, Sink
@@ -102,6 +102,7 @@ class App(faust.App):  # type: ignore[misc]
         *,
         commit_seconds: float = COMMIT_SECONDS,
         in_flight: int = IN_FLIGHT,
+        linger_seconds: float = 0.0,
     ) -> None:
         super().__init__(
             f"headrace-{name}",
@@ -121,6 +122,7 @@ class App(faust.App):  # type: ignore[misc]
             web_host=settings.monitor_host,
             web_port=port,
             TableManager=ShownTables,
+            Worker=Worker,
         )
         self.addresses = addresses
         self.settings = settings
@@ -133,8 +135,10 @@ class App(faust.App):  # type: ignore[misc]
         self.processors: dict[str, Processor] = {}
         self.stages: dict[str, Stage] = {}
         self.follower = Follower(addresses.kafka)
+        self.ends = Ends(addresses.kafka)
         self.pace = Pace(self._readers_of_work, self._resume)
         self.in_flight = in_flight
+        self.linger_seconds = linger_seconds
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
         self.outages: list[Outage] = []
         self._tracing = Tracing()
@@ -201,6 +205,7 @@ class App(faust.App):  # type: ignore[misc]
                 await self._consumer.finish()
         await super().stop()
         await self.run_blocking(self.follower.stop)
+        await self.run_blocking(self.ends.close)
         await self.run_blocking(self._tracing.end)
 
     @property
@@ -228,6 +233,7 @@ class App(faust.App):  # type: ignore[misc]
             open_rows=self.open_rows,
             turn=self.turn,
             follower=self.follower,
+            ends=self.ends,
             leaving=lambda: self.consumer.leaving,
             moved=lambda tp, position: self.consumer.moved(tp, position),
             pace=self.pace,

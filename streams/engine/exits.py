@@ -7,6 +7,8 @@ import sys
 from enum import IntEnum
 from typing import NoReturn
 
+import faust
+
 
 class Exit(IntEnum):
     """The exit codes of an app. Whatever the code, nothing is lost: what was not committed is
@@ -32,3 +34,11 @@ def end(code: Exit, reason: str) -> NoReturn:
     sys.stderr.flush()
     os.write(2, f"{code.name.lower()}: {' '.join(reason.split())}\n".encode())
     os._exit(code)
+
+
+class Worker(faust.Worker):  # type: ignore[misc]
+    """Ends when all has stopped: mode's sleeps for another second then, in which nobody has the
+    partitions if this process is to be started again."""
+
+    async def _sentinel_task(self) -> None:
+        pass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import closing
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -17,7 +19,7 @@ from connectors.failpoints import reach
 from connectors.kafka import for_confluent
 from connectors.rocksdb import LocalStateDamagedError
 from schemas.topics import changelog_of
-from streams.engine.rows import outlived
+from streams.engine.rows import Snapshot, outlived
 from streams.engine.state import State
 
 BATCH = 10_000
@@ -36,42 +38,90 @@ class Progress(Struct):
     percent: float = 0.0
 
 
+ENDS_GROUP = "restore-ends"
+
+
 def group_of(topic: str, partition: int) -> str:
     """The group that a restore names, and never joins."""
     return f"restore-{topic}-{partition}"
 
 
-def restore(brokers: str, topic: str, partition: int, state: State, progress: Progress) -> None:
+class Ends:
+    """Where changelogs begin and end, asked for over one connection, from any thread."""
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+        self._lock = threading.Lock()
+        self._consumer: Consumer | None = None
+
+    def of(self, changelog: TopicPartition) -> tuple[int, int]:
+        """The first offset, and the one behind the last that readers of what is committed can get.
+
+        Errors are asked over: the library does not do so when the leader has just changed.
+
+        Raises:
+            RestoreError: it was not told for 30 s.
+        """
+        with self._lock:
+            if self._consumer is None:
+                self._consumer = _consumer(self._brokers, ENDS_GROUP)
+        deadline = time.monotonic() + STALL_SECONDS
+        why = ""
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                first, end = self._consumer.get_watermark_offsets(changelog, left)
+            except KafkaException as error:
+                why = str(error)
+            else:
+                return int(first), int(end)
+            time.sleep(WAIT_SECONDS)
+        raise RestoreError(
+            f"{changelog.topic}/{changelog.partition}: its end was not told in "
+            f"{STALL_SECONDS:.0f} s: {why}; is the broker up?"
+        )
+
+    def close(self) -> None:
+        """Close the connection; to be used no more."""
+        if self._consumer is not None:
+            self._consumer.close()
+
+
+def restore(
+    brokers: str,
+    topic: str,
+    partition: int,
+    state: State,
+    progress: Progress,
+    ends: Ends | None = None,
+) -> None:
     """Bring `state` to the end of the changelog of `topic`/`partition`, from where it stands.
 
     To be called when the former owner is fenced: then the changelog's end is final. It is asked
     for once, before anything is read: a leader that was elected a moment ago refuses to tell it
     until it knows what is replicated, but already serves what it knows, up to an end of its own.
     That it is reached is judged by the consumer, as commit markers occupy offsets that no record
-    shows. A state that stands outside the changelog, stood still for too long, or turns out to be
-    damaged, is discarded, and restored from the beginning.
+    shows; but where only the marker is left of the transaction that the state ends with, as after
+    a stop in order, nothing is read. A state that stands outside the changelog, stood still for too
+    long, or turns out to be damaged, is discarded, and restored from the beginning.
 
     Raises:
         RestoreError: no record came for 30 s before the end was reached, or it was not told.
         LocalStateDamagedError: what was restored from the beginning is damaged.
     """
-    consumer = Consumer(
-        {
-            **for_confluent(brokers),
-            "group.id": group_of(topic, partition),
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "fetch.queue.backoff.ms": 5,  # its second is a pause whenever the queue is full
-        }
-    )
+    if ends is None:
+        with closing(Ends(brokers)) as own:
+            restore(brokers, topic, partition, state, progress, own)
+        return
+    why = None if state.snapshot is None else outlived(state.snapshot)
+    if why is not None:
+        state.discard(why)
+    began = time.time_ns() // 1_000_000
+    first, end = ends.of(TopicPartition(changelog_of(topic), partition))
+    if _has_all(state.snapshot, first, end):
+        _note_end(state, began, progress)
+        return
+    consumer = _consumer(brokers, group_of(topic, partition))
     try:
-        why = None if state.snapshot is None else outlived(state.snapshot)
-        if why is not None:
-            state.discard(why)
-        end = _end(consumer, TopicPartition(changelog_of(topic), partition))
         while True:
             stood = state.snapshot
             try:
@@ -86,25 +136,34 @@ def restore(brokers: str, topic: str, partition: int, state: State, progress: Pr
         consumer.close()
 
 
-def _end(consumer: Consumer, changelog: TopicPartition) -> int:
-    """The offset behind the last one that readers of what is committed can get.
-
-    Errors are asked over: the library does not do so when the leader has just changed.
-    """
-    deadline = time.monotonic() + STALL_SECONDS
-    why = ""
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            _, end = consumer.get_watermark_offsets(changelog, left)
-        except KafkaException as error:
-            why = str(error)
-        else:
-            return int(end)
-        time.sleep(WAIT_SECONDS)
-    raise RestoreError(
-        f"{changelog.topic}/{changelog.partition}: its end was not told in {STALL_SECONDS:.0f} s: "
-        f"{why}; is the broker up?"
+def _consumer(brokers: str, group: str) -> Consumer:
+    return Consumer(
+        {
+            **for_confluent(brokers),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "fetch.queue.backoff.ms": 5,  # its second is a pause whenever the queue is full
+        }
     )
+
+
+def _has_all(stood: Snapshot | None, first: int, end: int) -> bool:
+    """Whether a changelog has nothing beyond what rows hold: at most the marker of their own last
+    transaction, as that of any other comes behind a record of it."""
+    if stood is None:
+        return first == end
+    return first <= stood.changelog_offset and end - 1 <= stood.changelog_offset <= end
+
+
+def _note_end(state: State, at: int, progress: Progress) -> None:
+    """The state is all that the changelog had at a time (ms)."""
+    if state.snapshot is not None:
+        state.restore({}, state.snapshot.changelog_offset, at)
+    progress.percent = 100.0
 
 
 def _read(
@@ -145,9 +204,7 @@ def _read(
 def _is_at_end(error: KafkaError, state: State, began: int, progress: Progress) -> bool:
     match error.code():
         case KafkaError._PARTITION_EOF:
-            if state.snapshot is not None:
-                state.restore({}, state.snapshot.changelog_offset, began)
-            progress.percent = 100.0
+            _note_end(state, began, progress)
             return True
         case KafkaError._AUTO_OFFSET_RESET:
             return False

@@ -32,7 +32,7 @@ from streams.engine.outbox import Output
 from streams.engine.pace import Pace
 from streams.engine.records import RejectedError
 from streams.engine.replica import MakeFold, Replica
-from streams.engine.restore import Progress, restore
+from streams.engine.restore import Ends, Progress, restore
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.spans import Apply, Spans
 from streams.engine.standby import Follower, Following
@@ -100,7 +100,7 @@ class _Owned:
         """Bring the state to the end of its changelog."""
         stage = self._stage
         progress = stage.restores[self.partition] = Progress()
-        restore(stage.brokers, stage.topic, self.partition, self.state, progress)
+        restore(stage.brokers, stage.topic, self.partition, self.state, progress, stage.ends)
         stage.stats.restored_rows += progress.rows
 
     def rebuild(self, why: str) -> None:
@@ -137,6 +137,7 @@ class Stage:
         open_rows: OpenRows = in_memory,
         turn: AbstractContextManager[Any] = _ANYONE,
         follower: Follower | None = None,
+        ends: Ends | None = None,
         leaving: Callable[[], asyncio.Event] = asyncio.Event,
         moved: Callable[[TP, int], None] = lambda *_: None,
         pace: Pace | None = None,
@@ -151,6 +152,7 @@ class Stage:
         self.open_rows = open_rows
         self._turn = turn
         self.follower = follower or Follower(brokers)
+        self.ends = ends or Ends(brokers)
         self._leaving = leaving
         self._moved = moved
         self._pace = pace or Pace(dict)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connectors.admin import prepare
+from connectors.prepare import prepare
 from connectors.stack.local import LocalStack
 from headrace.chaos.run import Options, run
 from headrace.chaos.schedule import UNFENCED, Fault

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from connectors import cassandra
-from connectors.admin import prepare
+from connectors.prepare import prepare
 from connectors.settings import settings
 from connectors.stack.local import LocalStack
 from headrace.supervisor import Supervisor

@@ -13,8 +13,8 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from connectors import redis
-from connectors.admin import prepare
 from connectors.log_id import log_id_of
+from connectors.prepare import prepare
 from connectors.push.gateway import open_gateway
 from connectors.redis_keys import Keys
 from connectors.settings import Settings

@@ -99,6 +99,18 @@ def test_a_state_is_gone_on_with(directory: Path, log: mock.Mock) -> None:
     assert len(group) == ENTITIES
 
 
+def test_what_was_opened_and_never_written_to_is_new(tmp_path: Path, log: mock.Mock) -> None:
+    for _ in range(2):
+        bench = Bench(tmp_path / "rows")
+        assert_is_empty(bench)
+        bench.state.close()
+    bench = Bench(tmp_path / "rows")
+    bench.fill()
+    bench.state.close()
+    assert Bench(tmp_path / "rows").state.position == 7
+    assert log.warning.call_args_list == []
+
+
 @pytest.mark.parametrize(
     ("log_id", "partition", "reason"),
     [("other", 3, "another Kafka"), ("log", 4, "it is of topic/3")],

@@ -19,8 +19,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from connectors import failpoints, redis
-from connectors.admin import partition_counts, prepare
+from connectors.admin import partition_counts
 from connectors.lag import LagReader, wait_until_quiet
+from connectors.prepare import prepare
 from connectors.publisher import publish
 from connectors.settings import settings
 from connectors.sources import (

@@ -26,8 +26,8 @@ from api import redis_calls
 from api.stores import StoreDownError
 from api.writes import KafkaWriter
 from connectors import cassandra, kafka, redis
-from connectors.admin import prepare
 from connectors.lag import wait_until_quiet
+from connectors.prepare import prepare
 from connectors.publisher import Publisher
 from connectors.push.gateway import open_gateway
 from connectors.security import RefusedError

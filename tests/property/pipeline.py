@@ -32,7 +32,6 @@ from schemas.views import (
 )
 from streams.engine import stage as stage_module
 from streams.engine.replica import MakeFold
-from streams.engine.restore import Progress
 from streams.engine.rows import OpenRows, in_memory
 from streams.engine.stage import Stage
 from streams.engine.state import State
@@ -220,9 +219,7 @@ class Pipeline:
             pass
 
     def _open(self, stage: Stage, partition: int) -> None:
-        def restore(
-            _brokers: str, topic: str, number: int, state: State, _progress: Progress
-        ) -> None:
+        def restore(_brokers: str, topic: str, number: int, state: State, *_: object) -> None:
             start = state.snapshot.changelog_offset if state.snapshot else 0
             records = self.log.read(changelog_of(topic), number, start)
             if records:

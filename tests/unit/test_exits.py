@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import mode
 import pytest
 from faust.types import TP
 
@@ -19,7 +20,7 @@ from connectors.stack.addresses import Addresses
 from connectors.transport import Progress
 from streams.engine import app as app_module
 from streams.engine.app import App
-from streams.engine.exits import Exit
+from streams.engine.exits import Exit, Worker
 from streams.engine.outage import Place
 from streams.engine.restore import Progress as RestoreProgress
 from streams.engine.sink import Reach
@@ -138,3 +139,9 @@ def test_a_partition_that_does_not_finish_opening_ends_it(app: App) -> None:
     code, reason = ended.value.args
     assert code is Exit.STALLED
     assert reason.startswith("posts/3 has been opening for 273 s, of which nothing moved for 91 s")
+
+
+def test_a_worker_that_has_stopped_does_not_wait_as_modes_would(app: App) -> None:
+    assert app.conf.Worker is Worker
+    assert "_sentinel_task" in vars(mode.Worker)
+    assert "_sentinel_task" in vars(Worker)

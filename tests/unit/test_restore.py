@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from streams.engine import restore as restore_module
 from streams.engine.restore import Progress, RestoreError, restore
+from streams.engine.rows import Snapshot
 from streams.engine.state import State
 
 
@@ -49,7 +50,7 @@ class Kafka:
     Each call takes a second."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, end: int, *fetches: list[Message]) -> None:
-        self.end = end
+        self.first, self.end = 0, end
         self.fetches = list(fetches)
         self.asked: list[tuple[str, int, float, bool]] = []
         self.faults: list[Exception] = []
@@ -66,7 +67,7 @@ class Kafka:
         self.now += 1
         if self.faults:
             raise self.faults.pop()
-        return 0, self.end
+        return self.first, self.end
 
     def assign(self, _places: list[TopicPartition]) -> None:
         assert self.asked, "what is read before the end is known may be read too early"
@@ -97,6 +98,45 @@ def test_the_end_is_where_the_changelog_ended_when_it_was_asked_for(
     assert state.sizes() == {"row": 2}
     assert kafka.asked == [("changelog.posts", 2, 30.0, False)]
     assert kafka.is_closed
+
+
+@pytest.mark.parametrize(
+    ("stood", "first", "end", "is_read"),
+    [
+        (5, 0, 5, False),
+        (5, 0, 6, False),  # the marker of its own transaction
+        (5, 5, 6, False),
+        (5, 0, 7, True),
+        (5, 0, 4, True),
+        (5, 6, 6, True),
+        (None, 3, 3, False),
+        (None, 0, 1, True),
+    ],
+)
+def test_a_changelog_that_has_nothing_more_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, stood: int | None, first: int, end: int, *, is_read: bool
+) -> None:
+    made: list[str] = []
+    kafka = Kafka(monkeypatch, end)
+    kafka.first = first
+    monkeypatch.setattr(
+        restore_module, "Consumer", lambda config: made.append(config["group.id"]) or kafka
+    )
+    monkeypatch.setattr(restore_module, "outlived", lambda _: None)
+    state: Any = State()
+    if stood is not None:
+        state.restore(dict([State.position_change(3)]), stood, 10**12 - 60_000)
+    progress = Progress()
+    if is_read:
+        with pytest.raises(RestoreError, match="no record for 30 s"):
+            restore("", "posts", 2, state, progress)
+        assert made == ["restore-ends", "restore-posts-2"]
+        return
+    restore("", "posts", 2, state, progress)
+    assert made == ["restore-ends"]
+    assert progress == Progress(rows=0, percent=100.0)
+    if stood is not None:
+        assert state.snapshot == Snapshot(3, stood, 10**12)
 
 
 def test_an_empty_changelog_is_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,23 @@ def test_who_has_work_and_no_records_is_fetched_when_all_is_full() -> None:
         assert wanted(held) == {TP("posts", 0)}
 
 
+def test_the_next_batch_of_who_lingers_grows_until_its_time_has_come_or_it_is_large() -> None:
+    place = TP("posts", 0)
+    held = {place: Slot(0, linger_seconds=1.0)}
+    slot = held[place]
+    with mock.patch.object(slots.time, "monotonic", return_value=5.0):
+        slot.add(_fetch(0, 1))
+    assert _deliver(held, 5.0) == [0], "the first waits for nothing"
+    slot.land(1)
+    slot.add(_fetch(1, 1))
+    assert _deliver(held, 5.9) == []
+    slot.add(_fetch(2, 1))
+    assert _deliver(held, 6.0) == [0]
+    slot.land(3)
+    slot.add(_fetch(3, 1, slots.LINGER_BYTES))
+    assert _deliver(held, 6.1) == [0]
+
+
 def test_what_is_slow_does_not_count() -> None:
     held = _waiting(1.0, 2.0, 3.0, 4.0, 5.0)
     assert _deliver(held, 6.0) == [0, 1]

@@ -433,7 +433,7 @@ def test_damaged_rows_are_restored_and_the_batch_is_folded_again(
     assert snapshot is not None
     restored = []
 
-    def restore(_brokers: str, topic: Topic, partition: int, state: State, _: Any) -> None:
+    def restore(_brokers: str, topic: Topic, partition: int, state: State, *_: Any) -> None:
         assert (state.snapshot, bench.seen("a"), bench.seen("b")) == (None, 0, 0)
         restored.append((topic, partition))
         rows = {b"word\0a": b"\x91\x01", **dict([State.position_change(6)])}

@@ -507,7 +507,8 @@ class Workplace:
             **more,
         )
 
-    def _restore(self, _brokers: str, _topic: str, _partition: int, state: State, _: Any) -> None:
+    def _restore(self, *given: Any) -> None:
+        state: State = given[3]
         self.restored.append((rows_of(state), state.snapshot))
 
     def commit(self, **changed: int) -> None:
