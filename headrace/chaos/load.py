@@ -69,7 +69,8 @@ def sweep(count: int, seed: int) -> Iterator[Event]:
 
 
 class Load:
-    """Publishes, from the start of the context to its end, in a thread of its own.
+    """Publishes, from the start of the context to its end, in a thread of its own; who there is and
+    who follows whom before, at once.
 
     Kafka may be down for minutes meanwhile. Leaving the context waits until all is acknowledged.
     """
@@ -86,7 +87,7 @@ class Load:
         self._work: Future[int]
 
     def __enter__(self) -> Self:
-        self.acknowledged += publish(self._brokers, self._network()).acknowledged
+        self.publish_network()
         self._work = self._pool.submit(self._run)
         return self
 
@@ -100,6 +101,11 @@ class Load:
         self._pool.shutdown()
         if kind is None:
             self.acknowledged += self._work.result()
+
+    def publish_network(self) -> None:
+        """Publish who there is and who follows whom, unless that was done."""
+        if not self.acknowledged:
+            self.acknowledged = publish(self._brokers, self._network()).acknowledged
 
     def check(self) -> None:
         """Raise what ended the load."""

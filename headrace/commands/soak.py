@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from headrace.commands.steps import need_oracle
 if TYPE_CHECKING:
     from headrace.soak.run import SoakOutcome
 
+PARTITIONS = "HEADRACE_PARTITIONS"
 LASTING_MINUTES = 5
 """From when on it is worth while that Kafka and Cassandra compile their code thoroughly."""
 
@@ -40,6 +42,12 @@ LASTING_MINUTES = 5
     help="Events a second.",
 )
 @click.option(
+    "--partitions",
+    type=click.IntRange(min=1),
+    help="Of each topic.  [default: HEADRACE_PARTITIONS, or twice the processors, which the parts "
+    "and the workers share here]",
+)
+@click.option(
     "--upgrade-from",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
@@ -51,19 +59,20 @@ def soak(
     seed: int,
     every: float,
     rate: float,
+    partitions: int | None,
     upgrade_from: Path | None,
     json_file: Path | None,
     logs: Path | None,
 ) -> None:
     """Restart the workers one after the other under load, for long, and see that all stays right.
 
-    Starts Kafka, Valkey, Cassandra, the workers and the API with fresh data, publishes the events
-    of a generated crowd, and times how long posts take to a feed, 4 a second, whether those before
-    have come or not. Every minute one worker gets SIGTERM and is started again: it must end in
-    order within 10 s. In each minute 99 of 100 posts must come within 5 s, and none may be lost;
-    no app may be further behind than what comes in 20 s; memory must not grow from life to life of
-    a worker. Then every view is compared with an independent computation, and every record that
-    the intake and the folds wrote is counted.
+    Starts Kafka, Valkey, Cassandra, the workers and the API with fresh data, publishes the profiles
+    and follows of a generated crowd, and when these are in the views what it does. Times how long
+    posts take to a feed, 4 a second, whether those before have come or not. Every minute one worker
+    gets SIGTERM and is started again: it must end in order within 10 s. In each minute 99 of 100
+    posts must come within 5 s, and none may be lost; no app may be further behind than what comes
+    in 20 s; memory must not grow from life to life of a worker. Then every view is compared with an
+    independent computation, and every record that the intake and the folds wrote is counted.
 
     With --upgrade-from two workers of each app and the API are those of an older version at first.
     Each restart replaces one by this version, sinks first and the API last, while both share the
@@ -79,6 +88,7 @@ def soak(
       headrace soak --minutes 3 --every 20
       headrace soak --minutes 5 --every 10 --upgrade-from ../headrace-older
     """
+    _set_partitions(partitions)
     need_oracle()
     from headrace.soak.run import Options, run
 
@@ -93,6 +103,13 @@ def soak(
         logs,
         is_lasting=minutes >= LASTING_MINUTES,
     )
+
+
+def _set_partitions(wanted: int | None) -> None:
+    """Have this process and the workers make so many partitions: each batch is a transaction of its
+    own, so on a machine with few processors many partitions take each other's time."""
+    usual = os.environ.get(PARTITIONS) or 2 * (os.cpu_count() or 1)
+    os.environ[PARTITIONS] = str(wanted or usual)
 
 
 def _upgrade(directory: Path | None) -> dict[str, Any]:

@@ -204,6 +204,9 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
         lives: list[Life] = []
         probe = Probe(ground.addresses, settings().partitions, options.seed, options.probes)
         watch = LagWatch(ground.addresses.kafka)
+        progress.step("waiting until the people and their follows are in the views")
+        ground.load.publish_network()
+        wait_until_quiet(ground.addresses.kafka, options.quiet_s)
         with ground.load, probe, watch:
             progress.step(f"{options.minutes:g} minutes")
             began = time.monotonic()
