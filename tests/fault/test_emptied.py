@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.auth import issue
+from connectors.lag import wait_until_quiet
 from connectors.publisher import publish
 from connectors.redis import connect
 from connectors.redis_keys import Keys
@@ -138,6 +139,8 @@ async def _run(stack: LocalStack, supervisor: Supervisor) -> None:
     ):
         reader = Reader(client)
         await reader.until_settled()
+        # What the archive lacks cannot be known without Redis.
+        await asyncio.to_thread(wait_until_quiet, stack.addresses.kafka, PATIENCE_SECONDS)
         assert redis.sismember(keys.blocks(BOB), f"u:{ALICE}"), "no block in force"
         supervisor.check()
 
