@@ -2,8 +2,8 @@
 the environment.
 
 For each reader a handler asks Redis for all that a page of `latest` is made from, as the API does
-(recorded when its own code made the page) whenever it has kept nothing of what heavy sources hold,
-and sends bytes that were prepared.
+(recorded when its own code made the page) whenever it has kept nothing, and sends bytes that were
+prepared.
 """
 
 from __future__ import annotations
