@@ -114,11 +114,11 @@ def _is_usual(reader: Reader, post: PostView, candidate: Candidate) -> bool:
     reply, for a reader of whom no block, mute or hide has been found. `judge` comes to the same, in
     three times as long."""
     known = reader.known
-    if known.blocked or known.muted or known.hidden or reader.down:
+    if known.blocked or known.muted or known.hidden:
         return False
     if post.is_deleted or post.hidden_by or post.reply_to or post.visibility != "public":
         return False
-    if candidate.above or candidate.below or not _FOUND.isdisjoint(candidate.reasons):
+    if candidate.above or candidate.below:
         return False
     author = known.users.get(post.author_id)
     return author is None or author.status not in GONE
