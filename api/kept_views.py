@@ -101,7 +101,7 @@ class KeptViews:
     ) -> tuple[Entries, list[Any]]:
         """The entries of the sorted set that a question (ZREVRANGE with scores, always the same of
         a key) asks for, and the answers to commands that are carried out behind it; in one round
-        trip, or one more.
+        trip, or three: what was kept has changed, its changes are to be told, it is read.
 
         Raises:
             RedisError, OSError: Redis refuses, or cannot be reached.
@@ -112,13 +112,14 @@ class KeptViews:
             if (kept := self._sets.get(key)) is not None:
                 return kept, answers
         await self._linked()
-        read = [*self._track_next, question]
         with self._asking([key]) as is_same:
-            answers = await self.ask_flat([*read, *commands])
-            entries = Entries(answers[len(read) - 1])
+            if self._is_tracking:  # by the connection that tells, before it is read on the other
+                await self._answers(self._linked, [_TRACK_NEXT, ("EXISTS", key)])
+            flat, *answers = await self.ask_flat([question, *commands])
+            entries = Entries(flat)
             if len(entries) and is_same(key):
                 self._keep_set(key, entries)
-        return entries, answers[len(read) :]
+        return entries, answers
 
     async def ask_flat(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """The answers to commands in RESP2: sorted sets are flat there, where RESP3 has a list for
@@ -145,7 +146,9 @@ class KeptViews:
         if not keys:
             answers = await self._answers(self._linked, commands or [_BARRIER])
             return answers[: len(commands)]
-        read = [*self._track_next, ("MGET", *keys)]
+        read: list[Sequence[Any]] = [("MGET", *keys)]
+        if self._is_tracking:
+            read.insert(0, _TRACK_NEXT)
         with self._asking(keys) as is_same:
             answers = await self._answers(self._linked, [*read, *commands])
             await turn(len(keys))
@@ -154,11 +157,6 @@ class KeptViews:
                 if view is not None and is_same(key):
                     self._keep(key, view)
         return answers[len(read) :]
-
-    @property
-    def _track_next(self) -> list[Sequence[Any]]:
-        """What is sent before a question, so that Redis will tell of changes of its keys."""
-        return [_TRACK_NEXT] if self._is_tracking else []
 
     @contextmanager
     def _asking(self, keys: Sequence[str]) -> Iterator[Callable[[str], bool]]:
@@ -180,11 +178,16 @@ class KeptViews:
         self._kept[key] = view
 
     def _keep_set(self, key: str, entries: Entries) -> None:
+        self._forget_set(key)
         if self._entries + len(entries) > MOST_ENTRIES:
             self._sets.clear()
             self._entries = 0
         self._sets[key] = entries
         self._entries += len(entries)
+
+    def _forget_set(self, key: str) -> None:
+        if (entries := self._sets.pop(key, None)) is not None:
+            self._entries -= len(entries)
 
     async def _answers(
         self, linked: Callable[[], Awaitable[Link]], commands: Sequence[Sequence[Any]]
@@ -215,26 +218,16 @@ class KeptViews:
             link.close()
             return self._link
         self._link = link
-        if self._flat is not None:  # changes of its keys would be told to the former
-            self._flat.close()
         return link
 
     async def _flatly_linked(self) -> Link:
-        """The one whose answers are flat; the other is told of changes of its keys."""
-        told = await self._linked()
+        """The one whose answers are flat."""
         if self._flat is not None and self._flat.is_open:
             return self._flat
-        link = await self._open_link(self._changed, 2)
-        try:
-            if self._is_tracking:
-                (number,) = await told.ask([("CLIENT", "ID")])
-                await link.ask([(*_TRACKING, "REDIRECT", number)])
-        except BaseException:
+        link = await self._open_link(lambda _: None, 2)
+        if self._flat is not None and self._flat.is_open:  # another request was faster
             link.close()
-            raise
-        if (self._flat is not None and self._flat.is_open) or told is not self._link:
-            link.close()
-            return await self._flatly_linked()
+            return self._flat
         self._flat = link
         return link
 
@@ -250,5 +243,4 @@ class KeptViews:
             key = raw.decode()
             self._kept.pop(key, None)
             self._asked.pop(key, None)
-            if (entries := self._sets.pop(key, None)) is not None:
-                self._entries -= len(entries)
+            self._forget_set(key)

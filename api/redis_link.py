@@ -37,8 +37,7 @@ class Link(asyncio.Protocol):
     stops waiting while nothing comes, it closes: the server may be gone without a word.
 
     With RESP3 Redis says on the same connection, and before the answer to any command that it
-    carries out later, which keys have changed of those that were read with `CLIENT CACHING YES`,
-    there or on a connection that is redirected to it
+    carries out later, which keys have changed of those that were read with `CLIENT CACHING YES`
     (https://redis.io/docs/latest/develop/reference/client-side-caching). So who has an answer has
     been told of all that changed before it was given.
     """

@@ -266,6 +266,24 @@ def test_a_feed_is_read_anew_only_when_it_has_changed(url: str, redis: Redis) ->
     asyncio.run(run())
 
 
+def test_a_feed_hangs_on_nothing_that_may_be_lost_without_a_word(url: str, redis: Redis) -> None:
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            redis.set(FLOOR, 0)
+            bring(redis, 1)
+            assert await times(cache) == ([1], 0)
+            mine = redis.client_id()
+            flat = [each for each in redis.client_list() if each["resp"] == "2"]
+            flat = [each for each in flat if int(each["id"]) != mine]
+            assert flat
+            for each in flat:
+                redis.client_kill_filter(_id=each["id"])
+            bring(redis, 2)
+            assert await times(cache) == ([2, 1], 0)
+
+    asyncio.run(run())
+
+
 def test_no_feed_is_older_than_what_came_before_it_was_asked_for(url: str, redis: Redis) -> None:
     brought = 0
 
