@@ -11,7 +11,7 @@ from connectors.settings import settings
 from schemas.topics import Topic
 from streams.engine.app import THREADS
 from streams.engine.outbox import Outbox
-from streams.engine.restore import Progress, restore
+from streams.engine.restore import Ends, Progress, restore
 from streams.engine.state import State
 
 
@@ -20,18 +20,19 @@ def main() -> None:
     states = [State() for _ in range(PARTITIONS)]
     for state in states:
         LikeFold(state, Outbox(PARTITIONS))
-    brokers = settings().kafka_brokers
+    ends = Ends(settings().kafka_brokers)
     read = [Progress() for _ in states]
     start = marks.now()
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [
             pool.submit(
-                restore, brokers, Topic.ENGAGEMENTS, partition, states[partition], read[partition]
+                restore, ends, Topic.ENGAGEMENTS, partition, states[partition], read[partition]
             )
             for partition in range(PARTITIONS)
         ]:
             done.result()
     end = marks.now()
+    ends.close()
     rows = sum(progress.rows for progress in read)
     reactions = sum(state.sizes()["react"] for state in states)
     marks.write(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -50,7 +49,7 @@ class Ends:
     """Where changelogs begin and end, asked for over one connection, from any thread."""
 
     def __init__(self, brokers: str) -> None:
-        self._brokers = brokers
+        self.brokers = brokers
         self._lock = threading.Lock()
         self._consumer: Consumer | None = None
 
@@ -64,7 +63,7 @@ class Ends:
         """
         with self._lock:
             if self._consumer is None:
-                self._consumer = _consumer(self._brokers, ENDS_GROUP)
+                self._consumer = _consumer(self.brokers, ENDS_GROUP)
         deadline = time.monotonic() + STALL_SECONDS
         why = ""
         while (left := deadline - time.monotonic()) > 0:
@@ -86,14 +85,7 @@ class Ends:
             self._consumer.close()
 
 
-def restore(
-    brokers: str,
-    topic: str,
-    partition: int,
-    state: State,
-    progress: Progress,
-    ends: Ends | None = None,
-) -> None:
+def restore(ends: Ends, topic: str, partition: int, state: State, progress: Progress) -> None:
     """Bring `state` to the end of the changelog of `topic`/`partition`, from where it stands.
 
     To be called when the former owner is fenced: then the changelog's end is final. It is asked
@@ -108,10 +100,6 @@ def restore(
         RestoreError: no record came for 30 s before the end was reached, or it was not told.
         LocalStateDamagedError: what was restored from the beginning is damaged.
     """
-    if ends is None:
-        with closing(Ends(brokers)) as own:
-            restore(brokers, topic, partition, state, progress, own)
-        return
     why = None if state.snapshot is None else outlived(state.snapshot)
     if why is not None:
         state.discard(why)
@@ -120,7 +108,7 @@ def restore(
     if _has_all(state.snapshot, first, end):
         _note_end(state, began, progress)
         return
-    consumer = _consumer(brokers, group_of(topic, partition))
+    consumer = _consumer(ends.brokers, group_of(topic, partition))
     try:
         while True:
             stood = state.snapshot

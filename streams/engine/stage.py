@@ -100,7 +100,7 @@ class _Owned:
         """Bring the state to the end of its changelog."""
         stage = self._stage
         progress = stage.restores[self.partition] = Progress()
-        restore(stage.brokers, stage.topic, self.partition, self.state, progress, stage.ends)
+        restore(stage.ends, stage.topic, self.partition, self.state, progress)
         stage.stats.restored_rows += progress.rows
 
     def rebuild(self, why: str) -> None:

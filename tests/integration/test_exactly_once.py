@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from schemas.topics import changelog_of
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.outbox import Outbox, Output
 from streams.engine.replica import Fold, Replica
-from streams.engine.restore import Progress, restore
+from streams.engine.restore import Ends, Progress, restore
 from streams.engine.rows import MemoryStore
 from streams.engine.standby import Follower, Following
 from streams.engine.state import State, Table
@@ -61,7 +62,8 @@ class Owner:
         self.state = replica.state
         self.rows: Table[Row] = replica.fold.rows  # type: ignore[attr-defined]
         self.restored = Progress()
-        restore(brokers, topic, 0, self.state, self.restored)
+        with closing(Ends(brokers)) as ends:
+            restore(ends, topic, 0, self.state, self.restored)
 
     def put(self, number: int, position: int) -> None:
         self.rows.put(str(number), Row(number))

@@ -7,6 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
@@ -21,7 +22,7 @@ from schemas.topics import DAY_MS, changelog_of
 from streams.engine import disk
 from streams.engine.checkpoint import checkpoint, transactional_producer
 from streams.engine.disk import DiskStores
-from streams.engine.restore import Progress, restore
+from streams.engine.restore import Ends, Progress, restore
 from streams.engine.rows import Snapshot, in_memory
 from streams.engine.state import State
 
@@ -65,7 +66,8 @@ class Worker:
         self.table = self.state.table("one", Row)
         self.group = self.state.group_table("many", Row)
         progress = Progress()
-        restore(self.brokers, self.topic, 0, self.state, progress)
+        with closing(Ends(self.brokers)) as ends:
+            restore(ends, self.topic, 0, self.state, progress)
         return progress
 
     def process(self, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 from unittest import mock
 
@@ -10,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from msgspec import Struct
 
 from streams.engine import restore as restore_module
-from streams.engine.restore import Progress, RestoreError, restore
+from streams.engine.restore import Ends, Progress, RestoreError, restore
 from streams.engine.rows import Snapshot
 from streams.engine.state import State
 
@@ -55,8 +56,8 @@ class Kafka:
         self.asked: list[tuple[str, int, float, bool]] = []
         self.faults: list[Exception] = []
         self.now = 0.0
-        self.is_closed = False
-        monkeypatch.setattr(restore_module, "Consumer", lambda _config: self)
+        self.open = 0
+        monkeypatch.setattr(restore_module, "Consumer", self.make)
         clock = mock.Mock(monotonic=lambda: self.now, time_ns=lambda: 10**18)
         monkeypatch.setattr(restore_module, "time", clock)
 
@@ -76,15 +77,21 @@ class Kafka:
         self.now += 1
         return self.fetches.pop(0) if self.fetches else []
 
+    def make(self, _config: dict[str, Any]) -> Kafka:
+        """A consumer."""
+        self.open += 1
+        return self
+
     def close(self) -> None:
-        self.is_closed = True
+        self.open -= 1
 
 
 def restored() -> tuple[State, Progress]:
     state: Any = State()
     state.table("row", Row)
     progress = Progress()
-    restore("", "posts", 2, state, progress)
+    with closing(Ends("")) as ends:
+        restore(ends, "posts", 2, state, progress)
     return state, progress
 
 
@@ -97,7 +104,7 @@ def test_the_end_is_where_the_changelog_ended_when_it_was_asked_for(
     assert progress == Progress(rows=2, percent=100.0)
     assert state.sizes() == {"row": 2}
     assert kafka.asked == [("changelog.posts", 2, 30.0, False)]
-    assert kafka.is_closed
+    assert kafka.open == 0
 
 
 @pytest.mark.parametrize(
@@ -129,10 +136,10 @@ def test_a_changelog_that_has_nothing_more_is_not_read(
     progress = Progress()
     if is_read:
         with pytest.raises(RestoreError, match="no record for 30 s"):
-            restore("", "posts", 2, state, progress)
+            restore(Ends(""), "posts", 2, state, progress)
         assert made == ["restore-ends", "restore-posts-2"]
         return
-    restore("", "posts", 2, state, progress)
+    restore(Ends(""), "posts", 2, state, progress)
     assert made == ["restore-ends"]
     assert progress == Progress(rows=0, percent=100.0)
     if stood is not None:
@@ -161,7 +168,7 @@ def test_percent_is_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     state.table("row", Row)
     progress = Progress()
     with pytest.raises(RestoreError):
-        restore("", "posts", 2, state, progress)
+        restore(Ends(""), "posts", 2, state, progress)
     assert progress == Progress(rows=2, percent=25.0)
     assert len(kafka.asked) == 1
 
@@ -179,7 +186,7 @@ def test_an_end_that_is_not_reached_is_waited_for_for_30_seconds(
     ):
         restored()
     assert 30 <= kafka.now < 40
-    assert kafka.is_closed
+    assert kafka.open == 0
 
 
 def test_an_end_that_is_not_told_at_once_is_asked_for_again(
@@ -198,7 +205,7 @@ def test_an_end_that_is_not_told_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         restored()
     assert 30 <= kafka.now < 40
     assert all(timeout > 0 for _, _, timeout, _ in kafka.asked)
-    assert kafka.is_closed
+    assert kafka.open == 0
 
 
 def test_what_the_consumer_fails_with_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
