@@ -17,7 +17,9 @@ from headrace.commands.steps import need_oracle
 if TYPE_CHECKING:
     from headrace.soak.run import SoakOutcome
 
-PARTITIONS = "HEADRACE_PARTITIONS"
+PARTITIONS_A_PROCESSOR = 2
+"""Which the parts, the workers and the load share: each batch of a partition is a transaction."""
+
 LASTING_MINUTES = 5
 """From when on it is worth while that Kafka and Cassandra compile their code thoroughly."""
 
@@ -42,12 +44,6 @@ LASTING_MINUTES = 5
     help="Events a second.",
 )
 @click.option(
-    "--partitions",
-    type=click.IntRange(min=1),
-    help="Of each topic.  [default: HEADRACE_PARTITIONS, or twice the processors, which the parts "
-    "and the workers share here]",
-)
-@click.option(
     "--upgrade-from",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
@@ -59,7 +55,6 @@ def soak(
     seed: int,
     every: float,
     rate: float,
-    partitions: int | None,
     upgrade_from: Path | None,
     json_file: Path | None,
     logs: Path | None,
@@ -73,6 +68,8 @@ def soak(
     posts must come within 5 s, and none may be lost; no app may be further behind than what comes
     in 20 s; memory must not grow from life to life of a worker. Then every view is compared with an
     independent computation, and every record that the intake and the folds wrote is counted.
+
+    Topics have HEADRACE_PARTITIONS partitions, or twice as many as there are processors.
 
     With --upgrade-from two workers of each app and the API are those of an older version at first.
     Each restart replaces one by this version, sinks first and the API last, while both share the
@@ -88,7 +85,9 @@ def soak(
       headrace soak --minutes 3 --every 20
       headrace soak --minutes 5 --every 10 --upgrade-from ../headrace-older
     """
-    _set_partitions(partitions)
+    os.environ.setdefault(
+        "HEADRACE_PARTITIONS", str(PARTITIONS_A_PROCESSOR * (os.cpu_count() or 1))
+    )
     need_oracle()
     from headrace.soak.run import Options, run
 
@@ -103,13 +102,6 @@ def soak(
         logs,
         is_lasting=minutes >= LASTING_MINUTES,
     )
-
-
-def _set_partitions(wanted: int | None) -> None:
-    """Have this process and the workers make so many partitions: each batch is a transaction of its
-    own, so on a machine with few processors many partitions take each other's time."""
-    usual = os.environ.get(PARTITIONS) or 2 * (os.cpu_count() or 1)
-    os.environ[PARTITIONS] = str(wanted or usual)
 
 
 def _upgrade(directory: Path | None) -> dict[str, Any]:
