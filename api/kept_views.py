@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +52,9 @@ class KeptViews:
     What is kept is looked up behind an answer, on the connection that tells of what has changed
     (`Link`): so it is what Redis held when it gave that answer, or later. What changes all the time
     is told of once for each time that it was read.
+
+    Sorted sets are read on another connection. That it is to be told of changes of one is said on
+    the first with what is asked there next, and what is read after the answer to that is kept.
     """
 
     def __init__(self, open_link: Callable[[Told, int], Awaitable[Link]]) -> None:
@@ -62,6 +65,8 @@ class KeptViews:
         self._kept: dict[str, Any] = {}
         self._sets: dict[str, Entries] = {}
         self._entries = 0
+        self._to_tell_of: set[str] = set()
+        self._told_of: dict[str, object] = {}
         self._asked: dict[str, object] = {}
 
     async def read(self, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -101,7 +106,7 @@ class KeptViews:
     ) -> tuple[Entries, list[Any]]:
         """The entries of the sorted set that a question (ZREVRANGE with scores, always the same of
         a key) asks for, and the answers to commands that are carried out behind it; in one round
-        trip, or three: what was kept has changed, its changes are to be told, it is read.
+        trip, and in one more when what was kept has changed meanwhile.
 
         Raises:
             RedisError, OSError: Redis refuses, or cannot be reached.
@@ -111,14 +116,13 @@ class KeptViews:
             answers = await self._ask((), commands)
             if (kept := self._sets.get(key)) is not None:
                 return kept, answers
-        await self._linked()
-        with self._asking([key]) as is_same:
-            if self._is_tracking:  # by the connection that tells, before it is read on the other
-                await self._answers(self._linked, [_TRACK_NEXT, ("EXISTS", key)])
-            flat, *answers = await self.ask_flat([question, *commands])
-            entries = Entries(flat)
-            if len(entries) and is_same(key):
-                self._keep_set(key, entries)
+        told_of = self._told_of.get(key)
+        flat, *answers = await self.ask_flat([question, *commands])
+        entries = Entries(flat)
+        if told_of is None:
+            self._to_tell_of.add(key)
+        elif told_of is self._told_of.get(key) and len(entries):
+            self._keep_set(key, entries)
         return entries, answers
 
     async def ask_flat(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -143,20 +147,28 @@ class KeptViews:
         await self._linked()
         keys = [key for _, key, _ in missing]
         await turn(len(keys))
-        if not keys:
-            answers = await self._answers(self._linked, commands or [_BARRIER])
-            return answers[: len(commands)]
-        read: list[Sequence[Any]] = [("MGET", *keys)]
-        if self._is_tracking:
-            read.insert(0, _TRACK_NEXT)
-        with self._asking(keys) as is_same:
-            answers = await self._answers(self._linked, [*read, *commands])
+        to_tell_of, self._to_tell_of = self._to_tell_of, set()
+        read: list[Sequence[Any]] = []
+        if to_tell_of and self._is_tracking:
+            read += [_TRACK_NEXT, ("EXISTS", *to_tell_of)]
+        if keys:
+            read += [_TRACK_NEXT, ("MGET", *keys)] if self._is_tracking else [("MGET", *keys)]
+        with self._asking([*keys, *to_tell_of]) as is_same:
+            answers = await self._answers(self._linked, [*read, *commands] or [_BARRIER])
+            self._note_told_of(filter(is_same, to_tell_of))
             await turn(len(keys))
-            for (name, key, lookup), raw in zip(missing, answers[len(read) - 1], strict=True):
+            raws = answers[len(read) - 1] if keys else ()
+            for (name, key, lookup), raw in zip(missing, raws, strict=True):
                 view = lookup.note(name, raw)
                 if view is not None and is_same(key):
                     self._keep(key, view)
-        return answers[len(read) :]
+        return answers[len(read) : len(read) + len(commands)]
+
+    def _note_told_of(self, keys: Iterable[str]) -> None:
+        if len(self._told_of) >= MOST:
+            self._told_of.clear()
+        for key in keys:
+            self._told_of[key] = object()
 
     @contextmanager
     def _asking(self, keys: Sequence[str]) -> Iterator[Callable[[str], bool]]:
@@ -237,10 +249,12 @@ class KeptViews:
             self._kept.clear()
             self._sets.clear()
             self._entries = 0
+            self._told_of.clear()
             self._asked.clear()
             return
         for raw in keys:
             key = raw.decode()
             self._kept.pop(key, None)
             self._asked.pop(key, None)
+            self._told_of.pop(key, None)
             self._forget_set(key)

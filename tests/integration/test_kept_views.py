@@ -67,9 +67,16 @@ def bring(client: Redis, at: int) -> None:
         client.zremrangebyscore(FEED, 0, at - HELD)
 
 
+def feeds_read(client: Redis) -> int:
+    """How often a feed was read."""
+    return int(client.info("commandstats").get("cmdstat_zrevrange", {}).get("calls", 0))
+
+
 async def times(cache: RedisCache) -> tuple[list[int], int | None]:
-    """The times of the feed's entries above its floor, newest first, and the floor."""
+    """The times of the feed's entries above its floor, newest first, and the floor; views are read
+    behind it, as for a page."""
     held = await cache.timeline("al")
+    await cache.load(WANTED)
     return [each.at for each in held.walk(None)], held.floor
 
 
@@ -252,14 +259,16 @@ def test_a_feed_is_read_anew_only_when_it_has_changed(url: str, redis: Redis) ->
             redis.set(FLOOR, 0)
             bring(redis, 1)
             assert await times(cache) == ([1], 0)
-            before = times_read(redis)
+            assert await times(cache) == ([1], 0)
+            before = feeds_read(redis)
             assert await times(cache) == ([1], 0)
             redis.set(FLOOR, 1)
             assert await times(cache) == ([], 1)
-            assert times_read(redis) == before
+            assert feeds_read(redis) == before
             bring(redis, 2)
-            assert await times(cache) == ([2], 1)
-            assert times_read(redis) == before + 1
+            for _ in range(3):
+                assert await times(cache) == ([2], 1)
+            assert feeds_read(redis) == before + 2
             redis.delete(FEED, FLOOR)
             assert await times(cache) == ([], None)
 
@@ -271,7 +280,8 @@ def test_a_feed_hangs_on_nothing_that_may_be_lost_without_a_word(url: str, redis
         async with cache_at(url) as cache:
             redis.set(FLOOR, 0)
             bring(redis, 1)
-            assert await times(cache) == ([1], 0)
+            for _ in range(3):
+                assert await times(cache) == ([1], 0)
             mine = redis.client_id()
             flat = [each for each in redis.client_list() if each["resp"] == "2"]
             flat = [each for each in flat if int(each["id"]) != mine]
@@ -293,14 +303,14 @@ def test_no_feed_is_older_than_what_came_before_it_was_asked_for(url: str, redis
             for number in range(1, WRITES + 1):
                 bring(client, number)
                 brought = number
-                if number % 3 == 0:
-                    time.sleep(0.001)  # so that some are kept for a while
+                if number % 10 == 0:
+                    time.sleep(0.005)  # so that some are kept for a while
 
     async def run() -> None:
         redis.set(FLOOR, 0)
         async with cache_at(url) as cache:
             await times(cache)
-            before = times_read(redis)
+            before = feeds_read(redis)
             thread = threading.Thread(target=write)
             thread.start()
             reads = 0
@@ -314,7 +324,7 @@ def test_no_feed_is_older_than_what_came_before_it_was_asked_for(url: str, redis
                 reads += 1
             thread.join()
             assert reads > 500
-            assert 0 < times_read(redis) - before < reads
+            assert 0 < feeds_read(redis) - before < reads
             assert await times(cache) == (list(range(WRITES, WRITES - HELD, -1)), WRITES - HELD)
 
     asyncio.run(run())
@@ -332,11 +342,13 @@ def test_of_feeds_no_more_is_kept_than_their_bound(
     async def run() -> None:
         async with cache_at(url) as cache:
             for name in names:
-                assert len(list((await cache.timeline(name)).walk(None))) == 2
-            before = times_read(redis)
+                for _ in range(2):
+                    assert len(list((await cache.timeline(name)).walk(None))) == 2
+                    await cache.load(WANTED)
+            before = feeds_read(redis)
             await cache.timeline("di")
-            assert times_read(redis) == before
+            assert feeds_read(redis) == before
             await cache.timeline("al")
-            assert times_read(redis) == before + 1
+            assert feeds_read(redis) == before + 1
 
     asyncio.run(run())
