@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.deadline import set_patience
+from api.deadline import bound_by
 from api.errors import problem, server_error
 from api.idempotency import HEADER, REPLAYED
 from connectors.settings import Settings
@@ -73,11 +73,11 @@ class Boundary:
             await send(message)
 
         patience = asyncio.timeout(REQUEST_SECONDS)
-        set_patience(patience)
         try:
-            async with patience:
-                refusal, receive = await _bounded(scope, receive)
-                await (refusal or self._app)(scope, receive, send_on)
+            with bound_by(patience):
+                async with patience:
+                    refusal, receive = await _bounded(scope, receive)
+                    await (refusal or self._app)(scope, receive, send_on)
         except Exception as error:  # noqa: BLE001  (the last place: whatever it is, answer)
             is_over, is_late = True, patience.expired()
             if is_late:

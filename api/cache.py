@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -16,6 +14,7 @@ from api.circuit import Breaker
 from api.heavy import HeavySources
 from api.held import Entries, Held
 from api.kept_views import Lookup
+from api.lately import Lately
 from api.memo import Memo
 from api.of_viewer import OfViewer
 from api.reacted import Reacted
@@ -82,9 +81,8 @@ class RedisCache:
         self._counters_key = Memo(keys.counters)
         self._user_key = Memo(keys.user)
         self._source_key = Memo(keys.source)
-        self._heavy = HeavySources(self._keys, self._pipeline, self._ask_within)
-        self._viral: list[str] = []
-        self._viral_until = -math.inf
+        self._heavy = HeavySources(self._keys, self.run, self._ask_within)
+        self._viral = Lately(self._ask_viral, VIRAL_SECONDS)
         self._redis: Client | None = None
         self._circuit = Breaker(REDIS, self._ping)
 
@@ -296,13 +294,7 @@ class RedisCache:
     async def viral(self, limit: int) -> list[str]:
         """The posts that are viral, at most `limit`, first those upon which most users have
         acted in the last hour, as they were a second ago at most; in one round trip."""
-        if time.monotonic() > self._viral_until:
-            lists = await self.trending("posts", "1h", "")
-            found = [entry for each in lists for entry in each.entries if entry.is_viral]
-            found.sort(key=lambda entry: (-entry.velocity, entry.key))
-            self._viral = [entry.key for entry in found]
-            self._viral_until = time.monotonic() + VIRAL_SECONDS
-        return self._viral[:limit]
+        return (await self._viral.get())[:limit]
 
     async def ping(self) -> None:
         """Return if Redis answers, every server of a cluster that has a partition."""
@@ -318,12 +310,19 @@ class RedisCache:
         """Close the connections."""
         await self._circuit.close()
         await self._heavy.close()
+        await self._viral.close()
         if self._redis is not None:
             await self._redis.aclose()
 
     async def run(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """The answers to commands whose keys are known elsewhere, in one round trip."""
         return await self._reached(lambda client: ask_flat(client, commands))
+
+    async def _ask_viral(self) -> list[str]:
+        lists = await self.trending("posts", "1h", "")
+        found = [entry for each in lists for entry in each.entries if entry.is_viral]
+        found.sort(key=lambda entry: (-entry.velocity, entry.key))
+        return [entry.key for entry in found]
 
     def _marks(self, wanted: Wanted) -> list[str]:
         """The marks of the partitions in which what is not there is taken for none."""

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from api.held import Entries
+from api.lately import Lately
 from api.recents import MAX_KEPT, Recents
 from api.redis_answers import scored
 from api.stores import MANY_HEAVY, StoreDownError
@@ -47,8 +48,7 @@ class HeavySources:
         self._recent_key = lru_cache(MAX_KEPT)(keys.recent)
         self._ask = ask
         self._ask_within = ask_within
-        self._names: set[str] = set()
-        self._names_until = -math.inf
+        self._names = Lately(self._ask_names, NAMES_SECONDS)
         self._left_out: dict[str, float] = {}
         self._recents: Recents | None = None
 
@@ -58,18 +58,14 @@ class HeavySources:
 
     async def close(self) -> None:
         """Keep nothing more."""
+        await self._names.close()
         if self._recents is not None:
             await self._recents.close()
             self._recents = None
 
     async def names(self) -> set[str]:
         """All of them, as they were a second ago at most."""
-        if time.monotonic() > self._names_until:
-            partitions = range(self._keys.partitions)
-            found = await self._ask([("SMEMBERS", self._keys.heavy(p)) for p in partitions])
-            self._names = {source.decode() for sources in found for source in sources}
-            self._names_until = time.monotonic() + NAMES_SECONDS
-        return self._names
+        return await self._names.get()
 
     def question(self, user_id: str, names: Collection[str]) -> Sequence[Any]:
         """The command that asks which of these a user follows. O(names), or O(sources followed)
@@ -108,6 +104,11 @@ class HeavySources:
                 if known:
                     known.keep(asking, key, entries)
         return Pulled(list(found.values()), len(found) < len(keys))
+
+    async def _ask_names(self) -> set[str]:
+        partitions = range(self._keys.partitions)
+        found = await self._ask([("SMEMBERS", self._keys.heavy(p)) for p in partitions])
+        return {source.decode() for sources in found for source in sources}
 
     async def _read(self, keys: list[str]) -> dict[str, list[bytes]]:
         """The values of those keys that can be read: of all at once, or of each by itself."""

@@ -50,12 +50,16 @@ class _Lazy(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a server that refuses us is told of without a traceback."""
+        """Run the command; a server that refuses us, and settings that cannot be, are told of
+        without a traceback."""
         try:
             return super().invoke(ctx)
         except Exception as error:
             from connectors.security import RefusedError
+            from headrace.commands.config import InvalidSettingsError, refused_settings
 
+            if (refused := refused_settings(error)) is not None:
+                raise InvalidSettingsError(refused) from error
             if isinstance(error, RefusedError):
                 raise click.ClickException(str(error)) from error
             raise

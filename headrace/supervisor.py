@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import Self
 import structlog
 
 from api.auth import issue, signing_key
+from connectors.claim import Claim
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
 from connectors.stack.ports import Port, reserve
@@ -84,8 +87,9 @@ class Supervisor:
     """The apps `app`, `views`, `archive` and the `api`, each a process with a log of its own.
 
     Use it as a context manager. `check` raises when one has died; `tend` starts it again, the
-    others running on. Ports are those of the settings, or the next free ones. `is_trying_out`: the
-    API gives its page tokens.
+    others running on. Ports are those of the settings, or the next free ones. Logs are in
+    `log_dir`, or beside it where another supervisor has that; by where they are, and by the
+    machine, the workers are named. `is_trying_out`: the API gives its page tokens.
     """
 
     def __init__(
@@ -103,7 +107,7 @@ class Supervisor:
         self._say = say
         self._stop = threading.Event()
         self._workers: dict[str, _Worker] = {}
-        self.log_dir = log_dir or Path(tempfile.mkdtemp(prefix="headrace-logs-"))
+        self.log_dir = Claim(log_dir or Path(tempfile.mkdtemp(prefix="headrace-logs-"))).path
 
     def __enter__(self) -> Self:
         try:
@@ -214,7 +218,7 @@ class Supervisor:
             "REDIS_URL": self._addresses.redis,
             "CASSANDRA_HOSTS": self._addresses.cassandra,
             "HEADRACE_DATA_DIR": str(config.data_dir),
-            "HEADRACE_WORKER_ID": config.worker_id or f"local-{name}",
+            "HEADRACE_WORKER_ID": config.worker_id or self._id(name),
         }
         if name == "api":
             env["HEADRACE_MONITORS"] = config.monitors or ",".join(self.monitor_urls.values())
@@ -222,6 +226,11 @@ class Supervisor:
                 env["HEADRACE_TRYING_OUT"] = "true"
         child = Child(name, self.log_dir / f"{name}.log", grace_s=STOP_SECONDS)
         return _Worker(name, port, child, command, env, health)
+
+    def _id(self, name: str) -> str:
+        """The name of a worker: the same whenever it is started, and nobody else's."""
+        place = zlib.crc32(str(self.log_dir.resolve()).encode())
+        return f"{socket.gethostname()}-{place:08x}-{name}"
 
 
 def keep_running(supervisor: Supervisor, check: Callable[[], None], stop: threading.Event) -> None:

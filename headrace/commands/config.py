@@ -16,17 +16,23 @@ from connectors.settings import Settings
 WIDE = 400
 
 
+class InvalidSettingsError(click.ClickException):
+    """No command can begin with these settings; ends with 2, as of a wrong option."""
+
+    exit_code = 2
+
+
 @click.command()
 def config() -> None:
     """Print every setting with its value and its source, and every weight of the ranked feed;
     secrets are masked, and the files named that they are in."""
     from api.ranking.weights import Weights, WeightsError, flat, load_weights
 
+    found = Settings()
     try:
-        found = Settings()
         weights = load_weights(found.ranking)
-    except (SettingsError, ValidationError, WeightsError) as error:
-        raise click.ClickException(str(error)) from error
+    except WeightsError as error:
+        raise InvalidSettingsError(str(error)) from error
     table = Table("variable", "value", "source", "what")
     for name, field in Settings.model_fields.items():
         variable = field.alias or name
@@ -42,6 +48,19 @@ def config() -> None:
         console = Console(width=WIDE)
     console.print(table)
     console.print(ranking)
+
+
+def refused_settings(error: Exception) -> str | None:
+    """Which settings an error says to be wrong, and how they must be; None if it is about something
+    else. It quotes no value: it may be a secret."""
+    if isinstance(error, SettingsError):
+        return str(error)
+    if not isinstance(error, ValidationError) or error.title != Settings.__name__:
+        return None
+    return "\n".join(
+        ": ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")])
+        for each in error.errors(include_input=False, include_url=False, include_context=False)
+    )
 
 
 def _source(variable: str) -> str:

@@ -124,8 +124,11 @@ def drop(generation: int, yes: bool) -> None:
     """
     from connectors.addresses import resolve
     from connectors.settings import settings
+    from headrace.migrate.drop import check
     from headrace.migrate.drop import drop as drop_generation
 
+    with explained():
+        check(resolve(), settings(), generation)
     if not yes:
         click.confirm(f"Delete the topics and keys of generation {generation}?", abort=True)
     with explained(), Shown(Console(stderr=True)) as progress:

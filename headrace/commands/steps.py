@@ -19,6 +19,12 @@ ROOT = Path(__file__).parents[2]
 TELL_EVERY_S = 10.0
 
 
+class UnableError(click.ClickException):
+    """A command cannot begin; ends with 2, because 1 says that something was found to be wrong."""
+
+    exit_code = 2
+
+
 def end_in_order(*_: object) -> NoReturn:
     """End on a signal such that every part is stopped and its data is removed."""
     sys.exit(128 + signal.SIGTERM)
@@ -27,13 +33,13 @@ def end_in_order(*_: object) -> NoReturn:
 def need_oracle() -> None:
     """Make the oracle importable: it is part of a checkout and not of the package."""
     if settings().registry_address:
-        raise click.ClickException(
+        raise UnableError(
             "the oracle reads events by the ids in schemas/lock.json.\n"
             "SCHEMA_REGISTRY_URL says that a registry gives them.\n"
             "hint: unset it; parts that are started for this need none"
         )
     if not (ROOT / "tests" / "oracle").is_dir():
-        raise click.ClickException(
+        raise UnableError(
             f"the oracle is not there.\nIt is expected in {ROOT / 'tests' / 'oracle'}.\n"
             "hint: run this from a checkout of the project (scripts/setup installs it)"
         )

@@ -22,7 +22,8 @@ def work(apps: tuple[str, ...]) -> None:
     archive  the Cassandra sink             api      the HTTP API
 
     Uses KAFKA_BROKERS, REDIS_URL and CASSANDRA_HOSTS, else the running local stack, else starts
-    one of its own.
+    one of its own. Logs are in HEADRACE_DATA_DIR/logs, those of a second one beside the first in
+    HEADRACE_DATA_DIR/logs-2.
     """
     from connectors.admin import PartitionCountError
     from connectors.prepare import prepare

@@ -30,8 +30,8 @@ class Dropped(Struct):
     keys: int
 
 
-def drop(addresses: Addresses, config: Settings, generation: int, progress: Any) -> Dropped:
-    """Delete a generation's topics, its keys in Redis, and the rows on this machine's disk.
+def check(addresses: Addresses, config: Settings, generation: int) -> None:
+    """Return if a generation may be deleted.
 
     Raises:
         MigrationError: it is not an earlier one, or Redis is not filled yet.
@@ -50,7 +50,17 @@ def drop(addresses: Addresses, config: Settings, generation: int, progress: Any)
                 "hint: start the workers of `views`, and wait until they have come to the end "
                 "(docs/operating.md)"
             )
-        progress.step("deleting keys")
+
+
+def drop(addresses: Addresses, config: Settings, generation: int, progress: Any) -> Dropped:
+    """Delete a generation's topics, its keys in Redis, and the rows on this machine's disk.
+
+    Raises:
+        MigrationError, PartitionCountError: as `check`.
+    """
+    check(addresses, config, generation)
+    progress.step("deleting keys")
+    with closing(redis.connect(addresses.redis)) as client:
         keys = kept.drop(client, generation)
     progress.step("deleting topics")
     topics = drop_topics(addresses.kafka, [spec.name for spec in specs_of(generation)])

@@ -299,6 +299,6 @@ def test_partitions_are_added(
             assert not list(client.scan_iter(match="*:{p[0-9]*"))
             assert list(client.scan_iter(match="*:{g2p[0-9]*"))
     assert not set(partition_counts(addresses.kafka)) & set(OF_A_GENERATION)
-    code, said = command(addresses, "migrate", "drop", "2", "--yes")
+    code, said = command(addresses, "migrate", "drop", "2")  # refused before it asks
     assert code == 2
     assert "not an earlier one" in said

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from api import boundary
 from api.circuit import FAILURES, OPEN, OPEN_SECONDS, Breaker
-from api.deadline import set_patience, time_left
+from api.deadline import bound_by, time_left
 from api.stores import StoreDownError
 from tests.unit.api_fakes import World
 
@@ -220,9 +220,9 @@ def test_pings_have_all_the_time() -> None:
         circuit = Breaker("redis", ping, lambda: 0.0, 0.001)
         store.circuit = circuit
         async with asyncio.timeout(5) as patience:
-            set_patience(patience)
-            await store.open()
-            await until(lambda: bool(left))
+            with bound_by(patience):
+                await store.open()
+                await until(lambda: bool(left))
 
     run(case)
     assert left[0] is None
@@ -233,14 +233,16 @@ def test_a_call_may_take_what_is_left_of_the_request() -> None:
         assert time_left(0.5) == 0.5
         assert time_left() is None
         async with asyncio.timeout(10) as patience:
-            set_patience(patience)
-            assert time_left(0.5) == 0.5
-            patience.reschedule(asyncio.get_running_loop().time() + 0.35)
-            await asyncio.sleep(0)
-            assert 0 < (time_left(0.5) or 0) <= 0.25
-            assert 0 < (time_left() or 0) <= 0.25
-            patience.reschedule(None)
-            assert time_left(0.5) == 0.5
+            with bound_by(patience):
+                assert time_left(0.5) == 0.5
+                patience.reschedule(asyncio.get_running_loop().time() + 0.35)
+                await asyncio.sleep(0)
+                assert 0 < (time_left(0.5) or 0) <= 0.25
+                assert 0 < (time_left() or 0) <= 0.25
+                patience.reschedule(None)
+                assert time_left(0.5) == 0.5
+                patience.reschedule(asyncio.get_running_loop().time() + 0.35)
+            assert time_left() is None
 
     asyncio.run(run())
 

@@ -37,7 +37,7 @@ def test_config_shows_every_weight_and_what_the_file_sets(file: Path) -> None:
 def test_config_and_api_name_the_field_that_is_wrong(file: Path) -> None:
     file.write_text("[demotions]\nseen = 2\n")
     shown = CliRunner().invoke(config)
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert "`demotions.seen`" in shown.output
     with pytest.raises(WeightsError, match=r"demotions\.seen"):
         create_app(Settings(jwt_secret=KEY))

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from api import redis_calls
-from api.deadline import set_patience, time_left
+from api.deadline import bound_by, time_left
 from api.redis_calls import Client, ask, connect
 from api.stores import StoreDownError
 
@@ -113,9 +113,9 @@ def test_no_answer_in_time_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_the_request_cuts_short_is_no_outage() -> None:
     async def case(_: Server, client: Client) -> None:
         async with asyncio.timeout(0.3) as patience:
-            set_patience(patience)
-            error = await failure(client, ("HANG",))
-            assert (error.reason, error.is_outage) == ("TimeoutError", False)
-            assert time_left() == 0
+            with bound_by(patience):
+                error = await failure(client, ("HANG",))
+                assert (error.reason, error.is_outage) == ("TimeoutError", False)
+                assert time_left() == 0
 
     run(case)

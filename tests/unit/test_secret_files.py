@@ -11,6 +11,7 @@ from pydantic_settings import SettingsError
 
 from connectors.secret_files import secret_variables
 from connectors.settings import Settings
+from headrace.cli import main
 from headrace.commands.config import config
 from tests.unit.api_fakes import KEY
 
@@ -94,7 +95,7 @@ def test_config_masks_the_secret_and_names_its_file(
 
 
 def test_config_says_what_is_wrong_with_a_file(file: Path) -> None:
-    shown = CliRunner().invoke(config)
-    assert shown.exit_code == 1
+    shown = CliRunner().invoke(main, ["config"])
+    assert shown.exit_code == 2
     assert shown.output == f"Error: {refusal()}\n"
     assert str(file) in shown.output

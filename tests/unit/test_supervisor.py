@@ -13,6 +13,7 @@ from connectors.stack.addresses import Addresses
 from connectors.stack.errors import PartDied
 from headrace import supervisor as supervisor_module
 from headrace.supervisor import STEADY_SECONDS, Supervisor, _Worker, keep_running
+from tests.unit.test_claim import another
 
 
 class Child:
@@ -117,6 +118,35 @@ def test_a_check_says_what_has_ended(bench: Bench) -> None:
     bench.children["views"].alive = False
     with pytest.raises(PartDied, match="x died"):
         bench.supervisor.check()
+
+
+def _of_app(log_dir: Path) -> tuple[Path, str]:
+    """Where a supervisor has its logs, and how it names the worker of `app`."""
+    addresses = Addresses(kafka="", redis="", cassandra="")
+    supervisor = Supervisor(addresses, ("app",), log_dir=log_dir)
+    worker = supervisor._worker("app")
+    worker.port.release()
+    return supervisor.log_dir, worker.env["HEADRACE_WORKER_ID"]
+
+
+def test_a_worker_has_the_same_name_whenever_it_is_started(tmp_path: Path) -> None:
+    assert _of_app(tmp_path / "logs") == _of_app(tmp_path / "logs")
+    assert _of_app(tmp_path / "others") != _of_app(tmp_path / "logs")
+
+
+def test_a_second_supervisor_has_names_and_logs_of_its_own(tmp_path: Path) -> None:
+    log_dir, first = _of_app(tmp_path / "logs")
+    with another(tmp_path / "busy"):
+        second_dir, second = _of_app(tmp_path / "busy")
+    assert log_dir == tmp_path / "logs"
+    assert second_dir == tmp_path / "busy-2"
+    assert second not in (first, _of_app(tmp_path / "busy")[1])
+
+
+def test_a_name_that_is_set_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = supervisor_module.settings().model_copy(update={"worker_id": "one"})
+    monkeypatch.setattr(supervisor_module, "settings", lambda: config)
+    assert _of_app(tmp_path / "logs")[1] == "one"
 
 
 def test_tending_goes_on_until_it_is_told_to_stop() -> None:
