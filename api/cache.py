@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,10 +13,10 @@ from api.circle import FOLLOWS_OF_EACH, MAX_CLOSE, MAX_FOLLOWS, Circle, Follows
 from api.circuit import Breaker
 from api.heavy import HeavySources
 from api.held import Entries, Held
-from api.kept_views import Lookup
+from api.kept_views import Lookup, Question
 from api.lately import Lately
 from api.memo import Memo
-from api.of_viewer import OfViewer
+from api.of_viewer import sets_of_viewer
 from api.reacted import Reacted
 from api.recents import Recents
 from api.redis_answers import decode, faded, filled, in_order, scored
@@ -117,8 +117,8 @@ class RedisCache:
         return await self._heavy.followed(user_id)
 
     async def load(self, wanted: Wanted) -> Found:
-        """What is there of `wanted`, in one round trip; one more if many names are wanted, and the
-        viewer's sets in which they may be are large."""
+        """What is there of `wanted`, in one round trip; in none when it is all kept, and in one
+        more if many names are wanted, and the viewer's sets in which they may be are large."""
         keys, found = self._keys, Found()
         lookups = [
             Lookup(ids, list(map(key_of.__getitem__, ids)), decoder, into)
@@ -133,37 +133,24 @@ class RedisCache:
         targets: dict[str, list[str]] = defaultdict(list)
         for user_id, target in wanted.follows:
             targets[user_id].append(target)
-        of_viewer = OfViewer(keys, wanted, found)
-        commands = of_viewer.questions
-        for user_id, followed in targets.items():
-            commands.append(("ZMSCORE", keys.following(user_id), *followed))
-        if not lookups and not commands:
+        question = Question(
+            sets_of_viewer(keys, wanted, found),
+            [("ZMSCORE", keys.following(each), *followed) for each, followed in targets.items()],
+        )
+        if question.sets or question.commands:
+            groups = await self._groups(self._marks(wanted))
+            question.marks = [("MGET", *group) for group in groups]
+        elif not lookups:
             return found
-        marks = [("MGET", *group) for group in await self._groups(self._marks(wanted))]
-        answers = iter(await self._filled(commands, marks, lookups))
-        if large := of_viewer.note(answers):
-            told = await self._filled([each.of_each for each in large], marks)
-            for members, answer in zip(large, told, strict=True):
-                members.note_each(answer)
-        for user_id, followed in targets.items():
-            found.follows.update([(user_id, t) for t in scored(followed, next(answers))])
+        answers = await self._look_up(lookups, question, wanted.since)
+        for (user_id, followed), answer in zip(targets.items(), answers, strict=True):
+            found.follows.update([(user_id, target) for target in scored(followed, answer)])
         return found
 
-    async def _filled(
-        self,
-        commands: Sequence[Sequence[Any]],
-        marks: Sequence[Sequence[Any]],
-        lookups: Sequence[Lookup] = (),
-    ) -> list[Any]:
-        """The answers to commands, where what is not there is none: the marks behind them say so;
-        with them views are looked up.
-
-        Raises:
-            StoreDownError: a partition is not filled.
-        """
-        found = await self._look_up(lookups, [*commands, *marks])
-        filled(mark for group in found[len(commands) :] for mark in group)
-        return found[: len(commands)]
+    def kept_posts(self, ids: Iterable[str]) -> Sequence[PostView | None]:
+        """What is kept of posts; they may have changed."""
+        kept = self._redis.views if isinstance(self._redis, OneServer) else None
+        return [None] if kept is None else kept.views(map(self._post_key.__getitem__, ids))
 
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""
@@ -349,10 +336,11 @@ class RedisCache:
         return [names] if is_one_server else by_hash_tag(names)
 
     async def _look_up(
-        self, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]
+        self, lookups: Sequence[Lookup], question: Question, since: float
     ) -> list[Any]:
-        """Look views up, and give the answers to commands, in one round trip or two."""
-        return await self._reached(lambda client: look_up(client, lookups, commands))
+        """Look views up, and give the answers to a question's commands, in two round trips at
+        most."""
+        return await self._reached(lambda client: look_up(client, lookups, question, since))
 
     async def _entries(
         self, question: Sequence[Any], commands: Sequence[Sequence[Any]]

@@ -43,8 +43,9 @@ def is_found(reasons: Sequence[str]) -> bool:
 async def hydrate(
     reader: Reader, batch: list[Candidate], users: Iterable[str] = (), *, to_show: bool = True
 ) -> None:
-    """Load a batch, and users: in one round trip when the reasons name the authors, in one more
-    when they do not, and one more for what replies answer and found posts are about. Unless it is
+    """Load a batch, and users: in one round trip when the reasons name the authors, in none when it
+    is all kept, in one more when they do not, and one more for what replies answer and found posts
+    are about. Unless it is
     `to_show`, only what its posts are judged by, not what their reader did with them."""
     ids = [candidate.post_id for candidate in batch]
     reasons = {reason for candidate in batch for reason in candidate.reasons}
@@ -53,6 +54,7 @@ async def hydrate(
             reasons.update(candidate.above, candidate.below)
     authors = [reason for reason in reasons if reason[:2] == USER]
     viewer = reader.viewer or ""
+    asks_follows = to_show and not all(map(_is_open, reader.stores.cache.kept_posts(ids)))
     needs = Needs(
         posts=ids,
         counters=ids,
@@ -60,7 +62,7 @@ async def hydrate(
         hidden=() if to_show else ids,
         users=[*(author[2:] for author in authors), *users],
         blocks={_source_of(reason) for reason in reasons} - _FOUND,
-        follows=[(viewer, author) for author in authors] if to_show else (),
+        follows=[(viewer, author) for author in authors] if asks_follows else (),
     )
     await turn(len(batch))
     await reader.load(needs)
@@ -78,6 +80,11 @@ async def hydrate(
         await reader.load(Needs(posts=answered, blocks=topics, follows=follows))
     await reader.load_rights(posts)
     await turn(len(batch))
+
+
+def _is_open(post: PostView | None) -> bool:
+    """Whether a post is known to be shown to those too who do not follow its author."""
+    return post is not None and post.visibility == "public" and not post.reply_to
 
 
 def judge(reader: Reader, candidate: Candidate, wanted: FeedFilter = EVERYTHING) -> Verdict:

@@ -149,14 +149,11 @@ class Held:
         of their entries, with all reasons, whatever is below the floor among them.
 
         Some `at_once` are made together, from the entries down to the time of which any set has as
-        many, or half as many if there are several: O(at_once log(at_once) + n) for n sets, and
-        O(entries) once if posts have several.
+        many: O(at_once log(at_once) + n) for n sets, and O(entries) once if posts have several.
         """
         if self.floor is None:
             return
         lowest = self.floor + 1
-        if len(self._all) > 1:
-            at_once = (at_once + 1) // 2
         starts = [0 if after is None else each.down_to(after[0] + 1) for each in self._all]
         cut: int | None = None
         while cut is None or cut > lowest:

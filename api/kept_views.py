@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +15,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
 from api.held import Entries
-from api.redis_answers import decoded
+from api.kept import Kept
+from api.of_viewer import Asked, Command, small
+from api.redis_answers import decoded, filled
 from api.redis_link import Link, Told
 from api.turns import turn
 
@@ -21,7 +25,10 @@ MOST = 20_000
 """Views, of some 1 KB each. When there are more, all are forgotten."""
 
 MOST_ENTRIES = 250_000
-"""Of sets that are kept, of some 200 bytes each. When there are more, all are forgotten."""
+"""Feeds and their entries, of some 200 bytes each."""
+
+MOST_MEMBERS = 250_000
+"""Sets of viewers and their members, of some 100 bytes each."""
 
 _TRACKING = ("CLIENT", "TRACKING", "ON", "OPTIN")
 _TRACK_NEXT = ("CLIENT", "CACHING", "YES")
@@ -46,14 +53,24 @@ class Lookup(Struct):
         return view
 
 
+class Question(Struct):
+    """What is to be known of a viewer: by sets that may be kept, and by commands. What is not there
+    is none only where the partitions are filled whose marks are asked for behind them."""
+
+    sets: Sequence[Asked] = ()
+    commands: Sequence[Command] = ()
+    marks: Sequence[Command] = ()
+
+
 class KeptViews:
-    """Views of one server, and the entries of sorted sets, by key.
+    """Views of one server, the entries of feeds, and small sets of viewers, by key.
 
     What is kept is looked up behind an answer, on the connection that tells of what has changed
     (`Link`): so it is what Redis held when it gave that answer, or later. What changes all the time
-    is told of once for each time that it was read.
+    is told of once for each time that it was read. Who has nothing to ask looks it up behind an
+    answer to others, if these asked after `since`, a time of `time.monotonic`.
 
-    Sorted sets are read on another connection. That it is to be told of changes of one is said on
+    Feeds are read on another connection. That it is to be told of changes of one is said on
     the first with what is asked there next, and what is read after the answer to that is kept.
     """
 
@@ -63,18 +80,28 @@ class KeptViews:
         self._flat: Link | None = None
         self._is_tracking = True
         self._kept: dict[str, Any] = {}
-        self._sets: dict[str, Entries] = {}
-        self._entries = 0
+        self._feeds: Kept[Entries] = Kept(MOST_ENTRIES)
+        self._members: Kept[Set[str]] = Kept(MOST_MEMBERS)
+        self._large: set[str] = set()
+        self._known_since = -math.inf
         self._to_tell_of: set[str] = set()
         self._told_of: dict[str, object] = {}
         self._asked: dict[str, object] = {}
 
-    async def read(self, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Look views up, and give the answers to commands; in one round trip, and in one more when
-        what was kept has changed meanwhile.
+    def views(self, keys: Iterable[str]) -> list[Any]:
+        """What is kept of keys, or None of each; it may have changed."""
+        return list(map(self._kept.get, keys))
+
+    async def read(
+        self, lookups: Sequence[Lookup], question: Question, since: float = math.inf
+    ) -> list[Any]:
+        """Look views up and note what a question's sets tell, and give the answers to its commands;
+        in one round trip, and in one more when what was kept has changed meanwhile, or a set turns
+        out to be large of which many names are wanted; in none when all is kept.
 
         Raises:
             RedisError, OSError: Redis refuses, or cannot be reached.
+            StoreDownError: a partition is not filled.
         """
         kept = self._kept
         missing = [
@@ -84,22 +111,39 @@ class KeptViews:
             for name, key in zip(each.ids, each.keys, strict=True)
             if key not in kept
         ]
-        answers = await self._ask(missing, commands)
+        sets = question.sets
+        unknown = [each for each in sets if not self._is_known(each)]
+        by_name = [each for each in sets if self._is_by_name(each)]
+        commands = [*question.commands, *(asked for each in by_name for asked in each.of_each)]
+        answers: list[Any] = []
+        told: dict[str, Set[str] | None] = {}
+        if missing or unknown or commands or self._known_since < since:
+            marks = question.marks if unknown or commands else ()
+            answers, told = await self._ask(missing, unknown, commands, marks)
+            names = iter(answers[len(question.commands) :])
+            for each in by_name:
+                each.note_each(names)
         asked = {key for _, key, _ in missing}
         changed = []
-        for each in lookups:
-            views = list(map(kept.get, each.keys))
+        for lookup in lookups:
+            views = list(map(kept.get, lookup.keys))
             if all(views):
-                each.into.update(zip(each.ids, views, strict=True))
+                lookup.into.update(zip(lookup.ids, views, strict=True))
                 continue
-            for name, key, view in zip(each.ids, each.keys, views, strict=True):
+            for name, key, view in zip(lookup.ids, lookup.keys, views, strict=True):
                 if view is not None:
-                    each.into[name] = view
+                    lookup.into[name] = view
                 elif key not in asked:
-                    changed.append((name, key, each))
-        if changed:
-            await self._ask(changed, ())
-        return answers
+                    changed.append((name, key, lookup))
+        untold = [each for each in sets if each not in by_name and not self._note(each, told)]
+        if changed or untold:
+            commands = [asked for each in untold for asked in each.of_each]
+            marks = question.marks if untold else ()
+            answers_of_each, _ = await self._ask(changed, (), commands, marks)
+            names = iter(answers_of_each)
+            for each in untold:
+                each.note_each(names)
+        return answers[: len(question.commands)]
 
     async def entries(
         self, question: Sequence[Any], commands: Sequence[Sequence[Any]]
@@ -112,9 +156,9 @@ class KeptViews:
             RedisError, OSError: Redis refuses, or cannot be reached.
         """
         key = question[1]
-        if key in self._sets:
-            answers = await self._ask((), commands)
-            if (kept := self._sets.get(key)) is not None:
+        if key in self._feeds:
+            answers, _ = await self._ask((), (), commands, ())
+            if (kept := self._feeds.get(key)) is not None:
                 return kept, answers
         told_of = self._told_of.get(key)
         flat, *answers = await self.ask_flat([question, *commands])
@@ -122,7 +166,7 @@ class KeptViews:
         if told_of is None:
             self._to_tell_of.add(key)
         elif told_of is self._told_of.get(key) and len(entries):
-            self._keep_set(key, entries)
+            self._feeds.keep(key, entries)
         return entries, answers
 
     async def ask_flat(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -141,28 +185,51 @@ class KeptViews:
                 link.close()
 
     async def _ask(
-        self, missing: Sequence[tuple[str, str, Lookup]], commands: Sequence[Sequence[Any]]
-    ) -> list[Any]:
-        """Read and keep what is missing, and give the answers to commands."""
+        self,
+        missing: Sequence[tuple[str, str, Lookup]],
+        unknown: Sequence[Asked],
+        commands: Sequence[Command],
+        marks: Sequence[Command],
+    ) -> tuple[list[Any], dict[str, Set[str] | None]]:
+        """Read and keep the views that are missing and the sets that are unknown, and give the
+        answers to commands and the members of those sets, None of large ones.
+
+        Raises:
+            StoreDownError: a mark that is asked for says that a partition is not filled.
+        """
         await self._linked()
         keys = [key for _, key, _ in missing]
         await turn(len(keys))
         to_tell_of, self._to_tell_of = self._to_tell_of, set()
-        read: list[Sequence[Any]] = []
+        read: list[Command] = []
         if to_tell_of and self._is_tracking:
             read += [_TRACK_NEXT, ("EXISTS", *to_tell_of)]
+        wholes = []
+        for each in unknown:
+            read += [_TRACK_NEXT, each.whole] if self._is_tracking else [each.whole]
+            wholes.append(len(read) - 1)
         if keys:
             read += [_TRACK_NEXT, ("MGET", *keys)] if self._is_tracking else [("MGET", *keys)]
-        with self._asking([*keys, *to_tell_of]) as is_same:
-            answers = await self._answers(self._linked, [*read, *commands] or [_BARRIER])
+        with self._asking([*keys, *to_tell_of, *(each.key for each in unknown)]) as is_same:
+            asked_at = time.monotonic()
+            answers = await self._answers(self._linked, [*read, *commands, *marks] or [_BARRIER])
+            self._known_since = max(self._known_since, asked_at)
+            if marks:
+                filled(mark for group in answers[-len(marks) :] for mark in group)
             self._note_told_of(filter(is_same, to_tell_of))
+            told = {
+                each.key: small(answers[place]) for each, place in zip(unknown, wholes, strict=True)
+            }
             await turn(len(keys))
             raws = answers[len(read) - 1] if keys else ()
             for (name, key, lookup), raw in zip(missing, raws, strict=True):
                 view = lookup.note(name, raw)
                 if view is not None and is_same(key):
                     self._keep(key, view)
-        return answers[len(read) : len(read) + len(commands)]
+            for each in unknown:
+                if is_same(each.key):
+                    self._keep_members(each.key, told[each.key])
+        return answers[len(read) : len(read) + len(commands)], told
 
     def _note_told_of(self, keys: Iterable[str]) -> None:
         if len(self._told_of) >= MOST:
@@ -189,17 +256,34 @@ class KeptViews:
             self._kept.clear()
         self._kept[key] = view
 
-    def _keep_set(self, key: str, entries: Entries) -> None:
-        self._forget_set(key)
-        if self._entries + len(entries) > MOST_ENTRIES:
-            self._sets.clear()
-            self._entries = 0
-        self._sets[key] = entries
-        self._entries += len(entries)
+    def _keep_members(self, key: str, members: Set[str] | None) -> None:
+        if members is not None:
+            self._members.keep(key, members)
+            return
+        if len(self._large) >= MOST:
+            self._large.clear()
+        self._large.add(key)
 
-    def _forget_set(self, key: str) -> None:
-        if (entries := self._sets.pop(key, None)) is not None:
-            self._entries -= len(entries)
+    def _is_known(self, each: Asked) -> bool:
+        """Whether a set need not be asked for as a whole."""
+        if each.key in self._members or each.key in self._large:
+            return True
+        return each.is_short and not self._is_tracking
+
+    def _is_by_name(self, each: Asked) -> bool:
+        """Whether a set is to be asked for each name at once: what is kept of it does not tell, or
+        it may be large."""
+        if (members := self._members.get(each.key)) is not None:
+            return not each.tells(members)
+        return each.is_short or each.key in self._large
+
+    def _note(self, each: Asked, told: Mapping[str, Set[str] | None]) -> bool:
+        """Note what a set tells, by what it was told to be or is kept; whether that is all."""
+        members = told[each.key] if each.key in told else self._members.get(each.key)
+        if members is None or not each.tells(members):
+            return False
+        each.note(members)
+        return True
 
     async def _answers(
         self, linked: Callable[[], Awaitable[Link]], commands: Sequence[Sequence[Any]]
@@ -247,8 +331,10 @@ class KeptViews:
         """Forget keys; None: all."""
         if keys is None:
             self._kept.clear()
-            self._sets.clear()
-            self._entries = 0
+            self._feeds.clear()
+            self._members.clear()
+            self._large.clear()
+            self._known_since = -math.inf
             self._told_of.clear()
             self._asked.clear()
             return
@@ -257,4 +343,6 @@ class KeptViews:
             self._kept.pop(key, None)
             self._asked.pop(key, None)
             self._told_of.pop(key, None)
-            self._forget_set(key)
+            self._feeds.forget(key)
+            self._members.forget(key)
+            self._large.discard(key)

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence, Set
+from typing import Any, Protocol
 
 from api.redis_answers import marked, reactions, scored
 from api.stores import Found, Wanted
 from connectors.redis_keys import Keys
 
 FEW = 100
-"""Of so many names each is asked for; of more, the set is read, if it has no more than so many."""
+"""So many members a set may have to be read and kept as a whole; of larger ones it is asked which
+of the names are members."""
+
+Command = Sequence[Any]
+
+
+class Asked(Protocol):
+    """A set of a viewer, of which it is wanted which of some names are in it."""
+
+    key: str
+
+    @property
+    def is_short(self) -> bool:
+        """Whether so few names are wanted that each may be asked for before it is known that the
+        set is large."""
+
+    @property
+    def whole(self) -> Command:
+        """What asks for all members, one more than `FEW` at most."""
+
+    @property
+    def of_each(self) -> list[Command]:
+        """What asks for each name."""
+
+    def tells(self, members: Set[str]) -> bool:
+        """Whether all members tell what is wanted, so that `of_each` need not be asked."""
+
+    def note(self, members: Set[str]) -> None:
+        """Note what all members tell."""
+
+    def note_each(self, answers: Iterator[Any]) -> None:
+        """Note the answers to `of_each`."""
 
 
 class Members:
@@ -19,79 +50,104 @@ class Members:
     def __init__(
         self, key: str, names: Collection[str], into: set[str], *, is_sorted: bool = False
     ) -> None:
-        self._key = key
+        self.key = key
         self._names = names
         self._into = into
         self._is_sorted = is_sorted
 
     @property
-    def question(self) -> Sequence[Any]:
-        """What to ask first."""
-        if len(self._names) <= FEW:
-            return self.of_each
-        if self._is_sorted:
-            return "ZRANGE", self._key, 0, FEW
-        return "SRANDMEMBER", self._key, FEW + 1  # all of a set that has no more
+    def is_short(self) -> bool:
+        """As `Asked`."""
+        return len(self._names) <= FEW
 
     @property
-    def of_each(self) -> Sequence[Any]:
-        """What asks for each name."""
-        return "ZMSCORE" if self._is_sorted else "SMISMEMBER", self._key, *self._names
+    def whole(self) -> Command:
+        """As `Asked`."""
+        if self._is_sorted:
+            return "ZRANGE", self.key, 0, FEW
+        return "SRANDMEMBER", self.key, FEW + 1  # all of a set that has no more
 
-    def note(self, answer: Sequence[Any]) -> bool:
-        """Note the answer to `question`; whether it tells all, else ask `of_each`."""
-        if len(self._names) <= FEW:
-            self.note_each(answer)
-        elif len(answer) > FEW:
-            return False
-        elif answer:
-            self._into |= {raw.decode() for raw in answer}.intersection(self._names)
+    @property
+    def of_each(self) -> list[Command]:
+        """As `Asked`."""
+        return [("ZMSCORE" if self._is_sorted else "SMISMEMBER", self.key, *self._names)]
+
+    def tells(self, members: Set[str]) -> bool:  # noqa: ARG002
+        """As `Asked`."""
         return True
 
-    def note_each(self, answer: Sequence[Any]) -> None:
-        """Note the answer to `of_each`."""
-        self._into.update((scored if self._is_sorted else marked)(self._names, answer))
+    def note(self, members: Set[str]) -> None:
+        """As `Asked`."""
+        if members:
+            self._into.update(name for name in self._names if name in members)
+
+    def note_each(self, answers: Iterator[Any]) -> None:
+        """As `Asked`."""
+        self._into.update((scored if self._is_sorted else marked)(self._names, next(answers)))
 
 
-class OfViewer:
-    """Asks for what is wanted of a viewer, and notes what is found."""
+class Reactions:
+    """The kinds of the viewer's reactions to some posts, noted in `into`; who has reacted to none
+    of them is known by the posts of all."""
 
-    def __init__(self, keys: Keys, wanted: Wanted, found: Found) -> None:
-        self._mine = wanted.mine
-        self._found = found
-        self._reacted: list[Sequence[Any]] = []
-        self._members: list[Members] = []
-        viewer = wanted.viewer
-        if not viewer:
-            return
-        hidden = keys.hidden(viewer)
-        if wanted.mine:
-            self._reacted = [
-                ("ZMSCORE", keys.reacted(viewer), *wanted.mine),
-                ("HMGET", keys.kinds(viewer), *wanted.mine),
-            ]
-            self._members += [
-                Members(keys.shared(viewer), wanted.mine, found.shared, is_sorted=True),
-                Members(hidden, wanted.mine, found.hidden, is_sorted=True),
-            ]
-        if wanted.hidden:
-            self._members.append(Members(hidden, wanted.hidden, found.hidden, is_sorted=True))
-        if wanted.blocks:
-            self._members += [
-                Members(keys.blocks(viewer), wanted.blocks, found.blocked),
-                Members(keys.mutes(viewer), wanted.blocks, found.muted),
-            ]
-        if wanted.favourites:
-            key = keys.favourites(viewer)
-            self._members.append(Members(key, wanted.favourites, found.favourites))
+    def __init__(self, key: str, kinds: str, posts: Collection[str], into: dict[str, str]) -> None:
+        self.key = key
+        self._kinds = kinds
+        self._posts = posts
+        self._into = into
 
     @property
-    def questions(self) -> list[Sequence[Any]]:
-        """What to ask first."""
-        return [*self._reacted, *(each.question for each in self._members)]
+    def is_short(self) -> bool:
+        """As `Asked`."""
+        return True
 
-    def note(self, answers: Iterator[Any]) -> list[Members]:
-        """Note the answers to `questions`; those of which each name has to be asked for."""
-        if self._reacted:
-            self._found.reactions = reactions(self._mine, next(answers), next(answers))
-        return [each for each in self._members if not each.note(next(answers))]
+    @property
+    def whole(self) -> Command:
+        """As `Asked`."""
+        return "ZRANGE", self.key, 0, FEW
+
+    @property
+    def of_each(self) -> list[Command]:
+        """As `Asked`."""
+        return [("ZMSCORE", self.key, *self._posts), ("HMGET", self._kinds, *self._posts)]
+
+    def tells(self, members: Set[str]) -> bool:
+        """As `Asked`."""
+        return not members or members.isdisjoint(self._posts)
+
+    def note(self, members: Set[str]) -> None:
+        """As `Asked`; there are none."""
+
+    def note_each(self, answers: Iterator[Any]) -> None:
+        """As `Asked`."""
+        self._into.update(reactions(self._posts, next(answers), next(answers)))
+
+
+def sets_of_viewer(keys: Keys, wanted: Wanted, found: Found) -> list[Asked]:
+    """The viewer's sets that tell what is wanted; they note it in `found`."""
+    viewer = wanted.viewer
+    if not viewer:
+        return []
+    sets: list[Asked] = []
+    hidden = keys.hidden(viewer)
+    if mine := wanted.mine:
+        sets += [
+            Reactions(keys.reacted(viewer), keys.kinds(viewer), mine, found.reactions),
+            Members(keys.shared(viewer), mine, found.shared, is_sorted=True),
+            Members(hidden, mine, found.hidden, is_sorted=True),
+        ]
+    if wanted.hidden:
+        sets.append(Members(hidden, wanted.hidden, found.hidden, is_sorted=True))
+    if wanted.blocks:
+        sets += [
+            Members(keys.blocks(viewer), wanted.blocks, found.blocked),
+            Members(keys.mutes(viewer), wanted.blocks, found.muted),
+        ]
+    if wanted.favourites:
+        sets.append(Members(keys.favourites(viewer), wanted.favourites, found.favourites))
+    return sets
+
+
+def small(answer: Sequence[bytes]) -> Set[str] | None:
+    """All members, by the answer to what asks for the whole; None of a large set."""
+    return frozenset(raw.decode() for raw in answer) if len(answer) <= FEW else None

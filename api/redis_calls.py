@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,9 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from api.deadline import time_left
 from api.held import Entries
-from api.kept_views import KeptViews, Lookup
+from api.kept_views import KeptViews, Lookup, Question
+from api.of_viewer import small
+from api.redis_answers import filled
 from api.redis_link import open_link
 from api.stores import REDIS, StoreDownError
 from api.turns import turn
@@ -99,6 +101,7 @@ class OneServer:
 
 
 Client = OneServer | RedisCluster
+Ask = Callable[[Sequence[Sequence[Any]]], Awaitable[list[Any]]]
 
 
 async def connect(url: str) -> Client:
@@ -155,28 +158,63 @@ async def ask(
 
 
 async def look_up(
-    client: Client, lookups: Sequence[Lookup], commands: Sequence[Sequence[Any]]
+    client: Client, lookups: Sequence[Lookup], question: Question, since: float
 ) -> list[Any]:
-    """Look views up, and give the answers to commands, in one round trip to each server.
+    """Look views up and note what a question's sets tell, and give the answers to its commands; in
+    one round trip to each server, and in one more if many names are wanted, and the sets in which
+    they may be are large. What is kept may be of `since`, a time of `time.monotonic`.
 
     Raises:
-        StoreDownError: one does not answer in time, or refuses.
+        StoreDownError: one does not answer in time, or refuses; or a partition is not filled.
     """
     if isinstance(client, OneServer):
         async with _in_time(TIMEOUT_SECONDS):
-            return await client.views.read(lookups, commands)
+            return await client.views.read(lookups, question, since)
+    return await look_up_all(lambda commands: ask(client, commands), lookups, question, by_hash_tag)
+
+
+async def look_up_all(
+    ask: Ask,
+    lookups: Sequence[Lookup],
+    question: Question,
+    grouped: Callable[[Iterable[str]], Sequence[Sequence[str]]],
+) -> list[Any]:
+    """As `look_up`, where nothing is kept; views are read in groups of their keys."""
     keys = [key for each in lookups for key in each.keys]
-    groups = by_hash_tag(keys)
+    groups = grouped(keys) if keys else ()
     await turn(len(keys))
-    found = await ask(client, [*(("MGET", *group) for group in groups), *commands])
+    by_name = [each for each in question.sets if each.is_short]
+    whole = [each for each in question.sets if not each.is_short]
+    read = [("MGET", *group) for group in groups]
+    asked = [command for each in by_name for command in each.of_each]
+    commands = [*question.commands, *asked, *(each.whole for each in whole)]
+    found = await ask([*read, *commands, *question.marks])
+    answers = found[len(read) : len(read) + len(commands)]
+    filled(mark for group in found[len(read) + len(commands) :] for mark in group)
+    names = iter(answers[len(question.commands) :])
+    for each in by_name:
+        each.note_each(names)
+    large = []
+    for each, answer in zip(whole, names, strict=True):
+        if (members := small(answer)) is None:
+            large.append(each)
+        else:
+            each.note(members)
+    if large:
+        asked = [command for each in large for command in each.of_each]
+        found_of_each = await ask([*asked, *question.marks])
+        filled(mark for group in found_of_each[len(asked) :] for mark in group)
+        names = iter(found_of_each)
+        for each in large:
+            each.note_each(names)
     await turn(len(keys))
     raws: dict[str, bytes | None] = {}
     for group, values in zip(groups, found, strict=False):
         raws.update(zip(group, values, strict=True))
-    for each in lookups:
-        for name, key in zip(each.ids, each.keys, strict=True):
-            each.note(name, raws[key])
-    return found[len(groups) :]
+    for lookup in lookups:
+        for name, key in zip(lookup.ids, lookup.keys, strict=True):
+            lookup.note(name, raws[key])
+    return answers[: len(question.commands)]
 
 
 async def entries(

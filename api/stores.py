@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
@@ -64,7 +65,8 @@ class Wanted(Struct):
     """What to load in one go. `mine` are posts to which the viewer may have reacted, or that are
     shared or hidden, `hidden` those of which only the last is asked; `follows` pairs (user,
     target); `blocks` the sources that may be blocked or muted, `favourites` those that may be the
-    viewer's favourites."""
+    viewer's favourites. It must be as it is at `since`, a time of `time.monotonic`, or later; by
+    default, when it is asked for."""
 
     viewer: str | None = None
     posts: list[str] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Wanted(Struct):
     follows: list[tuple[str, str]] = field(default_factory=list)
     blocks: list[str] = field(default_factory=list)
     favourites: list[str] = field(default_factory=list)
+    since: float = math.inf
 
 
 class Found(Struct):
@@ -124,7 +127,10 @@ class Cache(Protocol):
         """The heavy sources that a user follows."""
 
     async def load(self, wanted: Wanted) -> Found:
-        """What is there of `wanted`, in one round trip."""
+        """What is there of `wanted`, in one round trip; in none when it is all kept."""
+
+    def kept_posts(self, ids: Iterable[str]) -> Sequence[PostView | None]:
+        """What is known of posts without asking; they may have changed."""
 
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""

@@ -64,7 +64,8 @@ _REFILLED = ("posts", "counters", "users", "sources")
 
 
 class Reader:
-    """Loads for one viewer (None: nobody in particular) and remembers what it has loaded."""
+    """Loads for one viewer (None: nobody in particular) and remembers what it has loaded: all of it
+    as it is when the reader is made, or later."""
 
     def __init__(self, stores: Stores, absent: Absent, viewer: str | None) -> None:
         self.stores = stores
@@ -74,6 +75,7 @@ class Reader:
         self._absent = absent
         self._asked: dict[str, set[object]] = {kind: set() for kind in _KINDS}
         self._uncertain: set[tuple[str, str]] = set()
+        self._since = time.monotonic()
 
     @property
     def degraded(self) -> list[Degraded]:
@@ -140,7 +142,7 @@ class Reader:
 
     def _fresh(self, needs: Needs) -> Wanted | None:
         """What of the needs was not asked for before."""
-        wanted = Wanted(viewer=self.viewer)
+        wanted = Wanted(viewer=self.viewer, since=self._since)
         is_empty = True
         for kind in _KINDS:
             names = getattr(needs, kind)

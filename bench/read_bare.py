@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from api.app import open_stores
 from api.cache import RedisCache
 from api.held import Entries
-from api.kept_views import Lookup
+from api.kept_views import Lookup, Question
 from api.latest import latest_page
-from api.redis_calls import Client, ask, connect
+from api.redis_calls import Client, ask, connect, look_up_all
 from api.sent_page import as_json
 from api.timeline import Timeline
 from api.views import Absent, Reader
@@ -55,15 +55,10 @@ class Recorder(RedisCache):
         self.trips.append(commands)
         return await super()._ask_within(commands, seconds)
 
-    async def _look_up(self, lookups: Sequence[Lookup], commands: Commands) -> list[Any]:
-        keys = [key for each in lookups for key in each.keys]
-        read = [("MGET", *keys)] if keys else []
-        found = await self._pipeline([*read, *commands])
-        raws = iter(found[0] if keys else ())
-        for each in lookups:
-            for name in each.ids:
-                each.note(name, next(raws))
-        return found[len(read) :]
+    async def _look_up(
+        self, lookups: Sequence[Lookup], question: Question, _since: float
+    ) -> list[Any]:
+        return await look_up_all(self._pipeline, lookups, question, lambda keys: [[*keys]])
 
     async def _entries(
         self, question: Sequence[Any], commands: Commands

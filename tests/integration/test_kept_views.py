@@ -14,6 +14,7 @@ from redis import Redis
 
 from api import kept_views
 from api.cache import RedisCache
+from api.of_viewer import FEW
 from api.redis_calls import TIMEOUT_SECONDS
 from api.stores import StoreDownError, Wanted
 from connectors.redis_keys import Keys, member
@@ -249,6 +250,132 @@ def test_no_more_is_kept_than_its_bound(
             assert times_read(redis) == before
             assert (await cache.load(Wanted(posts=names[:2]))).posts.keys() == {*names[:2]}
             assert times_read(redis) == before + 1
+
+    asyncio.run(run())
+
+
+SETS = [KEYS.blocks("al"), KEYS.mutes("al"), KEYS.favourites("al")]
+SORTED = [KEYS.hidden("al"), KEYS.shared("al"), KEYS.reacted("al")]
+
+
+def put(client: Redis, *names: str) -> None:
+    """Put names into all sets of a viewer."""
+    for name in names:
+        for key in SETS:
+            client.sadd(key, name)
+        for key in SORTED:
+            client.zadd(key, {name: 1})
+
+
+async def found_in_all(cache: RedisCache, *names: str) -> set[str]:
+    """Which of some names the viewer's sets have; they must be in all, or in none."""
+    asked = list(names)
+    found = await cache.load(Wanted(viewer="al", blocks=asked, favourites=asked, mine=asked))
+    sets = [found.blocked, found.muted, found.favourites, found.hidden, found.shared]
+    sets.append({*found.reactions})
+    assert all(each == sets[0] for each in sets)
+    return sets[0]
+
+
+@pytest.mark.parametrize("size", [0, 1, FEW, FEW + 1])
+def test_what_a_viewer_does_is_known_at_once(url: str, redis: Redis, size: int) -> None:
+    put(redis, *(f"u:{number}" for number in range(size)))
+
+    async def run() -> None:
+        async with cache_at(url) as cache:
+
+            async def check(*expected: str) -> None:
+                for _ in range(3):
+                    assert await found_in_all(cache, "bo", "p1") == {*expected}
+
+            await check()
+            put(redis, "bo")
+            await check("bo")
+            put(redis, "p1")
+            await check("bo", "p1")
+            for key in SETS:
+                redis.srem(key, "bo")
+            for key in SORTED:
+                redis.zrem(key, "bo")
+            await check("p1")
+            redis.delete(*SETS, *SORTED)
+            await check()
+
+    asyncio.run(run())
+
+
+def test_what_is_all_kept_is_asked_for_only_if_it_may_be_too_old(url: str, redis: Redis) -> None:
+    wanted = Wanted(viewer="al", posts=["p1"], users=["bo"], mine=["p1"], blocks=["u:bo"])
+
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            wanted.since = time.monotonic()
+            await cache.load(wanted)
+            redis.sadd(KEYS.blocks("al"), "u:bo")
+            wanted.since = time.monotonic()
+            for _ in range(2):  # what has changed meanwhile is kept when it is read again
+                assert (await cache.load(wanted)).blocked == {"u:bo"}
+
+            def commands() -> int:
+                return int(redis.info("stats")["total_commands_processed"])
+
+            before = commands()
+            each = commands() - before
+            before = commands()
+            for _ in range(5):
+                found = await cache.load(wanted)
+            assert commands() - before == each, "kept, and told of since"
+            assert found.posts["p1"].content == "one"
+            assert found.blocked == {"u:bo"}
+            wanted.since = time.monotonic()
+            before = commands()
+            await cache.load(wanted)
+            assert commands() - before == 1 + each
+
+    asyncio.run(run())
+
+
+def test_no_block_is_older_than_what_was_written_before_it_was_asked_for(
+    url: str, redis: Redis
+) -> None:
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        with Redis.from_url(url) as client:
+            for number in range(1, WRITES + 1):
+                client.sadd(KEYS.blocks("al"), f"u:{number}")
+                written = number
+                client.srem(KEYS.blocks("al"), f"u:{number - 1}")
+                if number % 5 == 0:
+                    time.sleep(0.002)  # so that some are kept for a while
+
+    async def keep_reading(cache: RedisCache, thread: threading.Thread) -> int:
+        reads = 0
+        while thread.is_alive():
+            least = written
+            names = range(max(1, least - 5), least + 50)
+            asked = Wanted(
+                viewer="al", blocks=[f"u:{number}" for number in names], since=time.monotonic()
+            )
+            found = {int(name[2:]) for name in (await cache.load(asked)).blocked}
+            assert max(found, default=0) >= least or written >= names.stop
+            assert min(found, default=least) >= least - 1
+            reads += 1
+        return reads
+
+    async def run() -> None:
+        async with cache_at(url) as cache:
+            await cache.load(Wanted(viewer="al", blocks=["u:1"]))
+            thread = threading.Thread(target=write)
+            before = times_read(redis)
+            thread.start()
+            try:
+                reads = sum(await asyncio.gather(*(keep_reading(cache, thread) for _ in range(3))))
+            finally:
+                await asyncio.to_thread(thread.join)
+            assert reads > 500
+            assert 0 < times_read(redis) - before < 2 * reads
 
     asyncio.run(run())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -211,6 +211,9 @@ class FakeCache(FakeStore):
     async def load(self, wanted: Wanted) -> Found:
         self.touch("load")
         return self.views.select(wanted, has_blocks=True)
+
+    def kept_posts(self, ids: Iterable[str]) -> Sequence[PostView | None]:
+        return [self.views.found.posts.get(name) for name in ids]
 
     async def followed_heavy(self, user_id: str) -> list[str]:
         self.touch("followed_heavy")

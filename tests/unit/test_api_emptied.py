@@ -88,6 +88,16 @@ def test_relations_of_a_redis_that_is_not_filled_are_not_known(
 
 
 @pytest.mark.parametrize("read", RELATIONS.values(), ids=RELATIONS)
+def test_nothing_is_kept_of_a_redis_that_is_not_filled(read: Read) -> None:
+    async def often(cache: RedisCache) -> None:
+        for _ in range(3):
+            with pytest.raises(StoreDownError, match="being filled"):
+                await read(cache)
+
+    _ask(Redis(BEING_FILLED), often)
+
+
+@pytest.mark.parametrize("read", RELATIONS.values(), ids=RELATIONS)
 def test_relations_that_are_not_there_do_not_exist_in_a_redis_that_is_filled(read: Read) -> None:
     redis = Redis(FILLED)
     _ask(redis, read)

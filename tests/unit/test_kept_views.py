@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from api.kept_views import KeptViews, Lookup
+from api.kept_views import KeptViews, Lookup, Question
 from api.redis_link import Link, Told
 from schemas.views import UserView
 from tests.unit.redis_fakes import FakeLink
@@ -57,7 +57,8 @@ class Server:
 async def name_in(views: KeptViews) -> str | None:
     found: dict[str, UserView] = {}
     decoder = msgspec.msgpack.Decoder(UserView)
-    answers = await views.read([Lookup(["bo"], ["user:bo"], decoder, found)], [("GET", "x")])
+    lookup = Lookup(["bo"], ["user:bo"], decoder, found)
+    answers = await views.read([lookup], Question(commands=[("GET", "x")]))
     assert answers == [b"PONG"]
     return found["bo"].username
 
