@@ -317,7 +317,7 @@ class RedisCache:
         if wanted.viewer and (wanted.blocks or wanted.favourites):
             users.add(wanted.viewer)
         marks = {self._mark(Topic.VIEW_RELATIONS, user_id) for user_id in users}
-        if wanted.viewer and wanted.mine:
+        if wanted.viewer and (wanted.mine or wanted.hidden):
             marks.add(self._mark(Topic.VIEW_MINE, wanted.viewer))
         return list(marks)
 

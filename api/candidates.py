@@ -45,8 +45,8 @@ async def hydrate(
 ) -> None:
     """Load a batch, and users: in one round trip when the reasons name the authors, in none when it
     is all kept, in one more when they do not, and one more for what replies answer and found posts
-    are about. Unless it is
-    `to_show`, only what its posts are judged by, not what their reader did with them."""
+    are about. Unless it is `to_show`, only what its posts are judged by, not what their reader did
+    with them."""
     ids = [candidate.post_id for candidate in batch]
     reasons = {reason for candidate in batch for reason in candidate.reasons}
     for candidate in batch:

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import structlog
 from prometheus_client import Gauge
 
-from api.stores import StoreDownError
+from api.stores import NotFilledError, StoreDownError
 
 FAILURES = 5
 """In a row, after which the circuit opens."""
@@ -71,6 +71,9 @@ class Breaker:
         is_trial = self._admit()
         try:
             answer = await call()
+        except NotFilledError:
+            self._succeeded(is_trial)
+            raise
         except StoreDownError as error:
             if error.is_outage:
                 self._failed(is_trial)

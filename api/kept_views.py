@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError
 
 from api.held import Entries
 from api.kept import Kept
-from api.of_viewer import Asked, Command, small
+from api.of_viewer import Command, ViewerSet, small
 from api.redis_answers import decoded, filled
 from api.redis_link import Link, Told
 from api.turns import turn
@@ -57,7 +57,7 @@ class Question(Struct):
     """What is to be known of a viewer: by sets that may be kept, and by commands. What is not there
     is none only where the partitions are filled whose marks are asked for behind them."""
 
-    sets: Sequence[Asked] = ()
+    sets: Sequence[ViewerSet] = ()
     commands: Sequence[Command] = ()
     marks: Sequence[Command] = ()
 
@@ -116,10 +116,10 @@ class KeptViews:
         by_name = [each for each in sets if self._is_by_name(each)]
         commands = [*question.commands, *(asked for each in by_name for asked in each.of_each)]
         answers: list[Any] = []
-        told: dict[str, Set[str] | None] = {}
+        whole: dict[str, Set[str] | None] = {}
         if missing or unknown or commands or self._known_since < since:
             marks = question.marks if unknown or commands else ()
-            answers, told = await self._ask(missing, unknown, commands, marks)
+            answers, whole = await self._ask(missing, unknown, commands, marks)
             names = iter(answers[len(question.commands) :])
             for each in by_name:
                 each.note_each(names)
@@ -135,13 +135,13 @@ class KeptViews:
                     lookup.into[name] = view
                 elif key not in asked:
                     changed.append((name, key, lookup))
-        untold = [each for each in sets if each not in by_name and not self._note(each, told)]
-        if changed or untold:
-            commands = [asked for each in untold for asked in each.of_each]
-            marks = question.marks if untold else ()
+        open_ones = [each for each in sets if each not in by_name and not self._note(each, whole)]
+        if changed or open_ones:
+            commands = [asked for each in open_ones for asked in each.of_each]
+            marks = question.marks if open_ones else ()
             answers_of_each, _ = await self._ask(changed, (), commands, marks)
             names = iter(answers_of_each)
-            for each in untold:
+            for each in open_ones:
                 each.note_each(names)
         return answers[: len(question.commands)]
 
@@ -187,7 +187,7 @@ class KeptViews:
     async def _ask(
         self,
         missing: Sequence[tuple[str, str, Lookup]],
-        unknown: Sequence[Asked],
+        unknown: Sequence[ViewerSet],
         commands: Sequence[Command],
         marks: Sequence[Command],
     ) -> tuple[list[Any], dict[str, Set[str] | None]]:
@@ -217,7 +217,7 @@ class KeptViews:
             if marks:
                 filled(mark for group in answers[-len(marks) :] for mark in group)
             self._note_told_of(filter(is_same, to_tell_of))
-            told = {
+            whole = {
                 each.key: small(answers[place]) for each, place in zip(unknown, wholes, strict=True)
             }
             await turn(len(keys))
@@ -228,8 +228,8 @@ class KeptViews:
                     self._keep(key, view)
             for each in unknown:
                 if is_same(each.key):
-                    self._keep_members(each.key, told[each.key])
-        return answers[len(read) : len(read) + len(commands)], told
+                    self._keep_members(each.key, whole[each.key])
+        return answers[len(read) : len(read) + len(commands)], whole
 
     def _note_told_of(self, keys: Iterable[str]) -> None:
         if len(self._told_of) >= MOST:
@@ -264,22 +264,22 @@ class KeptViews:
             self._large.clear()
         self._large.add(key)
 
-    def _is_known(self, each: Asked) -> bool:
+    def _is_known(self, each: ViewerSet) -> bool:
         """Whether a set need not be asked for as a whole."""
         if each.key in self._members or each.key in self._large:
             return True
         return each.is_short and not self._is_tracking
 
-    def _is_by_name(self, each: Asked) -> bool:
+    def _is_by_name(self, each: ViewerSet) -> bool:
         """Whether a set is to be asked for each name at once: what is kept of it does not tell, or
         it may be large."""
         if (members := self._members.get(each.key)) is not None:
             return not each.tells(members)
         return each.is_short or each.key in self._large
 
-    def _note(self, each: Asked, told: Mapping[str, Set[str] | None]) -> bool:
-        """Note what a set tells, by what it was told to be or is kept; whether that is all."""
-        members = told[each.key] if each.key in told else self._members.get(each.key)
+    def _note(self, each: ViewerSet, whole: Mapping[str, Set[str] | None]) -> bool:
+        """Note what a set tells, by what was answered or is kept; whether that is all."""
+        members = whole[each.key] if each.key in whole else self._members.get(each.key)
         if members is None or not each.tells(members):
             return False
         each.note(members)

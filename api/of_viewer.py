@@ -16,7 +16,7 @@ of the names are members."""
 Command = Sequence[Any]
 
 
-class Asked(Protocol):
+class ViewerSet(Protocol):
     """A set of a viewer, of which it is wanted which of some names are in it."""
 
     key: str
@@ -57,32 +57,32 @@ class Members:
 
     @property
     def is_short(self) -> bool:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         return len(self._names) <= FEW
 
     @property
     def whole(self) -> Command:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         if self._is_sorted:
             return "ZRANGE", self.key, 0, FEW
         return "SRANDMEMBER", self.key, FEW + 1  # all of a set that has no more
 
     @property
     def of_each(self) -> list[Command]:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         return [("ZMSCORE" if self._is_sorted else "SMISMEMBER", self.key, *self._names)]
 
     def tells(self, members: Set[str]) -> bool:  # noqa: ARG002
-        """As `Asked`."""
+        """As `ViewerSet`."""
         return True
 
     def note(self, members: Set[str]) -> None:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         if members:
             self._into.update(name for name in self._names if name in members)
 
     def note_each(self, answers: Iterator[Any]) -> None:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         self._into.update((scored if self._is_sorted else marked)(self._names, next(answers)))
 
 
@@ -98,37 +98,37 @@ class Reactions:
 
     @property
     def is_short(self) -> bool:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         return True
 
     @property
     def whole(self) -> Command:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         return "ZRANGE", self.key, 0, FEW
 
     @property
     def of_each(self) -> list[Command]:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         return [("ZMSCORE", self.key, *self._posts), ("HMGET", self._kinds, *self._posts)]
 
     def tells(self, members: Set[str]) -> bool:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         return not members or members.isdisjoint(self._posts)
 
     def note(self, members: Set[str]) -> None:
-        """As `Asked`; there are none."""
+        """As `ViewerSet`; there are none."""
 
     def note_each(self, answers: Iterator[Any]) -> None:
-        """As `Asked`."""
+        """As `ViewerSet`."""
         self._into.update(reactions(self._posts, next(answers), next(answers)))
 
 
-def sets_of_viewer(keys: Keys, wanted: Wanted, found: Found) -> list[Asked]:
+def sets_of_viewer(keys: Keys, wanted: Wanted, found: Found) -> list[ViewerSet]:
     """The viewer's sets that tell what is wanted; they note it in `found`."""
     viewer = wanted.viewer
     if not viewer:
         return []
-    sets: list[Asked] = []
+    sets: list[ViewerSet] = []
     hidden = keys.hidden(viewer)
     if mine := wanted.mine:
         sets += [

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from api.stores import NEGLIGIBLE, REDIS, StoreDownError
+from api.stores import NEGLIGIBLE, REDIS, NotFilledError
 from connectors.redis_fence import read_mark
 from connectors.redis_keys import faded_score
 
@@ -34,10 +34,10 @@ def filled(marks: Iterable[bytes | None]) -> None:
     """Go on only if partitions are filled, by their marks.
 
     Raises:
-        StoreDownError: one is not, as of a Redis that has lost what it had.
+        NotFilledError: one is not, as of a Redis that has lost what it had.
     """
     if not all(raw is not None and read_mark(raw).is_filled for raw in marks):
-        raise StoreDownError(REDIS, "being filled", is_outage=False)
+        raise NotFilledError(REDIS)
 
 
 def decode(

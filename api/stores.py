@@ -61,6 +61,13 @@ class StoreDownError(Exception):
         self.is_outage = is_outage
 
 
+class NotFilledError(StoreDownError):
+    """A store answers, and does not have all yet: it has lost what it had, and is being filled."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store, "being filled", is_outage=False)
+
+
 class Wanted(Struct):
     """What to load in one go. `mine` are posts to which the viewer may have reacted, or that are
     shared or hidden, `hidden` those of which only the last is asked; `follows` pairs (user,

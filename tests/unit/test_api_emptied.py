@@ -70,7 +70,8 @@ RELATIONS: dict[str, Read] = {
     "favourites": _loads(favourites=[f"u:{ALICE}"]),
     "follows": _loads(follows=[(BOB, f"u:{ALICE}")]),
     "others' follows": _loads(follows=[(ALICE, f"u:{BOB}")]),
-    "hidden posts": _loads(mine=["p"]),
+    "what was done with posts": _loads(mine=["p"]),
+    "hidden posts": _loads(hidden=["p"]),
     "the timeline": lambda cache: cache.timeline(BOB),
     "the circle": lambda cache: cache.circle(BOB, 1),
 }

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from api import boundary
 from api.circuit import FAILURES, OPEN, OPEN_SECONDS, Breaker
 from api.deadline import bound_by, time_left
-from api.stores import StoreDownError
+from api.stores import NotFilledError, StoreDownError
 from tests.unit.api_fakes import World
 
 
@@ -113,6 +113,24 @@ def test_what_says_nothing_of_the_store_does_not_open_it() -> None:
     async def case(store: Store) -> None:
         store.fail(is_outage=False)
         await store.ask(3 * FAILURES)
+        assert store.circuit.state == "closed"
+
+    run(case)
+
+
+def test_a_store_that_is_being_filled_answers() -> None:
+    async def case(store: Store) -> None:
+        await store.open()
+        store.circuit.answered()
+        store.error = NotFilledError("redis")
+        assert await store.ask() == "being filled"
+        assert store.circuit.state == "closed"
+        store.fail()
+        await store.ask(FAILURES - 1)
+        store.error = NotFilledError("redis")
+        await store.ask()
+        store.fail()
+        await store.ask(FAILURES - 1)
         assert store.circuit.state == "closed"
 
     run(case)
