@@ -149,8 +149,9 @@ class RedisCache:
 
     def kept_posts(self, ids: Iterable[str]) -> Sequence[PostView | None]:
         """What is kept of posts; they may have changed."""
-        kept = self._redis.views if isinstance(self._redis, OneServer) else None
-        return [None] if kept is None else kept.views(map(self._post_key.__getitem__, ids))
+        if not isinstance(self._redis, OneServer):
+            return [None for _ in ids]
+        return self._redis.views.views(map(self._post_key.__getitem__, ids))
 
     async def holder(self, name: str) -> str | None:
         """Whose a user name is, in its common form."""

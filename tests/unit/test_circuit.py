@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from unittest import mock
 
 import pytest
 from prometheus_client import CollectorRegistry
 from starlette.responses import PlainTextResponse
 from structlog.testing import capture_logs
 
-from api import boundary
+from api import boundary, deadline
 from api.circuit import FAILURES, OPEN, OPEN_SECONDS, Breaker
 from api.deadline import bound_by, time_left
 from api.stores import NotFilledError, StoreDownError
@@ -279,3 +282,26 @@ def test_the_boundary_says_how_long_a_request_has(monkeypatch: pytest.MonkeyPatc
     world.ask("GET", "/")
     assert 6 < (left[0] or 0) <= 7
     assert left[1] is None
+
+
+def test_nothing_of_a_request_outlives_it() -> None:
+    kept: list[weakref.ref[asyncio.Timeout]] = []
+
+    async def app(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        patience = deadline._patience.get()
+        assert patience is not None
+        kept.append(weakref.ref(patience))
+        await PlainTextResponse("")(scope, receive, send)
+
+    served = boundary.Boundary(app, CollectorRegistry())
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+    async def run() -> None:
+        await asyncio.create_task(served(scope, mock.AsyncMock(), mock.AsyncMock()))
+        assert [each() for each in kept] == [None]
+
+    gc.disable()  # what it finds, it stops all for
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
