@@ -80,7 +80,25 @@ def test_nothing_is_served_when_its_time_is_over() -> None:
         assert not waiting.done()
         source.gate.set()
         assert await waiting == 3
-        assert await source.lately.get() == 3, "who asked earlier, and was slower, is not believed"
+
+    asyncio.run(run())
+
+
+def test_who_asked_earlier_and_was_slower_is_not_believed() -> None:
+    async def run() -> None:
+        source = Source()
+        await source.lately.get()
+        slow = source.gate = asyncio.Event()
+        source.now = 0.6
+        await source.lately.get()
+        await source.settle()
+        source.gate = asyncio.Event()
+        source.gate.set()
+        source.now = 1.01
+        assert await source.lately.get() == 3
+        slow.set()
+        await source.settle()
+        assert await source.lately.get() == 3
 
     asyncio.run(run())
 
