@@ -634,3 +634,13 @@ def test_a_feed_is_never_stored_by_others(world: World) -> None:
 def test_what_no_filter_asks_for_is_not_looked_for_in_each_post() -> None:
     assert FeedQuery().filter() is EVERYTHING
     assert FeedQuery(no_replies=True).filter() != EVERYTHING
+
+
+def test_posts_for_followers_cost_no_more_trips(world: World) -> None:
+    for name in fill(world, 30):
+        world.redis.counters(name)
+        world.redis.post(name, "bob", visibility="followers")
+    world.redis.user("bob")
+    world.redis.follow("al", "bob")
+    assert len(world.feed("al")["posts"]) == 20
+    assert world.cache.calls == ["timeline", "load"]
