@@ -8,12 +8,9 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,63 +21,18 @@ from api.auth import issue, signing_key
 from connectors.claim import Claim
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
-from connectors.stack.ports import Port, reserve
+from connectors.stack.errors import StackError
+from connectors.stack.ports import reserve
 from connectors.stack.process import Child
-from headrace.installation import THIS, Installation
+from headrace.supervised import READY_SECONDS, Supervised
 
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 10.0
-READY_SECONDS = 120.0
-STEADY_SECONDS = 60.0  # a process that ran this long is started again at once
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
+RENEWAL = ("archive", "views", "app", "api")
+"""The order of an upgrade: who reads comes before who writes."""
+
 TOKEN_SECONDS = 24 * 60 * 60
-
-
-@dataclass
-class _Worker:
-    """One process that is kept running; `command` is what the installation's Python is to run."""
-
-    name: str
-    port: Port
-    child: Child
-    command: list[str]
-    env: dict[str, str]
-    health: str
-    installation: Installation = THIS
-    started: float = 0.0
-    pause: float = 0.0
-    restart_at: float | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port.number}"
-
-    def start(self) -> None:
-        program = str(self.installation.python)
-        self.child.start([program, *self.command], cwd=self.installation.root, env=self.env)
-        self.started = time.monotonic()
-        self.restart_at = None
-
-    def plan_restart(self, now: float) -> float:
-        """Set when to start it again: at once, or later each time that it soon ends again."""
-        if now - self.started >= STEADY_SECONDS:
-            self.pause = 0.0
-        pause, self.pause = (
-            self.pause,
-            min(max(FIRST_PAUSE_SECONDS, 2 * self.pause), LONGEST_PAUSE_SECONDS),
-        )
-        self.restart_at = now + pause
-        return pause
-
-    def is_ready(self) -> str | None:
-        """What it says when it is ready, None while it is not."""
-        try:
-            with urllib.request.urlopen(self.url + self.health, timeout=2) as answer:
-                return str(answer.status)
-        except (urllib.error.URLError, OSError):
-            return None
 
 
 class Supervisor:
@@ -106,7 +58,7 @@ class Supervisor:
         self._is_trying_out = is_trying_out
         self._say = say
         self._stop = threading.Event()
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, Supervised] = {}
         self.log_dir = Claim(log_dir or Path(tempfile.mkdtemp(prefix="headrace-logs-"))).path
 
     def __enter__(self) -> Self:
@@ -196,7 +148,22 @@ class Supervisor:
                 worker.child.close()
                 worker.start()
 
-    def _worker(self, name: str) -> _Worker:
+    def renew(self, stop: threading.Event) -> None:
+        """Replace one after the other until `stop` is set; when one cannot be replaced, the others
+        are left as they are."""
+        for name in (name for name in RENEWAL if name in self._workers):
+            worker = self._workers[name]
+            if stop.is_set():
+                return
+            try:
+                seconds, code = worker.replace(self._stop)
+                worker.child.wait_ready(worker.is_ready, READY_SECONDS, self._stop)
+            except StackError as error:
+                self._say(f"{name}: cannot be replaced, the others are left as they are: {error}")
+                return
+            self._say(f"{name}: replaced; the old one ended with code {code} in {seconds:.1f} s")
+
+    def _worker(self, name: str) -> Supervised:
         config = settings()
         wanted = {
             "app": config.monitor_port,
@@ -225,7 +192,7 @@ class Supervisor:
             if self._is_trying_out:
                 env["HEADRACE_TRYING_OUT"] = "true"
         child = Child(name, self.log_dir / f"{name}.log", grace_s=STOP_SECONDS)
-        return _Worker(name, port, child, command, env, health)
+        return Supervised(name, port, child, command, env, health)
 
     def _id(self, name: str) -> str:
         """The name of a worker: the same whenever it is started, and nobody else's."""
@@ -233,9 +200,18 @@ class Supervisor:
         return f"{socket.gethostname()}-{place:08x}-{name}"
 
 
-def keep_running(supervisor: Supervisor, check: Callable[[], None], stop: threading.Event) -> None:
-    """Tend until `stop` is set or Ctrl-C; `check` looks after the parts below."""
+def keep_running(
+    supervisor: Supervisor,
+    check: Callable[[], None],
+    stop: threading.Event,
+    renewal: threading.Event | None = None,
+) -> None:
+    """Tend until `stop` is set or Ctrl-C; `check` looks after the parts below. When `renewal` is
+    set, all processes are replaced."""
     with suppress(KeyboardInterrupt):
         while not stop.wait(1):
             check()
             supervisor.tend()
+            if renewal is not None and renewal.is_set():
+                renewal.clear()
+                supervisor.renew(stop)

@@ -35,8 +35,16 @@ class Child:
         self._hold: int | None = None
         self._log_start = 0
 
-    def start(self, command: Sequence[str], *, cwd: Path, env: dict[str, str]) -> None:
-        """Start the command; raises PartDied when it cannot even be started."""
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: dict[str, str],
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """Start the command, which inherits these file descriptors; raises PartDied when it cannot
+        even be started."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > KEEP_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
@@ -47,12 +55,17 @@ class Child:
             self._log_start = output.tell()
             try:
                 self._guard = subprocess.Popen(
-                    [*guarded, str(reader), str(os.getpid()), str(self.grace_s), *command],
+                    [
+                        *guarded,
+                        *(str(reader), str(os.getpid()), str(self.grace_s)),
+                        ",".join(map(str, inherited)),
+                        *command,
+                    ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=output,
                     start_new_session=True,
-                    pass_fds=[reader, *kept],
+                    pass_fds=[reader, *kept, *inherited],
                     cwd=cwd,
                     env=env,
                 )

@@ -17,7 +17,8 @@ import psutil  # type: ignore[import-untyped]
 from connectors import failpoints
 from connectors.stack.addresses import Addresses
 from headrace.installation import THIS, Installation
-from headrace.supervisor import Supervisor, _Worker
+from headrace.supervised import Supervised
+from headrace.supervisor import Supervisor
 
 TEND_S = 0.3
 ASK_S = 5.0
@@ -103,8 +104,8 @@ class Crew(Supervisor):
             yield
 
     def restart(self, name: str, installation: Installation) -> tuple[float, int | None]:
-        """End a worker as operators do, by SIGTERM, and start it from an installation; after how
-        many seconds it ended, and with which code."""
+        """End a worker by SIGTERM, and start it from an installation; after how many seconds it
+        ended, and with which code."""
         with self._changing:
             worker, began = self._workers[name], time.monotonic()
             worker.child.stop()
@@ -113,6 +114,12 @@ class Crew(Supervisor):
             worker.installation = installation
             worker.start()
             return took, code
+
+    def replace(self, name: str) -> tuple[float, int | None]:
+        """Replace a worker as `headrace work` does on SIGUSR1, and return when the new one begins;
+        after how many seconds the old one ended, and with which code."""
+        with self._changing:
+            return self._workers[name].replace(self._stop)
 
     def age_s(self, name: str) -> float:
         """How long ago the process of a worker was started (s)."""
@@ -154,7 +161,7 @@ class Crew(Supervisor):
     def _failpoint(self, name: str) -> Path:
         return self.log_dir / f"{name}.failpoint"
 
-    def _worker(self, name: str) -> _Worker:
+    def _worker(self, name: str) -> Supervised:
         worker = super()._worker(name)
         worker.installation = self._installation
         worker.env[failpoints.VARIABLE] = str(self._failpoint(name))

@@ -9,10 +9,14 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
+
+from connectors import handover
 
 if TYPE_CHECKING:
     import uvicorn
@@ -72,6 +76,44 @@ def _listen(host: str, port: int) -> socket.socket:
             ) from error
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listening
+
+
+def _open(host: str, port: int, *, is_trying_out: bool) -> socket.socket:
+    """Where the API listens, which it tells.
+
+    Raises:
+        ClickException: the address cannot be had, or may not.
+    """
+    from connectors.loopback import is_loopback
+
+    listening = _listen(host, port)
+    at, number, *_ = listening.getsockname()
+    if is_trying_out and not is_loopback(at):
+        listening.close()
+        raise click.ClickException(
+            f"with HEADRACE_TRYING_OUT anybody who reaches the API may be any user: listen on "
+            f"127.0.0.1, not {host}, or leave it out"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(
+        f"API on http://{shown}:{number}, a page to try it out on /, its documentation on /docs",
+        err=True,
+    )
+    return listening
+
+
+def _wait_for_turn(app: FastAPI, begin: Callable[[], None]) -> None:
+    """Once the stores are open, wait until the process that this one replaces has ended."""
+    open_stores = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        async with open_stores(app) as state:
+            await handover.turn()
+            begin()
+            yield state
+
+    app.router.lifespan_context = lifespan
 
 
 def configure_logs() -> None:
@@ -136,35 +178,30 @@ def api(host: str | None, port: int | None) -> None:
     from api.ranking.weights import WeightsError
     from api.spam import RulesError
     from connectors.addresses import NoAddressError, resolve
-    from connectors.loopback import is_loopback
     from connectors.settings import settings
     from connectors.tracing import TracingError
 
     config = settings()
-    host = host if host is not None else config.api_host
-    listening = _listen(host, port if port is not None else config.api_port)
-    if config.trying_out and not is_loopback(listening.getsockname()[0]):
-        listening.close()
-        raise click.ClickException(
-            f"with HEADRACE_TRYING_OUT anybody who reaches the API may be any user: listen on "
-            f"127.0.0.1, not {host}, or leave it out"
-        )
-    try:
-        app = create_app(config, resolve())
-    except (NoAddressError, RulesError, SecretError, TracingError, WeightsError) as error:
-        listening.close()
-        raise click.ClickException(str(error)) from error
-    configure_logs()
-    shown = f"[{host}]" if ":" in host else host
-    number = listening.getsockname()[1]
-    click.echo(
-        f"API on http://{shown}:{number}, a page to try it out on /, its documentation on /docs",
-        err=True,
-    )
-    server = server_of(app)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has ended, and raises it again
-    with listening:
-        server.run(sockets=[listening])
+    address = host or config.api_host, config.api_port if port is None else port
+    with ExitStack() as held:
+        sockets: list[socket.socket] = []
+
+        def open_door() -> None:
+            sockets.append(held.enter_context(_open(*address, is_trying_out=config.trying_out)))
+
+        replaces = handover.is_successor()
+        if not replaces:
+            open_door()
+        try:
+            app = create_app(config, resolve())
+        except (NoAddressError, RulesError, SecretError, TracingError, WeightsError) as error:
+            raise click.ClickException(str(error)) from error
+        configure_logs()
+        if replaces:
+            _wait_for_turn(app, open_door)
+        server = server_of(app)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at its end
+        server.run(sockets=sockets)
     if not server.started:
         raise click.ClickException("the API did not start")
 

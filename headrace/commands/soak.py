@@ -64,18 +64,19 @@ def soak(
     Starts Kafka, Valkey, Cassandra, the workers and the API with fresh data, publishes the profiles
     and follows of a generated crowd, and when these are in the views what it does. Times how long
     posts take to a feed, 4 a second, whether those before have come or not. Every minute one worker
-    gets SIGTERM and is started again: it must end in order within 10 s. In each minute 99 of 100
-    posts must come within 5 s, and none may be lost; no app may be further behind than what comes
-    in 20 s; memory must not grow from life to life of a worker. Then every view is compared with an
-    independent computation, and every record that the intake and the folds wrote is counted.
+    is replaced, as `headrace work` does on SIGUSR1: when the next process of it is prepared it gets
+    SIGTERM, and must end in order within 10 s. In each minute 99 of 100 posts must come within 5 s,
+    and none may be lost; no app may be further behind than what comes in 20 s; memory must not grow
+    from life to life of a worker. Then every view is compared with an independent computation, and
+    every record that the intake and the folds wrote is counted.
 
     Topics have HEADRACE_PARTITIONS partitions, or twice as many as there are processors.
 
     With --upgrade-from two workers of each app and the API are those of an older version at first.
-    Each restart replaces one by this version, sinks first and the API last, while both share the
-    work; when all are replaced they are rolled back in the reverse order, replaced again, and so
-    on. The run ends when the minutes are over and all are of this version. Versions that cannot
-    run beside each other are refused at once, with what to do.
+    Each step ends one, and starts it as of this version, sinks first and the API last, while both
+    share the work; when all are replaced they are rolled back in the reverse order, replaced again,
+    and so on. The run ends when the minutes are over and all are of this version. Versions that
+    cannot run beside each other are refused at once, with what to do.
 
     Exits with 0 when all of this is so, with 1 when not, with 2 if a step fails.
 

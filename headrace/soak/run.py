@@ -152,7 +152,10 @@ class _Crews:
         """Take a step, and wait until the worker is ready."""
         crew = self._crews[step.crew]
         self._versions[step.crew, step.worker] = step.installation
-        ended_in_s, code = crew.restart(step.worker, step.installation)
+        if self._old is None:
+            ended_in_s, code = crew.replace(step.worker)
+        else:
+            ended_in_s, code = crew.restart(step.worker, step.installation)
         since = time.monotonic()
         name = self._named(step.crew, step.worker)
         ground.wait(f"{name} to be ready", lambda: crew.are_ready(step.worker) or None)

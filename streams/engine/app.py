@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 from confluent_kafka import KafkaException
 from faust.types import TP
 
-from connectors import logs
+from connectors import handover, logs
 from connectors.admin import check_topics, partition_counts
 from connectors.batch import Batch
 from connectors.claim import claimed
@@ -165,6 +165,7 @@ class App(faust.App):  # type: ignore[misc]
             self._tracing.begin(self.settings, self.conf.id)
             await asyncio.to_thread(self._check_rights)
             await asyncio.to_thread(self._check_topics)
+            await handover.turn()
             await super().start()
         except Exception as error:
             if not self.should_stop:

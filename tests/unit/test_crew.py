@@ -15,7 +15,7 @@ from connectors.stack.addresses import Addresses
 from headrace.chaos import crew as crew_module
 from headrace.chaos.crew import Crew
 from headrace.installation import THIS, Installation
-from headrace.supervisor import _Worker
+from headrace.supervised import Supervised
 
 
 class Child:
@@ -69,7 +69,7 @@ def crew(tmp_path: Path, child: Child) -> Crew:
         peaks={},
         say=lambda _: None,
     )
-    worker = _Worker("app", mock.Mock(number=80), cast(Any, child), ["x"], {"A": "1"}, "/")
+    worker = Supervised("app", mock.Mock(number=80), cast(Any, child), ["x"], {"A": "1"}, "/")
     crew._workers["app"] = worker
     return crew
 

@@ -21,6 +21,7 @@ from connectors.settings import Settings, settings
 from connectors.stack.addresses import Addresses
 from headrace import supervisor as supervisor_module
 from headrace.cli import main
+from headrace.supervised import Supervised
 from headrace.supervisor import Supervisor
 from tests.unit.api_fakes import KEY, World, problem_of
 
@@ -260,9 +261,7 @@ def test_a_supervisor_tells_the_api_where_the_monitors_are(
     monkeypatch.delenv("HEADRACE_TRYING_OUT", raising=False)
     monkeypatch.delenv("HEADRACE_MONITORS", raising=False)
     started: list[dict[str, str]] = []
-    monkeypatch.setattr(
-        supervisor_module._Worker, "start", lambda worker: started.append(worker.env)
-    )
+    monkeypatch.setattr(Supervised, "start", lambda worker: started.append(worker.env))
     monkeypatch.setattr(supervisor_module.Child, "wait_ready", lambda *_: None)
     addresses = Addresses(kafka="", redis="", cassandra="")
     with Supervisor(

@@ -12,7 +12,8 @@ import pytest
 from connectors.stack.addresses import Addresses
 from connectors.stack.errors import PartDied
 from headrace import supervisor as supervisor_module
-from headrace.supervisor import STEADY_SECONDS, Supervisor, _Worker, keep_running
+from headrace.supervised import STEADY_SECONDS, Supervised
+from headrace.supervisor import Supervisor, keep_running
 from tests.unit.test_claim import another
 
 
@@ -53,7 +54,7 @@ class Bench:
         addresses = Addresses(kafka="", redis="", cassandra="")
         self.supervisor = Supervisor(addresses, (), log_dir=tmp_path, say=self.said.append)
         for name, child in self.children.items():
-            worker = _Worker(name, mock.Mock(number=80), cast(Any, child), ["x"], {}, "/")
+            worker = Supervised(name, mock.Mock(number=80), cast(Any, child), ["x"], {}, "/")
             self.supervisor._workers[name] = worker
 
     def die(self, name: str, seconds_later: float) -> None:
