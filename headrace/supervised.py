@@ -43,6 +43,7 @@ class Supervised:
     def start(self) -> None:
         """Start it; returns at once."""
         self._start(self.child, None)
+        self._note_start()
 
     def replace(self, stop: Event) -> tuple[float, int | None]:
         """Prepare another such process, end this one, and let the other begin; after how many
@@ -64,7 +65,7 @@ class Supervised:
             began = time.monotonic()
             replaced.stop()
             took = time.monotonic() - began
-            self.started = time.monotonic()
+            self._note_start()
             handover.begin()
         return round(took, 1), replaced.code
 
@@ -95,5 +96,7 @@ class Supervised:
         else:
             env = self.env | handover.env
             child.start(command, cwd=cwd, env=env, inherited=[handover.passed])
+
+    def _note_start(self) -> None:
         self.started = time.monotonic()
         self.restart_at = None

@@ -151,13 +151,13 @@ class Supervisor:
     def renew(self, stop: threading.Event) -> None:
         """Replace one after the other until `stop` is set; when one cannot be replaced, the others
         are left as they are."""
-        for name in (name for name in RENEWAL if name in self._workers):
-            worker = self._workers[name]
-            if stop.is_set():
-                return
+        for name in RENEWAL:
+            worker = self._workers.get(name)
+            if worker is None or stop.is_set():
+                continue
             try:
-                seconds, code = worker.replace(self._stop)
-                worker.child.wait_ready(worker.is_ready, READY_SECONDS, self._stop)
+                seconds, code = worker.replace(stop)
+                worker.child.wait_ready(worker.is_ready, READY_SECONDS, stop)
             except StackError as error:
                 self._say(f"{name}: cannot be replaced, the others are left as they are: {error}")
                 return

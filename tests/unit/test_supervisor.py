@@ -23,6 +23,7 @@ class Child:
     def __init__(self) -> None:
         self.alive = True
         self.starts = 0
+        self.waits = 0
         self.pid = 7
         self.log = Path("x.log")
 
@@ -35,6 +36,9 @@ class Child:
 
     def close(self) -> None:
         pass
+
+    def wait_ready(self, *_: Any) -> None:
+        self.waits += 1
 
     def epitaph(self) -> str:
         return "ended with code 70: why"
@@ -121,6 +125,47 @@ def test_a_check_says_what_has_ended(bench: Bench) -> None:
         bench.supervisor.check()
 
 
+@pytest.fixture
+def renewed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Who is replaced."""
+    done: list[str] = []
+
+    def replace(worker: Supervised, _: threading.Event) -> tuple[float, int]:
+        if worker.name == "app":
+            raise bench.children["app"].death()
+        done.append(worker.name)
+        return 0.2, 0
+
+    monkeypatch.setattr(Supervised, "replace", replace)
+    for name in ("api", "archive"):
+        child = bench.children[name] = Child()
+        worker = Supervised(name, mock.Mock(number=80), cast(Any, child), ["x"], {}, "/")
+        bench.supervisor._workers[name] = worker
+    return done
+
+
+def test_who_reads_is_replaced_before_who_writes(bench: Bench, renewed: list[str]) -> None:
+    del bench.supervisor._workers["app"]
+    bench.supervisor.renew(threading.Event())
+    assert renewed == ["archive", "views", "api"]
+    assert bench.said[-1] == "api: replaced; the old one ended with code 0 in 0.2 s"
+    assert [bench.children[name].waits for name in renewed] == [1, 1, 1]
+
+
+def test_one_that_cannot_be_replaced_leaves_the_others(bench: Bench, renewed: list[str]) -> None:
+    bench.supervisor.renew(threading.Event())
+    assert renewed == ["archive", "views"]
+    assert bench.said[-1].startswith("app: cannot be replaced, the others are left as they are: x")
+    assert "hint: look at the log" in bench.said[-1]
+
+
+def test_who_is_to_stop_replaces_no_more(bench: Bench, renewed: list[str]) -> None:
+    stop = threading.Event()
+    stop.set()
+    bench.supervisor.renew(stop)
+    assert (renewed, bench.said) == ([], [])
+
+
 def _of_app(log_dir: Path) -> tuple[Path, str]:
     """Where a supervisor has its logs, and how it names the worker of `app`."""
     addresses = Addresses(kafka="", redis="", cassandra="")
@@ -156,6 +201,15 @@ def test_tending_goes_on_until_it_is_told_to_stop() -> None:
     tended, check = mock.create_autospec(Supervisor, instance=True), mock.Mock()
     keep_running(tended, check, stop)
     assert tended.tend.call_count == check.call_count == 2
+
+
+def test_all_are_replaced_once_when_that_is_asked_for() -> None:
+    stop, renewal = mock.create_autospec(threading.Event, instance=True), threading.Event()
+    stop.wait.side_effect = [False, False, True]
+    renewal.set()
+    tended = mock.create_autospec(Supervisor, instance=True)
+    keep_running(tended, mock.Mock(), stop, renewal)
+    assert tended.renew.mock_calls == [mock.call(stop)]
 
 
 def test_ctrl_c_ends_the_tending() -> None:
