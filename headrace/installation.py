@@ -41,6 +41,11 @@ class Installation(Struct, frozen=True):
     root: Path
     python: Path
 
+    @property
+    def waits_for_turn(self) -> bool:
+        """Whether its processes can be prepared beside those that they replace."""
+        return (self.root / "connectors" / "handover.py").exists()
+
     def formats(self) -> Formats:
         """What it says of itself.
 

@@ -42,12 +42,14 @@ class Supervised:
 
     def start(self) -> None:
         """Start it; returns at once."""
-        self._start(self.child, None)
+        self._start(self.child, self.installation)
         self._note_start()
 
-    def replace(self, stop: Event) -> tuple[float, int | None]:
-        """Prepare another such process, end this one, and let the other begin; after how many
-        seconds this one ended, and with which code.
+    def replace(
+        self, stop: Event, installation: Installation | None = None
+    ) -> tuple[float, int | None]:
+        """Prepare another such process, of the same or of another installation, end this one, and
+        let the other begin; after how many seconds this one ended, and with which code.
 
         Raises:
             PartDied: the other ended before it was prepared; this one runs on, as when it did not
@@ -56,12 +58,13 @@ class Supervised:
         successor = Child(self.name, self.child.log, grace_s=self.child.grace_s)
         with Handover() as handover:
             try:
-                self._start(successor, handover)
+                self._start(successor, installation or self.installation, handover)
                 successor.wait_ready(handover.prepared, READY_SECONDS, stop)
             except BaseException:
                 successor.stop()
                 raise
             replaced, self.child = self.child, successor
+            self.installation = installation or self.installation
             began = time.monotonic()
             replaced.stop()
             took = time.monotonic() - began
@@ -88,9 +91,11 @@ class Supervised:
         except (urllib.error.URLError, OSError):
             return None
 
-    def _start(self, child: Child, handover: Handover | None) -> None:
-        command = [str(self.installation.python), *self.command]
-        cwd = self.installation.root
+    def _start(
+        self, child: Child, installation: Installation, handover: Handover | None = None
+    ) -> None:
+        command = [str(installation.python), *self.command]
+        cwd = installation.root
         if handover is None:
             child.start(command, cwd=cwd, env=self.env)
         else:

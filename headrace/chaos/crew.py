@@ -104,22 +104,20 @@ class Crew(Supervisor):
             yield
 
     def restart(self, name: str, installation: Installation) -> tuple[float, int | None]:
-        """End a worker by SIGTERM, and start it from an installation; after how many seconds it
-        ended, and with which code."""
+        """Replace a worker by one of an installation, as `headrace work` does on SIGUSR1; after how
+        many seconds the old one ended, and with which code. One of a version that cannot wait for
+        its turn is started when the old one has ended."""
         with self._changing:
-            worker, began = self._workers[name], time.monotonic()
+            worker = self._workers[name]
+            if installation.waits_for_turn:
+                return worker.replace(self._stop, installation)
+            began = time.monotonic()
             worker.child.stop()
             took = round(time.monotonic() - began, 1)
             code = worker.child.code
             worker.installation = installation
             worker.start()
             return took, code
-
-    def replace(self, name: str) -> tuple[float, int | None]:
-        """Replace a worker as `headrace work` does on SIGUSR1, and return when the new one begins;
-        after how many seconds the old one ended, and with which code."""
-        with self._changing:
-            return self._workers[name].replace(self._stop)
 
     def age_s(self, name: str) -> float:
         """How long ago the process of a worker was started (s)."""

@@ -99,9 +99,9 @@ class Ground:
         """Where the parts really are."""
         return self.stack.addresses
 
-    def more(self, name: str, *apps: str) -> Crew:
-        """A crew of workers beside the first, which keep their rows in memory; not started yet."""
-        return self._crew(name, apps, "memory")
+    def more(self, name: str, *apps: str, state: str = "memory") -> Crew:
+        """A crew of workers beside the first, not started yet."""
+        return self._crew(name, apps, state)
 
     def _crew(self, name: str, apps: Collection[str], state: str) -> Crew:
         behind_proxies = Addresses(

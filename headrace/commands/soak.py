@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 PARTITIONS_A_PROCESSOR = 2
 """Which the parts, the workers and the load share: each batch of a partition is a transaction."""
 
-LASTING_MINUTES = 5
-"""From when on it is worth while that Kafka and Cassandra compile their code thoroughly."""
-
 
 @click.command()
 @click.option(
@@ -73,10 +70,10 @@ def soak(
     Topics have HEADRACE_PARTITIONS partitions, or twice as many as there are processors.
 
     With --upgrade-from two workers of each app and the API are those of an older version at first.
-    Each step ends one, and starts it as of this version, sinks first and the API last, while both
-    share the work; when all are replaced they are rolled back in the reverse order, replaced again,
-    and so on. The run ends when the minutes are over and all are of this version. Versions that
-    cannot run beside each other are refused at once, with what to do.
+    Each step replaces one by this version, sinks first and the API last, while both share the work;
+    when all are replaced they are rolled back in the reverse order, replaced again, and so on. The
+    run ends when the minutes are over and all are of this version. Versions that cannot run beside
+    each other are refused at once, with what to do.
 
     Exits with 0 when all of this is so, with 1 when not, with 2 if a step fails.
 
@@ -95,14 +92,7 @@ def soak(
     options = Options(
         minutes=minutes, seed=seed, every_s=every, rate=rate, **_upgrade(upgrade_from)
     )
-    run_on_own_parts(
-        "soak",
-        partial(run, options),
-        _show,
-        json_file,
-        logs,
-        is_lasting=minutes >= LASTING_MINUTES,
-    )
+    run_on_own_parts("soak", partial(run, options), _show, json_file, logs)
 
 
 def _upgrade(directory: Path | None) -> dict[str, Any]:

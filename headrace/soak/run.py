@@ -28,6 +28,9 @@ END_S = 10.0
 BEHIND_S = 20.0
 """How much of its input may wait for a group at any moment."""
 
+STATE = "rocksdb"
+"""Rows in memory would grow with what is loaded."""
+
 WINDOW_S = 60.0
 AGE_S = 20.0
 """How old a process must be before its memory counts: it grows while it starts."""
@@ -152,10 +155,7 @@ class _Crews:
         """Take a step, and wait until the worker is ready."""
         crew = self._crews[step.crew]
         self._versions[step.crew, step.worker] = step.installation
-        if self._old is None:
-            ended_in_s, code = crew.replace(step.worker)
-        else:
-            ended_in_s, code = crew.restart(step.worker, step.installation)
+        ended_in_s, code = crew.restart(step.worker, step.installation)
         since = time.monotonic()
         name = self._named(step.crew, step.worker)
         ground.wait(f"{name} to be ready", lambda: crew.are_ready(step.worker) or None)
@@ -193,7 +193,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
             seed=options.seed,
             rate=options.rate,
             users=options.users,
-            state="rocksdb",
+            state=STATE,
             patience_s=180.0,
             say=progress.detail,
             installation=old or THIS,
@@ -202,7 +202,7 @@ def run(options: Options, stack: LocalStack, log_dir: Path, progress: Progress) 
     ):
         made = {FIRST: ground.crew}
         if old is not None:
-            made[SECOND] = held.enter_context(ground.more(SECOND, *BESIDE))
+            made[SECOND] = held.enter_context(ground.more(SECOND, *BESIDE, state=STATE))
         crews = _Crews(made, old)
         lives: list[Life] = []
         probe = Probe(ground.addresses, settings().partitions, options.seed, options.probes)

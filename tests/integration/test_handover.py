@@ -19,6 +19,7 @@ import pytest
 from connectors.handover import VARIABLE, Handover, HandoverError, is_successor, turn
 from connectors.stack.errors import PartDied
 from connectors.stack.process import Child
+from headrace.installation import THIS, Installation
 from headrace.supervised import Supervised
 from tests.integration.test_worker import ROOT, fetch
 
@@ -95,12 +96,23 @@ def test_the_new_one_begins_when_the_old_one_has_ended(scene: Scene) -> None:
     assert scene.notes() == [*before, f"{new} starts", f"{old} ends", f"{new} begins"]
 
 
+def test_the_new_one_may_be_of_another_installation(scene: Scene, tmp_path: Path) -> None:
+    other = Installation(tmp_path, THIS.python)
+    (tmp_path / "connectors").symlink_to(THIS.root / "connectors")
+    assert other.waits_for_turn
+    assert not Installation(tmp_path / "older", THIS.python).waits_for_turn
+    scene.process.replace(Event(), other)
+    assert scene.process.installation == other
+    assert Path(f"/proc/{scene.pid}/cwd").resolve() == tmp_path.resolve()
+
+
 def test_a_new_one_that_cannot_begin_leaves_the_old_one(scene: Scene) -> None:
     old = scene.pid
     scene.broken.touch()
     with pytest.raises(PartDied, match="this is broken"):
-        scene.process.replace(Event())
+        scene.process.replace(Event(), Installation(scene.broken.parent, THIS.python))
     assert scene.process.child.is_alive()
+    assert scene.process.installation == THIS
     assert scene.pid == old
     assert f"{old} ends" not in scene.notes()
 

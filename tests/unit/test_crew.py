@@ -106,7 +106,7 @@ def test_who_keeps_ending_is_forgiven(crew: Crew, child: Child) -> None:
 
 
 def test_a_worker_is_started_from_another_installation_until_it_is_replaced_again(
-    crew: Crew, child: Child
+    crew: Crew, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = Installation(Path("/old"), Path("/old/python"))
     assert crew.restart("app", old)[1] == 0
@@ -117,8 +117,10 @@ def test_a_worker_is_started_from_another_installation_until_it_is_replaced_agai
     crew.tend()
     assert child.alive, "it ended by itself"
     assert child.started == (["/old/python", "x"], Path("/old"))
-    crew.restart("app", THIS)
-    assert child.started == ([str(THIS.python), "x"], THIS.root)
+    replace = mock.create_autospec(Supervised.replace, return_value=(0.3, 0))
+    monkeypatch.setattr(Supervised, "replace", replace)
+    assert crew.restart("app", THIS) == (0.3, 0)
+    assert replace.mock_calls == [mock.call(crew._workers["app"], mock.ANY, THIS)]
 
 
 def test_the_most_memory_of_any_process_is_kept(crew: Crew) -> None:

@@ -81,7 +81,10 @@ def test_a_new_layout_is_said() -> None:
     assert differences(NEW, NEW) == []
 
 
-def test_the_command_refuses_before_it_starts_anything(tmp_path: Path) -> None:
+def test_the_command_refuses_before_it_starts_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_PARTITIONS", "4")  # which the command sets for all that it starts
     result = CliRunner().invoke(soak, ["--upgrade-from", str(tmp_path)])
     assert result.exit_code == 2
     assert "scripts/setup" in result.output
