@@ -49,14 +49,15 @@ class Handover:
         return {VARIABLE: str(self.passed)}
 
     def prepared(self) -> str | None:
-        """What the successor says when it is prepared, None while it does not."""
+        """What the successor says when it is prepared, None while it does not: a probe of
+        `Child.wait_ready`."""
         try:
             return self._ours.recv(1).decode() or None
         except BlockingIOError:
             return None
 
-    def begin(self) -> None:
-        """The other has ended."""
+    def complete(self) -> None:
+        """Let the successor begin: the other has ended."""
         self._ours.send(_SIGNAL)
 
 
@@ -69,7 +70,7 @@ def is_successor() -> bool:
     return VARIABLE in os.environ
 
 
-async def turn() -> None:
+async def wait_for_turn() -> None:
     """Say that this process is prepared, and return when the other has ended; at once if it
     replaces none.
 
@@ -80,6 +81,10 @@ async def turn() -> None:
         return
     with socket.socket(fileno=int(os.environ.pop(VARIABLE))) as given:
         given.setblocking(False)
-        given.send(_SIGNAL)
-        if not await asyncio.get_running_loop().sock_recv(given, 1):
-            raise HandoverError("this process was to replace another, and was given up")
+        try:
+            given.send(_SIGNAL)
+            said = await asyncio.get_running_loop().sock_recv(given, 1)
+        except ConnectionError:  # what this process said was not read any more
+            said = b""
+    if not said:
+        raise HandoverError("this process was to replace another, and was given up")

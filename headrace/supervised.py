@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
 from connectors.handover import Handover
+from connectors.stack.errors import StackError
 from connectors.stack.ports import Port
 from connectors.stack.process import Child
 from headrace.installation import THIS, Installation
@@ -41,35 +43,52 @@ class Supervised:
         return f"http://127.0.0.1:{self.port.number}"
 
     def start(self) -> None:
-        """Start it; returns at once."""
-        self._start(self.child, self.installation)
+        """Start it; returns at once, and raises PartDied when it cannot even be started."""
         self._note_start()
+        self._start(self.child, self.installation)
 
     def replace(
-        self, stop: Event, installation: Installation | None = None
+        self,
+        stop: Event,
+        installation: Installation | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> tuple[float, int | None]:
         """Prepare another such process, of the same or of another installation, end this one, and
-        let the other begin; after how many seconds this one ended, and with which code.
+        let the other begin; after how many seconds this one ended, and with which code. `look` is
+        called again and again until the other is prepared.
 
         Raises:
-            PartDied: the other ended before it was prepared; this one runs on, as when it did not
-                become so in time (StackError).
+            PartDied: the other ended before it was prepared; this one runs on, as after any error.
+            Cancelled: `stop` was set before it was prepared.
+            StackError: it was not prepared in time, or is of a version that cannot wait.
+            OSError: the system refuses.
         """
+        installation = installation or self.installation
+        if not installation.waits_for_turn:
+            raise StackError(
+                f"{self.name} of {installation.root} cannot be prepared beside another",
+                hint="end what runs, and start it of that version",
+            )
+
+        def prepared() -> str | None:
+            look()
+            return handover.prepared()
+
         successor = Child(self.name, self.child.log, grace_s=self.child.grace_s)
-        with Handover() as handover:
-            try:
-                self._start(successor, installation or self.installation, handover)
-                successor.wait_ready(handover.prepared, READY_SECONDS, stop)
-            except BaseException:
+        try:
+            with Handover() as handover:
+                self._start(successor, installation, handover)
+                successor.wait_ready(prepared, READY_SECONDS, stop)
+                replaced, self.child, self.installation = self.child, successor, installation
+                began = time.monotonic()
+                replaced.stop()
+                took = time.monotonic() - began
+                self._note_start()
+                handover.complete()
+        except BaseException:
+            if self.child is not successor:
                 successor.stop()
-                raise
-            replaced, self.child = self.child, successor
-            self.installation = installation or self.installation
-            began = time.monotonic()
-            replaced.stop()
-            took = time.monotonic() - began
-            self._note_start()
-            handover.begin()
+            raise
         return round(took, 1), replaced.code
 
     def plan_restart(self, now: float) -> float:
@@ -100,7 +119,7 @@ class Supervised:
             child.start(command, cwd=cwd, env=self.env)
         else:
             env = self.env | handover.env
-            child.start(command, cwd=cwd, env=env, inherited=[handover.passed])
+            child.start(command, cwd=cwd, env=env, inherited=handover.passed)
 
     def _note_start(self) -> None:
         self.started = time.monotonic()

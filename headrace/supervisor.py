@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,7 @@ from api.auth import issue, signing_key
 from connectors.claim import Claim
 from connectors.settings import settings
 from connectors.stack.addresses import Addresses
-from connectors.stack.errors import StackError
+from connectors.stack.errors import Cancelled, PartDied, StackError
 from connectors.stack.ports import reserve
 from connectors.stack.process import Child
 from headrace.supervised import READY_SECONDS, Supervised
@@ -29,7 +30,7 @@ from headrace.supervised import READY_SECONDS, Supervised
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 10.0
-RENEWAL = ("archive", "views", "app", "api")
+ORDER = ("archive", "views", "app", "api")
 """The order of an upgrade: who reads comes before who writes."""
 
 TOKEN_SECONDS = 24 * 60 * 60
@@ -146,22 +147,37 @@ class Supervisor:
                 self._say(f"{name}: {worker.child.epitaph()}\n  starting it again {when}")
             if worker.restart_at is not None and now >= worker.restart_at:
                 worker.child.close()
-                worker.start()
+                try:
+                    worker.start()
+                except PartDied as error:
+                    self._say(str(error))
 
-    def renew(self, stop: threading.Event) -> None:
-        """Replace one after the other until `stop` is set; when one cannot be replaced, the others
-        are left as they are."""
-        for name in RENEWAL:
-            worker = self._workers.get(name)
-            if worker is None or stop.is_set():
+    def replace_all(self, stop: threading.Event) -> None:
+        """Replace one after the other until `stop` is set, and tend the others meanwhile. When one
+        cannot be replaced, or is not ready then, the others are left as they are."""
+        for name in ORDER:
+            if (worker := self._workers.get(name)) is None:
                 continue
             try:
-                seconds, code = worker.replace(stop)
-                worker.child.wait_ready(worker.is_ready, READY_SECONDS, stop)
-            except StackError as error:
-                self._say(f"{name}: cannot be replaced, the others are left as they are: {error}")
+                seconds, code = worker.replace(stop, look=self.tend)
+            except Cancelled:
+                return
+            except (StackError, OSError) as error:
+                self._say(f"{name}: not replaced, so the others are left as they are: {error}")
                 return
             self._say(f"{name}: replaced; the old one ended with code {code} in {seconds:.1f} s")
+            try:
+                worker.child.wait_ready(partial(self._look, worker), READY_SECONDS, stop)
+            except Cancelled:
+                return
+            except StackError as error:
+                self._say(f"{name}: not ready, so the others are left as they are: {error}")
+                return
+
+    def _look(self, worker: Supervised) -> str | None:
+        """What a worker says when it is ready; all are tended."""
+        self.tend()
+        return worker.is_ready()
 
     def _worker(self, name: str) -> Supervised:
         config = settings()
@@ -204,14 +220,14 @@ def keep_running(
     supervisor: Supervisor,
     check: Callable[[], None],
     stop: threading.Event,
-    renewal: threading.Event | None = None,
+    replacing: threading.Event | None = None,
 ) -> None:
-    """Tend until `stop` is set or Ctrl-C; `check` looks after the parts below. When `renewal` is
+    """Tend until `stop` is set or Ctrl-C; `check` looks after the parts below. When `replacing` is
     set, all processes are replaced."""
     with suppress(KeyboardInterrupt):
         while not stop.wait(1):
             check()
             supervisor.tend()
-            if renewal is not None and renewal.is_set():
-                renewal.clear()
-                supervisor.renew(stop)
+            if replacing is not None and replacing.is_set():
+                replacing.clear()
+                supervisor.replace_all(stop)

@@ -1,10 +1,11 @@
 """The process between the stack and a part: it ends the part when the stack is gone.
 
-Run as a file of its own (standard library only, so that it starts in a few hundredths of a
-second), with: the read end of a pipe that the stack holds open, the stack's pid, the seconds to
-wait between SIGTERM and SIGKILL, the file descriptors that the part inherits, with commas between
-them, and the part's command. It writes the part's pid to its standard output and ends with the
-part's exit code. The part writes to the guard's standard error.
+Run as a file of its own (standard library only, so that it starts in a few hundredths of a second),
+with: the read end of a pipe that the stack holds open, the stack's pid, the seconds to wait between
+SIGTERM and SIGKILL, and the part's command. It writes the part's pid to its standard output and
+ends with the part's exit code. The part writes to the guard's standard error, and inherits the file
+descriptor whose number is in `HEADRACE_HANDOVER`, if there is one. These arguments stay as they
+are: an update may put this file under a stack that runs.
 
 The pipe reports the end of the stack however it ends. A process that the stack forked may hold
 the pipe open, so the parent's pid is watched too. On Linux the kernel kills the part when the
@@ -28,9 +29,7 @@ TICK_S = 0.2
 class Guard:
     """Watches over one part."""
 
-    def __init__(
-        self, hold: int, parent: int, grace_s: float, inherited: list[int], command: list[str]
-    ) -> None:
+    def __init__(self, hold: int, parent: int, grace_s: float, command: list[str]) -> None:
         self.hold = hold
         self.parent = parent
         self.grace_s = grace_s
@@ -46,13 +45,14 @@ class Guard:
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._end)
+        inherited = os.environ.get("HEADRACE_HANDOVER")
         self.part = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=2,
             stderr=2,
             process_group=0,
-            pass_fds=inherited,
+            pass_fds=() if inherited is None else (int(inherited),),
             preexec_fn=die_with_guard,
         )
 
@@ -84,11 +84,10 @@ class Guard:
 
 
 def main(arguments: list[str]) -> int:
-    """Start the command that follows the four arguments, and watch over it."""
-    hold, parent, grace_s, passed, *command = arguments
-    inherited = [int(number) for number in passed.split(",") if number]
+    """Start the command that follows the three arguments, and watch over it."""
+    hold, parent, grace_s, *command = arguments
     try:
-        guard = Guard(int(hold), int(parent), float(grace_s), inherited, command)
+        guard = Guard(int(hold), int(parent), float(grace_s), command)
     except OSError as error:
         print(f"cannot start {command[0]}: {error}", file=sys.stderr)
         return 127

@@ -41,36 +41,40 @@ class Child:
         *,
         cwd: Path,
         env: dict[str, str],
-        inherited: Sequence[int] = (),
+        inherited: int | None = None,
     ) -> None:
-        """Start the command, which inherits these file descriptors; raises PartDied when it cannot
-        even be started."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > KEEP_LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".old.log"))
-        kept = [] if self._lock is None else [self._lock]
-        guarded = [sys.executable, "-I", "-S", guard.__file__]
+        """Start the command; it inherits a file descriptor, if there is one, whose number `env` has
+        as `HEADRACE_HANDOVER`: it is to replace a process, which writes to the same log until then.
+
+        Raises:
+            PartDied: it cannot even be started.
+        """
+        kept = [each for each in (self._lock, inherited) if each is not None]
         reader, self._hold = os.pipe()
-        with self.log.open("ab") as output:
-            self._log_start = output.tell()
-            try:
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            if inherited is None and self.log.exists() and self.log.stat().st_size > KEEP_LOG_BYTES:
+                self.log.replace(self.log.with_suffix(".old.log"))
+            with self.log.open("ab") as output:
+                self._log_start = output.tell()
                 self._guard = subprocess.Popen(
                     [
-                        *guarded,
-                        *(str(reader), str(os.getpid()), str(self.grace_s)),
-                        ",".join(map(str, inherited)),
-                        *command,
+                        *(sys.executable, "-I", "-S", guard.__file__),
+                        *(str(reader), str(os.getpid()), str(self.grace_s), *command),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=output,
                     start_new_session=True,
-                    pass_fds=[reader, *kept, *inherited],
+                    pass_fds=[reader, *kept],
                     cwd=cwd,
                     env=env,
                 )
-            finally:
-                os.close(reader)
+        except OSError as error:
+            self.close()
+            raise PartDied(f"{self.name} cannot be started: {error}") from error
+        finally:
+            os.close(reader)
         assert self._guard.stdout is not None
         with self._guard.stdout as report:
             line = report.readline()

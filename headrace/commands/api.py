@@ -9,8 +9,8 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,74 +46,85 @@ class _Duration(click.ParamType):
         return int(match[1]) * _UNITS[match[2]]
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket.
+class _Door:
+    """The socket at which the API is to listen.
 
     Raises:
-        ClickException: the address cannot be had; says what to do.
+        ClickException: it is no address of this machine, or not one for trying out.
     """
-    try:
-        family, kind, number, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise click.ClickException(
-            f"HEADRACE_API_HOST {host} is not an address of this machine: {error.strerror}"
-        ) from error
-    listening = socket.socket(family, kind, number)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # a connection that was closed with data in it
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
-    try:
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        if error.errno == errno.EADDRINUSE:
+
+    def __init__(self, host: str, port: int, *, is_trying_out: bool) -> None:
+        from connectors.loopback import is_loopback
+
+        try:
+            family, kind, number, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+        except socket.gaierror as error:
             raise click.ClickException(
-                f"port {port} is taken: another `headrace api` may run; stop it, or choose "
-                "another port with HEADRACE_API_PORT or --port"
+                f"HEADRACE_API_HOST {host} is not an address of this machine: {error.strerror}"
             ) from error
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    return listening
+        if is_trying_out and not is_loopback(str(address[0])):
+            raise click.ClickException(
+                f"with HEADRACE_TRYING_OUT anybody who reaches the API may be any user: listen on "
+                f"127.0.0.1, not {host}, or leave it out"
+            )
+        self._host, self._port, self._address = host, port, address
+        self.socket = socket.socket(family, kind, number)
 
+    def open(self) -> None:
+        """Listen.
 
-def _open(host: str, port: int, *, is_trying_out: bool) -> socket.socket:
-    """Where the API listens, which it tells.
+        Raises:
+            ClickException: the address cannot be had; says what to do.
+        """
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # a connection that was closed with data in it
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
+        try:
+            self.socket.bind(self._address)
+            self.socket.listen(_BACKLOG)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise click.ClickException(
+                    f"port {self._port} is taken: another `headrace api` may run; stop it, or "
+                    "choose another port with HEADRACE_API_PORT or --port"
+                ) from error
+            raise click.ClickException(
+                f"cannot listen on {self._host}:{self._port}: {error.strerror}"
+            ) from error
 
-    Raises:
-        ClickException: the address cannot be had, or may not.
-    """
-    from connectors.loopback import is_loopback
-
-    listening = _listen(host, port)
-    at, number, *_ = listening.getsockname()
-    if is_trying_out and not is_loopback(at):
-        listening.close()
-        raise click.ClickException(
-            f"with HEADRACE_TRYING_OUT anybody who reaches the API may be any user: listen on "
-            f"127.0.0.1, not {host}, or leave it out"
+    def tell(self) -> None:
+        """Say where the API listens."""
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        click.echo(
+            f"API on http://{shown}:{self.socket.getsockname()[1]}, a page to try it out on /, "
+            "its documentation on /docs",
+            err=True,
         )
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(
-        f"API on http://{shown}:{number}, a page to try it out on /, its documentation on /docs",
-        err=True,
-    )
-    return listening
 
 
-def _wait_for_turn(app: FastAPI, begin: Callable[[], None]) -> None:
-    """Once the stores are open, wait until the process that this one replaces has ended."""
-    open_stores = app.router.lifespan_context
+class _Turn:
+    """Has an application, once its stores are open, wait until the process that this one replaces
+    has ended, and open its door then."""
+
+    def __init__(self, app: FastAPI, door: _Door) -> None:
+        self._door = door
+        self._open_stores = app.router.lifespan_context
+        self.failure: Exception | None = None
+        app.router.lifespan_context = self._lifespan
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
-        async with open_stores(app) as state:
-            await handover.turn()
-            begin()
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[Any]:
+        async with self._open_stores(app) as state:
+            try:
+                await handover.wait_for_turn()
+                self._door.open()
+            except (click.ClickException, handover.HandoverError) as error:
+                self.failure = error
+                raise
+            self._door.tell()
             yield state
-
-    app.router.lifespan_context = lifespan
 
 
 def configure_logs() -> None:
@@ -182,26 +193,31 @@ def api(host: str | None, port: int | None) -> None:
     from connectors.tracing import TracingError
 
     config = settings()
-    address = host or config.api_host, config.api_port if port is None else port
-    with ExitStack() as held:
-        sockets: list[socket.socket] = []
-
-        def open_door() -> None:
-            sockets.append(held.enter_context(_open(*address, is_trying_out=config.trying_out)))
-
+    door = _Door(
+        host or config.api_host,
+        config.api_port if port is None else port,
+        is_trying_out=config.trying_out,
+    )
+    with door.socket:
         replaces = handover.is_successor()
         if not replaces:
-            open_door()
+            door.open()
         try:
             app = create_app(config, resolve())
         except (NoAddressError, RulesError, SecretError, TracingError, WeightsError) as error:
             raise click.ClickException(str(error)) from error
         configure_logs()
-        if replaces:
-            _wait_for_turn(app, open_door)
+        turn = _Turn(app, door) if replaces else None
+        if turn is None:
+            door.tell()
         server = server_of(app)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at its end
-        server.run(sockets=sockets)
+        try:
+            server.run(sockets=[door.socket])
+        except SystemExit:
+            if turn is not None and turn.failure is not None:
+                raise click.ClickException(str(turn.failure)) from turn.failure
+            raise
     if not server.started:
         raise click.ClickException("the API did not start")
 

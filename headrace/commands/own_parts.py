@@ -60,19 +60,16 @@ def run_on_own_parts(
     show: Callable[[Judged, Console], None],
     json_file: Path | None,
     logs: Path | None,
-    *,
-    is_lasting: bool = False,
 ) -> NoReturn:
     """Run with fresh parts (given them, the directory of logs, and who is told of steps), report,
-    and exit: with 0 if all is right, with 1 if not, with 2 if a step fails. Lasting parts are for
-    a run that lets them warm up."""
+    and exit: with 0 if all is right, with 1 if not, with 2 if a step fails."""
     signal.signal(signal.SIGTERM, end_in_order)
     _need_own_parts()
     log_dir = logs or Path(tempfile.mkdtemp(prefix=f"headrace-{name}-"))
     console = Console()
     try:
         with Shown(Console(stderr=True)) as progress:
-            outcome = _run(name, run, log_dir, progress, is_lasting)
+            outcome = _run(name, run, log_dir, progress)
     except Exception as error:
         click.echo(f"Error: {error}\nThe workers' logs are in {log_dir}.", err=True)
         if not is_explained(error):
@@ -93,7 +90,6 @@ def _run(
     run: Callable[[LocalStack, Path, Any], Judged],
     log_dir: Path,
     progress: Any,
-    is_lasting: bool,
 ) -> Judged:
     from connectors.prepare import prepare
     from connectors.stack.local import LocalStack
@@ -101,7 +97,7 @@ def _run(
     progress.step("starting Kafka, Valkey and Cassandra with fresh data")
     with (
         tempfile.TemporaryDirectory(prefix=f"headrace-{name}-") as data_dir,
-        LocalStack(Path(data_dir), fresh=True, say=progress.detail, is_lasting=is_lasting) as stack,
+        LocalStack(Path(data_dir), fresh=True, say=progress.detail) as stack,
     ):
         prepare(stack.addresses)
         return run(stack, log_dir, progress)

@@ -27,8 +27,8 @@ def work(apps: tuple[str, ...]) -> None:
     HEADRACE_DATA_DIR/logs-2.
 
     SIGUSR1 replaces the processes one after the other, for an update of this installation or of
-    files that settings name: each new one is prepared before the old one ends, and where it cannot
-    begin the old one runs on, and the others are left as they are.
+    files that settings name: each new one is prepared before the old one ends; where it cannot be
+    prepared the old one runs on, and the others are left as they are.
     """
     from connectors.admin import PartitionCountError
     from connectors.prepare import prepare
@@ -39,14 +39,14 @@ def work(apps: tuple[str, ...]) -> None:
     stop = threading.Event()
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: stop.set())
-    renewal = threading.Event()
-    signal.signal(signal.SIGUSR1, lambda *_: renewal.set())
+    replacing = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: replacing.set())
     logs = settings().data_dir / "logs"
     try:
         with use_stack() as addresses:
             prepare(addresses)
             with Supervisor(addresses, apps or APPS, log_dir=logs) as supervisor:
                 click.echo(f"running as {os.getpid()}; Ctrl-C stops", err=True)
-                keep_running(supervisor, lambda: None, stop, renewal)
+                keep_running(supervisor, lambda: None, stop, replacing)
     except (StackError, PartitionCountError) as error:
         raise click.ClickException(str(error)) from error

@@ -165,7 +165,7 @@ class App(faust.App):  # type: ignore[misc]
             self._tracing.begin(self.settings, self.conf.id)
             await asyncio.to_thread(self._check_rights)
             await asyncio.to_thread(self._check_topics)
-            await handover.turn()
+            await handover.wait_for_turn()
             await super().start()
         except Exception as error:
             if not self.should_stop:

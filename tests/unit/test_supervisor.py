@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -10,7 +11,7 @@ from unittest import mock
 import pytest
 
 from connectors.stack.addresses import Addresses
-from connectors.stack.errors import PartDied
+from connectors.stack.errors import Cancelled, PartDied, StackError
 from headrace import supervisor as supervisor_module
 from headrace.supervised import STEADY_SECONDS, Supervised
 from headrace.supervisor import Supervisor, keep_running
@@ -24,6 +25,8 @@ class Child:
         self.alive = True
         self.starts = 0
         self.waits = 0
+        self.failure: Exception | None = None
+        self.unready: Exception | None = None
         self.pid = 7
         self.log = Path("x.log")
 
@@ -31,14 +34,19 @@ class Child:
         return self.alive
 
     def start(self, *_: Any, **__: Any) -> None:
+        if self.failure is not None:
+            raise self.failure
         self.alive = True
         self.starts += 1
 
     def close(self) -> None:
         pass
 
-    def wait_ready(self, *_: Any) -> None:
+    def wait_ready(self, probe: Callable[[], str | None], *_: Any) -> None:
         self.waits += 1
+        assert probe() == "200"
+        if self.unready is not None:
+            raise self.unready
 
     def epitaph(self) -> str:
         return "ended with code 70: why"
@@ -126,17 +134,26 @@ def test_a_check_says_what_has_ended(bench: Bench) -> None:
 
 
 @pytest.fixture
-def renewed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Who is replaced."""
+def replaced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Who is replaced, of all four; while it happens, all are tended."""
     done: list[str] = []
 
-    def replace(worker: Supervised, _: threading.Event) -> tuple[float, int]:
-        if worker.name == "app":
-            raise bench.children["app"].death()
+    def replace(
+        worker: Supervised, stop: threading.Event, *, look: Callable[[], None]
+    ) -> tuple[float, int]:
+        if stop.is_set():
+            raise Cancelled("stopped")
+        bench.children["views"].alive = False
+        bench.now += STEADY_SECONDS
+        look()
+        assert bench.children["views"].alive
+        if (failure := bench.children[worker.name].failure) is not None:
+            raise failure
         done.append(worker.name)
         return 0.2, 0
 
     monkeypatch.setattr(Supervised, "replace", replace)
+    monkeypatch.setattr(Supervised, "is_ready", lambda _: "200")
     for name in ("api", "archive"):
         child = bench.children[name] = Child()
         worker = Supervised(name, mock.Mock(number=80), cast(Any, child), ["x"], {}, "/")
@@ -144,26 +161,53 @@ def renewed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_who_reads_is_replaced_before_who_writes(bench: Bench, renewed: list[str]) -> None:
-    del bench.supervisor._workers["app"]
-    bench.supervisor.renew(threading.Event())
-    assert renewed == ["archive", "views", "api"]
+def test_who_reads_is_replaced_before_who_writes(bench: Bench, replaced: list[str]) -> None:
+    bench.supervisor.replace_all(threading.Event())
+    assert replaced == ["archive", "views", "app", "api"]
     assert bench.said[-1] == "api: replaced; the old one ended with code 0 in 0.2 s"
-    assert [bench.children[name].waits for name in renewed] == [1, 1, 1]
+    assert [bench.children[name].waits for name in replaced] == [1, 1, 1, 1]
 
 
-def test_one_that_cannot_be_replaced_leaves_the_others(bench: Bench, renewed: list[str]) -> None:
-    bench.supervisor.renew(threading.Event())
-    assert renewed == ["archive", "views"]
-    assert bench.said[-1].startswith("app: cannot be replaced, the others are left as they are: x")
-    assert "hint: look at the log" in bench.said[-1]
+@pytest.mark.parametrize("failure", [OSError("no memory"), PartDied("no memory", "", "wait")])
+def test_one_that_cannot_be_replaced_leaves_the_others(
+    bench: Bench, replaced: list[str], failure: Exception
+) -> None:
+    bench.children["app"].failure = failure
+    bench.supervisor.replace_all(threading.Event())
+    assert replaced == ["archive", "views"]
+    assert bench.said[-1].startswith("app: not replaced, so the others are left as they are: no m")
 
 
-def test_who_is_to_stop_replaces_no_more(bench: Bench, renewed: list[str]) -> None:
+def test_one_that_is_not_ready_leaves_the_others(bench: Bench, replaced: list[str]) -> None:
+    bench.children["views"].unready = StackError("views did not answer within 120 s")
+    bench.supervisor.replace_all(threading.Event())
+    assert replaced == ["archive", "views"]
+    assert bench.said[-2].startswith("views: replaced")
+    assert bench.said[-1].startswith("views: not ready, so the others are left as they are: views")
+
+
+def test_who_is_to_stop_replaces_no_more(bench: Bench, replaced: list[str]) -> None:
+    bench.children["views"].unready = Cancelled("stopped")
+    bench.supervisor.replace_all(threading.Event())
+    assert replaced == ["archive", "views"]
+    assert bench.said[-1].startswith("views: replaced")
+
     stop = threading.Event()
     stop.set()
-    bench.supervisor.renew(stop)
-    assert (renewed, bench.said) == ([], [])
+    bench.supervisor.replace_all(stop)
+    assert replaced == ["archive", "views"]
+
+
+def test_what_cannot_even_be_started_is_tried_again_later(bench: Bench) -> None:
+    child = bench.children["app"]
+    child.failure = PartDied("app cannot be started: no memory")
+    bench.die("app", 5)
+    assert bench.said[-1] == "app cannot be started: no memory"
+    bench.wait(0.5)
+    assert (child.starts, bench.said[-1].splitlines()[1]) == (0, "  starting it again in 1 s")
+    child.failure = None
+    bench.wait(1)
+    assert child.starts == 1
 
 
 def _of_app(log_dir: Path) -> tuple[Path, str]:
@@ -204,12 +248,12 @@ def test_tending_goes_on_until_it_is_told_to_stop() -> None:
 
 
 def test_all_are_replaced_once_when_that_is_asked_for() -> None:
-    stop, renewal = mock.create_autospec(threading.Event, instance=True), threading.Event()
+    stop, replacing = mock.create_autospec(threading.Event, instance=True), threading.Event()
     stop.wait.side_effect = [False, False, True]
-    renewal.set()
+    replacing.set()
     tended = mock.create_autospec(Supervisor, instance=True)
-    keep_running(tended, mock.Mock(), stop, renewal)
-    assert tended.renew.mock_calls == [mock.call(stop)]
+    keep_running(tended, mock.Mock(), stop, replacing)
+    assert tended.replace_all.mock_calls == [mock.call(stop)]
 
 
 def test_ctrl_c_ends_the_tending() -> None:
