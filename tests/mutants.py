@@ -949,4 +949,20 @@ MUTANTS = (
         "is_first=False, unhidden=0 if hide else None)",
         "tests/unit/test_erasure.py",
     ),
+    Mutant(
+        "successor-beside",
+        "a process that replaces another begins while that still runs",
+        "connectors/handover.py",
+        "            said = await asyncio.get_running_loop().sock_recv(given, 1)\n",
+        "            said = _SIGNAL\n",
+        "tests/integration/test_handover.py",
+    ),
+    Mutant(
+        "unprepared-successor",
+        "a process ends for its successor though that has not said that it is prepared",
+        "headrace/supervised.py",
+        "            return handover.prepared()\n",
+        '            return "prepared"\n',
+        "tests/integration/test_handover.py",
+    ),
 )

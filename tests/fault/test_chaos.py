@@ -21,7 +21,8 @@ from headrace.verify.run import Progress
 SEED = 20_261_121
 RATE = 80.0
 COMPARED = 20_000
-EVENTS = 15_000
+EVENTS = 10_000
+"""At the least: how many come depends on how soon all is mended."""
 
 
 class Printed(Progress):
